@@ -1,0 +1,1 @@
+"""The API service: gRPC and REST doors over the use cases."""

@@ -1,0 +1,1 @@
+"""The follower: folds the log into a replica and collects history."""

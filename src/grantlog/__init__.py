@@ -1,0 +1,1 @@
+"""Grantlog: an event-sourced authorization service that speaks Permify's API."""

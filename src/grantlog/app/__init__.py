@@ -1,0 +1,1 @@
+"""Use cases: what each call does, over ports and engine only."""

@@ -1,0 +1,1 @@
+"""The change log read from the transactions table."""

@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/event; never edited."""

@@ -1,0 +1,137 @@
+"""The digest chain: each transaction's digest covers its content and its predecessor's digest.
+
+Ids enter as salted hashes, so that an id can later be erased (its hash kept) without breaking the
+chain. Every part is length-prefixed: no two contents share an encoding.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Final, assert_never
+
+from grantlog.model.attributes import Attribute, AttributeValue, Scalar
+from grantlog.model.change import (
+    AttributeChange,
+    Body,
+    BundleDeleted,
+    BundleWritten,
+    Change,
+    DataWritten,
+    SchemaWritten,
+    TenantCreated,
+    TenantDeleted,
+    TupleChange,
+)
+from grantlog.model.ids import Epoch, Revision, TenantId
+
+DIGEST_BYTES: Final = 16
+SALT_BYTES: Final = 16
+GENESIS: Final = b"\x00" * DIGEST_BYTES
+"""The predecessor's digest of revision 1."""
+
+_EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def microseconds(time: datetime) -> int:
+    """Microseconds since 1970 UTC, exact (no float in between)."""
+    return (time - _EPOCH_START) // timedelta(microseconds=1)
+
+
+def transaction_digest(
+    previous: bytes,
+    *,
+    tenant: TenantId,
+    epoch: Epoch,
+    revision: Revision,
+    commit_time: datetime,
+    body: Body,
+    salt: bytes,
+) -> bytes:
+    """The digest of a transaction, `DIGEST_BYTES` long."""
+    chain = blake2b(digest_size=DIGEST_BYTES, person=b"grantlog-chain-1")
+    head = struct.pack(">QQq", epoch, revision, microseconds(commit_time))
+    for part in (previous, head, _hidden(salt, tenant), *_body_parts(salt, body)):
+        chain.update(len(part).to_bytes(4, "big"))
+        chain.update(part)
+    return chain.digest()
+
+
+def _hidden(salt: bytes, text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=DIGEST_BYTES, key=salt).digest()
+
+
+def _body_parts(salt: bytes, body: Body) -> Iterator[bytes]:
+    match body:
+        case DataWritten(changes, version):
+            yield b"data"
+            yield version.encode()
+            for change in changes:
+                yield from change_parts(salt, change)
+        case SchemaWritten(version, text):
+            yield b"schema"
+            yield version.encode()
+            yield text.encode()
+        case TenantCreated(name):
+            yield b"tenant-created"
+            yield _hidden(salt, name)
+        case TenantDeleted():
+            yield b"tenant-deleted"
+        case BundleWritten(name, definition):
+            yield b"bundle-written"
+            yield name.encode()
+            yield definition.encode()
+        case BundleDeleted(name):
+            yield b"bundle-deleted"
+            yield name.encode()
+        case _:
+            assert_never(body)
+
+
+def change_parts(salt: bytes, change: Change) -> Iterator[bytes]:
+    """The parts of one change that enter a digest, ids hidden."""
+    match change:
+        case TupleChange(operation, fact):
+            yield b"+t" if operation.value == 1 else b"-t"
+            yield fact.entity.type.encode()
+            yield _hidden(salt, fact.entity.id)
+            yield fact.relation.encode()
+            yield fact.subject.type.encode()
+            yield _hidden(salt, fact.subject.id)
+            yield fact.subject.relation.encode()
+        case AttributeChange(operation, attribute):
+            yield b"+a" if operation.value == 1 else b"-a"
+            yield from _attribute_parts(salt, attribute)
+        case _:
+            assert_never(change)
+
+
+def _attribute_parts(salt: bytes, attribute: Attribute) -> Iterator[bytes]:
+    yield attribute.entity.type.encode()
+    yield _hidden(salt, attribute.entity.id)
+    yield attribute.name.encode()
+    yield from value_parts(attribute.value)
+
+
+def value_parts(value: AttributeValue) -> Iterator[bytes]:
+    """A value as parts: its type, its number of items, each item."""
+    items = value.data if isinstance(value.data, tuple) else (value.data,)
+    yield struct.pack(">BI", value.type, len(items))
+    for item in items:
+        yield _scalar_bytes(item)
+
+
+def _scalar_bytes(item: Scalar) -> bytes:
+    match item:
+        case bool():
+            return b"\x01" if item else b"\x00"
+        case int():
+            return struct.pack(">q", item)
+        case float():
+            return struct.pack(">d", item)
+        case str():
+            return item.encode()
+        case _:
+            assert_never(item)

@@ -1,0 +1,23 @@
+"""Identifiers and their alphabets. The patterns are the wire contract's NAME and ID."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NewType
+
+TenantId = NewType("TenantId", str)
+Revision = NewType("Revision", int)
+"""Dense place of a transaction in its tenant's order: 1, 2, 3 …; 0 is before the first write."""
+
+SchemaVersion = NewType("SchemaVersion", str)
+"""Immutable id of a compiled schema: 20 lower-case characters that sort in revision order."""
+
+Epoch = NewType("Epoch", int)
+"""Number of the log's life: a failover or restore opens the next one."""
+
+NAME: Final = re.compile(r"[a-zA-Z_]{1,64}")
+ID: Final = re.compile(r"[a-zA-Z0-9_\-@\.:+]{1,128}|\*")
+"""Match both with `fullmatch`: Python's `$` accepts a trailing newline."""
+
+NAME_BYTES_MAX: Final = 64
+ID_BYTES_MAX: Final = 128

@@ -1,0 +1,1 @@
+"""Protocols between the domain and the adapters. No I/O."""

@@ -1,0 +1,66 @@
+"""Where a tenant stands: its head in the primary, and epochs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A tenant's place in its log with the schema in force there, always read together.
+
+    A tenant that was never written has revision 0 and no schema.
+    """
+
+    epoch: Epoch
+    revision: Revision
+    schema_version: SchemaVersion
+    """The schema version in force at `revision`; "" if there is none."""
+
+
+class HeadReader(Protocol):
+    """Reads heads from the primary; concurrent calls share a statement."""
+
+    async def head(self, tenant: TenantId) -> Head:
+        """The head, as of some moment after the call began.
+
+        Raises:
+            UnavailableError: the primary does not answer.
+        """
+        ...
+
+    async def recorded_head(self, tenant: TenantId, epoch: Epoch) -> Revision:
+        """The last revision that survived of `epoch`: what the next epoch recorded when it opened.
+
+        Only for epochs older than the head's. A tenant that the next epoch did not know: 0.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaRecord:
+    """A stored schema version."""
+
+    version: SchemaVersion
+    revision: Revision
+    """The revision that wrote it."""
+    created_at: datetime
+    text: str
+
+
+class SchemaReader(Protocol):
+    """Reads stored schema versions. A version is immutable, so any copy that has it will do."""
+
+    async def schema(self, tenant: TenantId, version: SchemaVersion) -> SchemaRecord | None:
+        """The version, looked for in the primary before None is answered."""
+        ...
+
+    async def schemas(
+        self, tenant: TenantId, *, limit: int, before: SchemaVersion | None = None
+    ) -> list[SchemaRecord]:
+        """Versions of the tenant, newest first, from the primary; `before` is the last one seen."""
+        ...

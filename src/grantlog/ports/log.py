@@ -1,0 +1,81 @@
+"""Following the change log, and folding it into a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from grantlog.model.change import Transaction
+from grantlog.model.ids import Epoch, Revision, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a tenant's log goes, or how far a reader of it got."""
+
+    epoch: Epoch
+    revision: Revision
+    digest: bytes
+    """Of the transaction at `revision`; GENESIS at 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadsMoved:
+    """The heads that may have moved since a mark. None may be missing; extra ones may be there."""
+
+    heads: dict[TenantId, Position]
+    mark: str
+    """Pass it to the next call; opaque."""
+    through: datetime
+    """The primary's time T: everything committed before T is in these heads or earlier ones."""
+
+
+class ChangeLog(Protocol):
+    """The ordered record of all tenants."""
+
+    async def heads_moved(self, mark: str | None) -> HeadsMoved:
+        """Heads that moved since `mark`; None means all heads."""
+        ...
+
+    async def read(
+        self, tenant: TenantId, *, after: Revision, changes_max: int
+    ) -> Sequence[Transaction]:
+        """Whole transactions behind `after`, in order; at least one if there is any.
+
+        Raises:
+            CorruptionError: a revision is missing, or an event kind is unknown.
+        """
+        ...
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something may have been committed, at the latest after `timeout_s`."""
+        ...
+
+
+class ProjectionStore(Protocol):
+    """A replica's tables."""
+
+    async def positions(self) -> dict[TenantId, Position]:
+        """How far each tenant has been folded."""
+        ...
+
+    async def apply(self, transactions: Sequence[Transaction]) -> None:
+        """Fold transactions of one tenant, in order, rows and position in one transaction.
+
+        Idempotent: what is already folded is skipped.
+
+        Raises:
+            CorruptionError: a gap, or a predecessor digest that does not fit.
+            UnavailableError: the replica does not answer; nothing was applied.
+        """
+        ...
+
+    async def digest(self, tenant: TenantId) -> tuple[Position, bytes]:
+        """The tenant's position and a digest of its live facts and schemas, from one snapshot."""
+        ...
+
+    async def clear(self) -> None:
+        """Forget everything, to be rebuilt from nothing."""
+        ...

@@ -1,0 +1,1 @@
+"""The fold: a transaction becomes row changes. Pure."""

@@ -1,0 +1,1 @@
+"""What processes need: supervision, settings, logging, health, embedded Postgres."""

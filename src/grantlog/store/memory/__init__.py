@@ -1,0 +1,1 @@
+"""The store ports in memory: for tests and for trying things out."""

@@ -1,0 +1,1 @@
+"""Names of log keys and metrics, said once."""

@@ -1,0 +1,1 @@
+"""Oracle, strategies, contract suites and fakes; imported by tests only."""

@@ -1,0 +1,1 @@
+"""Proto to model and back, REST transcoding, validation, errors to status codes."""
