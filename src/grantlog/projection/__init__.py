@@ -1,1 +1,1 @@
-"""The fold: a transaction becomes row changes. Pure."""
+"""The fold: transactions become row changes. Pure; primary and replicas share it."""
