@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/api/v1; never edited."""

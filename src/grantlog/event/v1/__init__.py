@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/event/v1; never edited."""
