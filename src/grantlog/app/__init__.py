@@ -1,1 +1,1 @@
-"""Use cases: what each call does, over ports and engine only."""
+"""Use cases: what each call does, over ports and the engine only. No transport, no SQL."""

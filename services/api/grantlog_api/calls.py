@@ -1,0 +1,59 @@
+"""What both doors do with a call: validate, bound in time, handle, log. No transport here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from google.protobuf.message import Message
+
+from grantlog.errors import NotImplementedYetError
+from grantlog.wire.status import WireStatus, status_of
+from grantlog.wire.validate import validate
+
+Handler = Callable[[Any], Awaitable[Message]]
+
+_LOG = structlog.get_logger("grantlog.api")
+_OURS: Final = frozenset({2, 13, 14, 15})
+"""gRPC codes that are this server's fault: UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS."""
+
+
+class Calls:
+    """Answers calls by their full method, `/base.v1.Permission/Check`."""
+
+    def __init__(self, handlers: Mapping[str, Handler], *, timeout_s: float) -> None:
+        self._handlers = handlers
+        self._timeout_s = timeout_s
+
+    async def unary(self, full_method: str, request: Message) -> Message:
+        """Validate and answer a request.
+
+        Raises:
+            GrantlogError: what the caller is to be told.
+            TimeoutError: it took longer than the bound of every call.
+        """
+        validate(request)
+        handler = self._handlers.get(full_method)
+        if handler is None:
+            raise NotImplementedYetError(f"{full_method} is not served by this version yet")
+        async with asyncio.timeout(self._timeout_s):
+            return await handler(request)
+
+
+def failed(full_method: str, error: BaseException) -> WireStatus:
+    """The status that a failed call ends with; logged here, once, if it is our fault."""
+    status = status_of(error)
+    if status.code in _OURS:
+        unexpected = status.code != 14  # noqa: PLR2004 - UNAVAILABLE is expected to happen
+        _LOG.error(
+            "request failed",
+            method=full_method,
+            code=status.code,
+            reason=str(error),
+            exc_info=error if unexpected else None,
+        )
+    else:
+        _LOG.debug("request refused", method=full_method, code=status.code, reason=status.message)
+    return status

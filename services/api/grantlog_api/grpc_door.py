@@ -1,0 +1,117 @@
+"""The gRPC door: plain grpc.aio handlers, on the native server where its wheel exists."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from importlib.util import find_spec
+from typing import Any, Final, Literal, NoReturn
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection
+
+from grantlog.errors import NotImplementedYetError, PreconditionError
+from grantlog.wire.status import rich_status
+from grantlog.wire.transcode import ROUTES, Route
+from grantlog_api.calls import Calls, failed
+from grantlog_api.health import HealthProbe, grpc_health_handlers
+
+MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_HEALTH_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+Kind = Literal["auto", "native", "grpcio"]
+
+
+def build_server(kind: Kind) -> aio.Server:
+    """A server of the asked kind; `auto` prefers the native one.
+
+    Raises:
+        PreconditionError: the native server is asked for and there is no wheel of it here.
+    """
+    options = [
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.so_reuseport", 0),
+    ]
+    native = find_spec("pygrpc_native") is not None
+    if kind == "grpcio" or (kind == "auto" and not native):
+        return aio.server(options=options)
+    if not native:
+        raise PreconditionError(
+            "--grpc-server native: pygrpc-native has no wheel for this platform; use grpcio"
+        )
+    import pygrpc_native.aio as native_aio  # noqa: PLC0415 - there is not one for every platform
+
+    return native_aio.server(options=options)
+
+
+def add_services(server: aio.Server, calls: Calls, probe: HealthProbe) -> None:
+    """Register every RPC of the contract, health and reflection."""
+    services: dict[str, dict[str, grpc.RpcMethodHandler]] = defaultdict(dict)
+    for route in ROUTES:
+        services[route.service][route.method] = _handler(route, calls)
+    services[_HEALTH_SERVICE] = grpc_health_handlers(probe)
+    for service, handlers in services.items():
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, handlers),)
+        )
+        server.add_registered_method_handlers(service, handlers)
+    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
+
+
+def _handler(route: Route, calls: Calls) -> grpc.RpcMethodHandler:
+    decode: Callable[[bytes], Any] = route.request_class.FromString
+    encode: Callable[[Any], bytes] = route.response_class.SerializeToString
+    if route.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(
+            _streaming(route, calls), request_deserializer=decode, response_serializer=encode
+        )
+    return grpc.unary_unary_rpc_method_handler(
+        _unary(route, calls), request_deserializer=decode, response_serializer=encode
+    )
+
+
+def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
+    full_method = route.full_method
+
+    async def answer(request: Message, context: aio.ServicerContext[Any, Any]) -> Message:
+        try:
+            return await calls.unary(full_method, request)
+        except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
+            await _abort(context, full_method, error)
+
+    return answer
+
+
+def _streaming(route: Route, calls: Calls) -> Callable[..., Any]:
+    del calls  # no streaming call is served yet
+
+    async def answer(
+        request: Message, context: aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[Message]:
+        del request
+        error = NotImplementedYetError(f"{route.full_method} is not served by this version yet")
+        await _abort(context, route.full_method, error)
+        yield Message()
+
+    return answer
+
+
+async def _abort(
+    context: aio.ServicerContext[Any, Any], full_method: str, error: BaseException
+) -> NoReturn:
+    status = failed(full_method, error)
+    trailing = (("grpc-status-details-bin", rich_status(status)),) if status.details else ()
+    await context.abort(_CODES[status.code], status.message, trailing)
+
+
+async def serve(server: aio.Server, stop: asyncio.Event, *, drain_s_max: float) -> None:
+    """Serve until `stop`, then refuse new calls and let running ones end."""
+    await server.start()
+    await stop.wait()
+    await server.stop(drain_s_max)

@@ -1,0 +1,1 @@
+"""From wire, use case, to wire: one method per RPC, no decision about permissions."""

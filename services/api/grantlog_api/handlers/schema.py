@@ -1,0 +1,64 @@
+"""The Schema service's calls."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grantlog.api.v1 import service_pb2
+from grantlog.app.continuation import Continuation, Continuations, request_digest
+from grantlog.app.schemas import Schemas
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.wire.schema import schema_definition
+
+PAGE_DEFAULT: Final = 50
+PAGE_MAX: Final = 1_000
+
+
+class SchemaHandlers:
+    """Writes, reads and lists schema versions."""
+
+    def __init__(self, schemas: Schemas, continuations: Continuations) -> None:
+        self._schemas = schemas
+        self._continuations = continuations
+
+    async def write(
+        self, request: service_pb2.SchemaWriteRequest
+    ) -> service_pb2.SchemaWriteResponse:
+        """base.v1.Schema/Write."""
+        committed = await self._schemas.write(TenantId(request.tenant_id), request.schema)
+        return service_pb2.SchemaWriteResponse(schema_version=committed.schema_version)
+
+    async def read(self, request: service_pb2.SchemaReadRequest) -> service_pb2.SchemaReadResponse:
+        """base.v1.Schema/Read."""
+        schema = await self._schemas.read(
+            TenantId(request.tenant_id), request.metadata.schema_version
+        )
+        return service_pb2.SchemaReadResponse(schema=schema_definition(schema))
+
+    async def list(self, request: service_pb2.SchemaListRequest) -> service_pb2.SchemaListResponse:
+        """base.v1.Schema/List."""
+        tenant = TenantId(request.tenant_id)
+        digest = request_digest("schemas", tenant)
+        before = None
+        if request.continuous_token:
+            before = SchemaVersion(
+                self._continuations.open(request.continuous_token, digest).after[0]
+            )
+        limit = min(request.page_size or PAGE_DEFAULT, PAGE_MAX)
+        head, found = await self._schemas.list(tenant, limit=limit + 1, before=before)
+        page = found[:limit]
+        token = ""
+        if len(found) > limit:
+            place = Continuation(Epoch(0), Revision(0), (page[-1].version,))
+            token = self._continuations.seal(place, digest)
+        return service_pb2.SchemaListResponse(
+            head=head,
+            schemas=[
+                service_pb2.SchemaList(
+                    version=record.version,
+                    created_at=record.created_at.strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC"),
+                )
+                for record in page
+            ],
+            continuous_token=token,
+        )

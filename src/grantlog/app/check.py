@@ -1,0 +1,68 @@
+"""The check use case: resolve, then let the engine decide over facts at that revision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grantlog.app.resolve import Resolver
+from grantlog.app.schemas import SchemaCache, resolve_with_schema
+from grantlog.engine.check import check
+from grantlog.engine.question import CheckQuery, CheckResult
+from grantlog.errors import BehindWindowError
+from grantlog.model.ids import TenantId
+from grantlog.ports.facts import FactAnswer, FactKey, FactReader
+from grantlog.ports.heads import Head
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAnswer:
+    """A decision and the place in the log that it stands at."""
+
+    result: CheckResult
+    head: Head
+
+
+class Check:
+    """May this subject do this to that entity?"""
+
+    def __init__(self, resolver: Resolver, cache: SchemaCache, facts: FactReader) -> None:
+        self._resolver = resolver
+        self._cache = cache
+        self._facts = facts
+
+    async def __call__(
+        self, tenant: TenantId, query: CheckQuery, *, snap_token: str, schema_version: str
+    ) -> CheckAnswer:
+        """Decide, at one revision: at least the token's, else as the consistency says.
+
+        Raises:
+            NotFoundError: the schema, entity type or permission does not exist.
+            DepthExceededError: the budget ran out before a decision.
+            RuleFailedError: a rule could not be evaluated on what it was given.
+            InvalidTokenError, BeyondHeadError, LostWriteError: the token cannot be honoured.
+            UnavailableError: facts at the revision cannot be read now.
+        """
+        try:
+            return await self._answer(tenant, query, snap_token, schema_version)
+        except BehindWindowError:
+            # The tenant was deleted, or history collected, between resolving and reading. The
+            # token asks for "at least", so a newer revision is an answer too.
+            await self._resolver.refresh(tenant)
+            return await self._answer(tenant, query, snap_token, schema_version)
+
+    async def _answer(
+        self, tenant: TenantId, query: CheckQuery, snap_token: str, schema_version: str
+    ) -> CheckAnswer:
+        head, loaded = await resolve_with_schema(
+            self._resolver,
+            self._cache,
+            tenant=tenant,
+            snap_token=snap_token,
+            schema_version=schema_version,
+        )
+
+        async def fetch(keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
+            return await self._facts.read(tenant, head.revision, keys)
+
+        return CheckAnswer(await check(loaded.plan, query, fetch), head)

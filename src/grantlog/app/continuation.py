@@ -1,0 +1,75 @@
+"""Continuation tokens of listings: the place of a page, pinned to a revision, under a MAC.
+
+The MAC's key lives in the primary, so every node accepts every node's tokens and nobody else makes
+one. A token goes with one request: the request's digest is inside.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from grantlog.errors import InvalidTokenError
+from grantlog.model.ids import Epoch, Revision
+
+_MAC_BYTES: Final = 16
+_REASON: Final = "ERROR_CODE_INVALID_CONTINUOUS_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """Where the next page starts."""
+
+    epoch: Epoch
+    revision: Revision
+    after: tuple[str, ...]
+    """The key of the last item shown."""
+
+
+def request_digest(*parts: object) -> str:
+    """A digest of what a token must be used with; parts must have an unambiguous repr."""
+    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+
+
+class Continuations:
+    """Seals and opens continuation tokens."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def seal(self, place: Continuation, digest: str) -> str:
+        """The token of a place for the request with this digest."""
+        body = json.dumps([place.epoch, place.revision, digest, *place.after]).encode()
+        return base64.urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+
+    def open(self, token: str, digest: str) -> Continuation:
+        """The place that a token names.
+
+        Raises:
+            InvalidTokenError: garbled, tampered with, or of another request.
+        """
+        try:
+            raw = base64.b64decode(
+                token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
+            )
+        except (ValueError, binascii.Error) as error:
+            raise _invalid("it is garbled") from error
+        mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(body)):
+            raise _invalid("it is not one of ours")
+        epoch, revision, sealed_for, *after = json.loads(body)
+        if sealed_for != digest:
+            raise _invalid("it belongs to another request: repeat the one that returned it")
+        return Continuation(Epoch(epoch), Revision(revision), tuple(after))
+
+    def _mac(self, body: bytes) -> bytes:
+        return blake2b(body, key=self._key, digest_size=_MAC_BYTES).digest()
+
+
+def _invalid(why: str) -> InvalidTokenError:
+    return InvalidTokenError(f"the continuation token cannot be used: {why}", reason=_REASON)

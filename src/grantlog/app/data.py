@@ -1,0 +1,135 @@
+"""Writing facts: validated against the schema in force, then committed as one revision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from grantlog.app.known import KnownHeads
+from grantlog.app.resolve import Resolver
+from grantlog.app.schemas import LoadedSchema, SchemaCache
+from grantlog.engine.conform import check_attribute, check_tuple
+from grantlog.errors import ConflictError, InvalidInputError, StaleSchemaError
+from grantlog.model.attributes import Attribute
+from grantlog.model.ids import SchemaVersion, TenantId
+from grantlog.model.tuples import Entity, RelationTuple
+from grantlog.ports.facts import AttributeFilter, TupleFilter
+from grantlog.ports.heads import Head
+from grantlog.ports.writer import DataIntent, PutFacts, RemoveWhere, Step, TransactionWriter
+
+SCHEMA_RACES_MAX: Final = 8
+"""How often a write is validated anew because another schema came into force meanwhile."""
+
+
+class WriteData:
+    """The data write calls."""
+
+    def __init__(
+        self,
+        *,
+        writer: TransactionWriter,
+        resolver: Resolver,
+        known: KnownHeads,
+        cache: SchemaCache,
+        new_id: Callable[[], bytes],
+        facts_per_write_max: int,
+    ) -> None:
+        self._writer = writer
+        self._resolver = resolver
+        self._known = known
+        self._cache = cache
+        self._new_id = new_id
+        self._facts_per_write_max = facts_per_write_max
+
+    async def put(
+        self,
+        tenant: TenantId,
+        *,
+        tuples: Iterable[RelationTuple],
+        attributes: Iterable[Attribute],
+        schema_version: str,
+    ) -> Head:
+        """Make the facts hold, all or none; the head returned has them.
+
+        A tuple twice is one; of an attribute twice the first value wins.
+
+        Raises:
+            NotFoundError: the schema, or a type, relation or attribute that a fact names.
+            InvalidInputError: a fact that the schema does not admit, or too many facts.
+        """
+        facts = PutFacts(tuple(dict.fromkeys(tuples)), _first_of_each(attributes))
+        for _ in range(SCHEMA_RACES_MAX):
+            loaded = await self._schema(tenant, schema_version)
+            self._validate(loaded, facts)
+            try:
+                return await self._commit(
+                    tenant, facts, loaded.version, schema_pinned=bool(schema_version)
+                )
+            except StaleSchemaError:
+                await self._resolver.refresh(tenant)
+        raise ConflictError("the schema keeps changing while this is written; retry")
+
+    async def remove(
+        self, tenant: TenantId, *, tuples: TupleFilter, attributes: AttributeFilter
+    ) -> Head:
+        """Remove what the filters match; the head returned has none of it.
+
+        Raises:
+            InvalidInputError: both filters are empty.
+            LimitError: more facts match than one transaction may change.
+        """
+        if tuples.is_empty and attributes.is_empty:
+            raise InvalidInputError(
+                "both filters are empty: name at least one field of tuple_filter or "
+                "attribute_filter; to remove everything, delete the tenant"
+            )
+        return await self._commit(tenant, RemoveWhere(tuples, attributes), SchemaVersion(""))
+
+    async def _schema(self, tenant: TenantId, schema_version: str) -> LoadedSchema:
+        if schema_version:
+            return await self._cache.load(tenant, SchemaVersion(schema_version))
+        head = self._known.get(tenant) or await self._resolver.refresh(tenant)
+        if not head.schema_version:
+            head = await self._resolver.refresh(tenant)
+        return await self._cache.load(tenant, head.schema_version)
+
+    def _validate(self, loaded: LoadedSchema, facts: PutFacts) -> None:
+        for fact in facts.tuples:
+            check_tuple(loaded.schema, fact)
+        for attribute in facts.attributes:
+            check_attribute(loaded.schema, attribute)
+        count = len(facts.tuples) + len(facts.attributes)
+        if count > self._facts_per_write_max:
+            raise InvalidInputError(
+                f"{count} facts in one write, at most {self._facts_per_write_max} are allowed: "
+                "send them in several writes",
+                reason="ERROR_CODE_MAX_DATA_PER_WRITE_EXCEEDED",
+            )
+
+    async def _commit(
+        self,
+        tenant: TenantId,
+        step: Step,
+        schema_version: SchemaVersion,
+        *,
+        schema_pinned: bool = False,
+    ) -> Head:
+        committed = await self._writer.write(
+            DataIntent(
+                tenant=tenant,
+                steps=(step,),
+                schema_version=schema_version,
+                schema_pinned=schema_pinned,
+                write_id=self._new_id(),
+            )
+        )
+        head = Head(committed.epoch, committed.revision, committed.schema_version)
+        self._known.learn(tenant, head)
+        return head
+
+
+def _first_of_each(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:
+    first: dict[tuple[Entity, str], Attribute] = {}
+    for attribute in attributes:
+        first.setdefault((attribute.entity, attribute.name), attribute)
+    return tuple(first.values())

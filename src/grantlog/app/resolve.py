@@ -1,0 +1,81 @@
+"""From "at least as fresh as" to one exact revision: nothing behind this module knows a token.
+
+Design §5. A token is admitted or refused here; what is returned is a head: a revision together
+with the schema version in force at it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from grantlog.app.known import KnownHeads
+from grantlog.errors import BeyondHeadError, LostWriteError
+from grantlog.model.ids import TenantId
+from grantlog.model.token import SnapToken, decode_token, encode_token
+from grantlog.ports.heads import Head, HeadReader
+
+
+class Consistency(Enum):
+    """Where an answer without a token stands."""
+
+    HEAD = "head"
+    """At or behind every write committed before the question arrived, whoever wrote it."""
+    NODE = "node"
+    """At or behind what this process acknowledged or answered; enough for the only writer."""
+
+
+class Resolver:
+    """Resolves the revision to answer at."""
+
+    def __init__(self, heads: HeadReader, known: KnownHeads, consistency: Consistency) -> None:
+        self._heads = heads
+        self._known = known
+        self._consistency = consistency
+
+    async def resolve(self, tenant: TenantId, snap_token: str) -> Head:
+        """The head to answer at: at least the token's revision, or as the consistency says.
+
+        Raises:
+            InvalidTokenError: the token is garbled or another tenant's.
+            BeyondHeadError: the token's write was never committed here.
+            LostWriteError: the token's write was lost by a failover or restore.
+            UnavailableError: the primary is needed and does not answer.
+        """
+        if snap_token:
+            return await self.admit(tenant, decode_token(tenant, snap_token))
+        if self._consistency is Consistency.NODE:
+            known = self._known.get(tenant)
+            if known is not None:
+                return known
+        return await self.refresh(tenant)
+
+    async def refresh(self, tenant: TenantId) -> Head:
+        """The head by the primary, or what is known if that is newer."""
+        return self._known.learn(tenant, await self._heads.head(tenant))
+
+    async def admit(self, tenant: TenantId, token: SnapToken) -> Head:
+        """A head at or behind a place in the log; raises as `resolve` where there is none."""
+        known = self._known.get(tenant)
+        if known is not None and known.epoch == token.epoch and known.revision >= token.revision:
+            return known
+        head = await self.refresh(tenant)
+        if token.epoch > head.epoch or (
+            token.epoch == head.epoch and token.revision > head.revision
+        ):
+            raise BeyondHeadError(
+                f"the snap token is beyond the tenant's head (revision {head.revision}): "
+                "no write with that token was acknowledged here"
+            )
+        if token.epoch < head.epoch:
+            survived = await self._heads.recorded_head(tenant, token.epoch)
+            if token.revision > survived:
+                raise LostWriteError(
+                    "the write of this snap token was lost when the database was restored or "
+                    "failed over; write it again"
+                )
+        return head
+
+
+def token_of(tenant: TenantId, head: Head) -> str:
+    """The snap token of a head."""
+    return encode_token(tenant, SnapToken(head.epoch, head.revision))

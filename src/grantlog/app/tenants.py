@@ -1,0 +1,54 @@
+"""The list of tenants: create, list, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grantlog.app.known import KnownHeads
+from grantlog.app.schemas import SchemaCache
+from grantlog.model.ids import TenantId
+from grantlog.ports.writer import TenantLister, TenantRecord, TransactionWriter
+
+
+class Tenants:
+    """The tenancy calls."""
+
+    def __init__(
+        self,
+        *,
+        writer: TransactionWriter,
+        lister: TenantLister,
+        known: KnownHeads,
+        cache: SchemaCache,
+        new_id: Callable[[], bytes],
+    ) -> None:
+        self._writer = writer
+        self._lister = lister
+        self._known = known
+        self._cache = cache
+        self._new_id = new_id
+
+    async def create(self, tenant: TenantId, name: str) -> TenantRecord:
+        """Put a tenant on the list; data it already has is kept.
+
+        Raises:
+            InvalidInputError: it is on the list already.
+        """
+        return await self._writer.create_tenant(tenant, name, write_id=self._new_id())
+
+    async def list(self, *, limit: int, after: TenantId | None) -> list[TenantRecord]:
+        """A page of the list, by id bytes."""
+        return await self._lister.tenants(limit=limit, after=after)
+
+    async def delete(self, tenant: TenantId) -> None:
+        """End a tenant: every fact and schema of it is gone from the next revision on.
+
+        Raises:
+            NotFoundError: neither on the list nor ever written.
+        """
+        try:
+            await self._writer.delete_tenant(tenant, write_id=self._new_id())
+        finally:
+            # Even where the outcome is unknown: the primary is asked before the next answer.
+            self._known.forget(tenant)
+            self._cache.forget(tenant)
