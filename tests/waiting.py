@@ -1,0 +1,18 @@
+"""Waiting for a condition, the tests' way of not sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+
+async def until(
+    holds: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within_s: float = 20.0
+) -> None:
+    """Return as soon as the condition holds; TimeoutError if it does not within the bound."""
+    async with asyncio.timeout(within_s):
+        while True:
+            answer = holds()
+            if await answer if isinstance(answer, Awaitable) else answer:
+                return
+            await asyncio.sleep(0.01)
