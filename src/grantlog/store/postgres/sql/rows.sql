@@ -1,0 +1,57 @@
+-- Applying net row changes. Each statement reaches rows by the primary key, one nested loop over the
+-- arrays. Columns in the order: entity_type, entity_id, relation, subject_relation, subject_type,
+-- subject_id, then revisions.
+
+-- name: expire_tuples
+WITH gone AS (
+    DELETE FROM relation_tuples AS live
+    USING unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+        AS k (entity_type, entity_id, relation, subject_relation, subject_type, subject_id, expired_rev)
+    WHERE live.tenant_key = $1
+        AND live.entity_type = k.entity_type AND live.entity_id = k.entity_id
+        AND live.relation = k.relation AND live.subject_relation = k.subject_relation
+        AND live.subject_type = k.subject_type AND live.subject_id = k.subject_id
+    RETURNING live.entity_type, live.entity_id, live.relation, live.subject_relation,
+        live.subject_type, live.subject_id, live.created_rev, k.expired_rev
+)
+INSERT INTO relation_tuples_history (tenant_key, entity_type, entity_id, relation, subject_relation,
+    subject_type, subject_id, created_rev, expired_rev)
+SELECT $1, entity_type, entity_id, relation, subject_relation, subject_type, subject_id,
+    created_rev, expired_rev
+FROM gone;
+
+-- name: create_tuples
+INSERT INTO relation_tuples (tenant_key, entity_type, entity_id, relation, subject_relation,
+    subject_type, subject_id, created_rev)
+SELECT $1, k.entity_type, k.entity_id, k.relation, k.subject_relation, k.subject_type, k.subject_id,
+    k.created_rev
+FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
+    AS k (entity_type, entity_id, relation, subject_relation, subject_type, subject_id, created_rev);
+
+-- name: expire_attributes
+WITH gone AS (
+    DELETE FROM attributes AS live
+    USING unnest($2::text[], $3::text[], $4::text[], $5::bigint[])
+        AS k (entity_type, entity_id, attribute, expired_rev)
+    WHERE live.tenant_key = $1
+        AND live.entity_type = k.entity_type AND live.entity_id = k.entity_id
+        AND live.attribute = k.attribute
+    RETURNING live.entity_type, live.entity_id, live.attribute, live.value_type, live.value,
+        live.created_rev, k.expired_rev
+)
+INSERT INTO attributes_history (tenant_key, entity_type, entity_id, attribute, value_type, value,
+    created_rev, expired_rev)
+SELECT $1, entity_type, entity_id, attribute, value_type, value, created_rev, expired_rev
+FROM gone;
+
+-- name: create_attributes
+INSERT INTO attributes (tenant_key, entity_type, entity_id, attribute, value_type, value, created_rev)
+SELECT $1, k.entity_type, k.entity_id, k.attribute, k.value_type, k.value, k.created_rev
+FROM unnest($2::text[], $3::text[], $4::text[], $5::smallint[], $6::text[], $7::bigint[])
+    AS k (entity_type, entity_id, attribute, value_type, value, created_rev);
+
+-- name: create_schemas
+INSERT INTO schemas (tenant_key, version, created_rev, created_at, source)
+SELECT $1, k.version, k.created_rev, k.created_at, k.source
+FROM unnest($2::text[], $3::bigint[], $4::timestamptz[], $5::text[])
+    AS k (version, created_rev, created_at, source);
