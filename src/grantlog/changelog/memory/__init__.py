@@ -1,1 +1,1 @@
-"""The change log in memory."""
+"""The change log of one process, in memory."""

@@ -1,1 +1,1 @@
-"""The store ports in memory: for tests and for trying things out."""
+"""A consistent store in memory behind every port: for tests, examples and throw-away servers."""

@@ -1,0 +1,64 @@
+"""The change log in memory: ChangeLog over what a writer in the same process recorded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from grantlog.errors import CorruptionError
+from grantlog.model.change import DataWritten, Transaction
+from grantlog.model.ids import Revision, TenantId
+from grantlog.ports.log import HeadsMoved, Position
+
+
+class MemoryChangeLog:
+    """Keeps every transaction; used from one event loop."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._tenants: dict[TenantId, list[Transaction]] = {}
+        self._order: list[TenantId] = []
+        self._recorded = asyncio.Event()
+
+    def record(self, transactions: Sequence[Transaction]) -> None:
+        """Append transactions as they commit; the writer calls it."""
+        for transaction in transactions:
+            held = self._tenants.setdefault(transaction.tenant, [])
+            if transaction.revision != len(held) + 1:
+                raise CorruptionError(f"revision {transaction.revision} is out of its order")
+            held.append(transaction)
+            self._order.append(transaction.tenant)
+        self._recorded.set()
+
+    async def heads_moved(self, mark: str | None) -> HeadsMoved:
+        """Heads that moved since `mark`; the mark is a count of transactions."""
+        self._recorded.clear()
+        moved = set(self._order[int(mark or 0) :])
+        heads: dict[TenantId, Position] = {}
+        for tenant in moved:
+            last = self._tenants[tenant][-1]
+            heads[tenant] = Position(last.epoch, last.revision, last.digest)
+        return HeadsMoved(heads, str(len(self._order)), self._clock())
+
+    async def read(
+        self, tenant: TenantId, *, after: Revision, changes_max: int
+    ) -> Sequence[Transaction]:
+        """Whole transactions behind `after`, in order; at least one if there is any."""
+        page: list[Transaction] = []
+        changes = 0
+        for transaction in self._tenants.get(tenant, [])[after:]:
+            body = transaction.body
+            changes += len(body.changes) if isinstance(body, DataWritten) else 1
+            if page and changes > changes_max:
+                break
+            page.append(transaction)
+        return page
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something was recorded since the last `heads_moved`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._recorded.wait()
+        except TimeoutError:
+            return

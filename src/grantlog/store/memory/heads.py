@@ -1,0 +1,46 @@
+"""Heads, schemas and the list of tenants in memory."""
+
+from __future__ import annotations
+
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.ports.heads import Head, SchemaRecord
+from grantlog.ports.writer import TenantRecord
+from grantlog.store.memory.tables import MemoryTables
+
+
+class MemoryHeads:
+    """HeadReader, SchemaReader and TenantLister over a store in memory."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+
+    async def head(self, tenant: TenantId) -> Head:
+        """The head; revision 0 for a tenant that was never written."""
+        state = self._tables.tenants.get(tenant)
+        if state is None:
+            return Head(self._tables.epoch, Revision(0), SchemaVersion(""))
+        return Head(state.epoch, state.revision, state.schema_version)
+
+    async def recorded_head(self, tenant: TenantId, epoch: Epoch) -> Revision:
+        """The last revision that survived of `epoch`, 0 if the next one did not know the tenant."""
+        return self._tables.recorded.get((tenant, epoch), Revision(0))
+
+    async def schema(self, tenant: TenantId, version: SchemaVersion) -> SchemaRecord | None:
+        """A stored version of the tenant's current life."""
+        state = self._tables.tenants.get(tenant)
+        return state.schemas.get(version) if state else None
+
+    async def schemas(
+        self, tenant: TenantId, *, limit: int, before: SchemaVersion | None = None
+    ) -> list[SchemaRecord]:
+        """Versions of the tenant's current life, newest first."""
+        state = self._tables.tenants.get(tenant)
+        records = state.schemas.values() if state else ()
+        older = (record for record in records if before is None or record.version < before)
+        return sorted(older, key=lambda record: record.version, reverse=True)[:limit]
+
+    async def tenants(self, *, limit: int, after: TenantId | None = None) -> list[TenantRecord]:
+        """Tenants on the list, by id bytes."""
+        floor = b"" if after is None else after.encode()
+        behind = (r for r in self._tables.listed.values() if r.id.encode() > floor)
+        return sorted(behind, key=lambda record: record.id.encode())[:limit]

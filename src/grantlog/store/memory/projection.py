@@ -1,0 +1,58 @@
+"""A replica in memory: ProjectionStore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from grantlog.model.chain import GENESIS
+from grantlog.model.change import Transaction
+from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.ports.log import Position
+from grantlog.projection.chain import unapplied
+from grantlog.projection.digest import StateDigest
+from grantlog.store.memory.tables import MemoryTables, TenantState
+
+NOWHERE = Position(Epoch(0), Revision(0), GENESIS)
+"""Before the first transaction."""
+
+
+class MemoryProjection:
+    """Folds transactions into tables in memory; a primary's tables can be digested with it too."""
+
+    def __init__(self, tables: MemoryTables) -> None:
+        self._tables = tables
+
+    async def positions(self) -> dict[TenantId, Position]:
+        """How far each tenant has been folded."""
+        return {tenant: state.position for tenant, state in self._tables.tenants.items()}
+
+    async def apply(self, transactions: Sequence[Transaction]) -> None:
+        """Fold transactions of one tenant, skipping what is folded already."""
+        if not transactions:
+            return
+        state = self._tables.tenants.get(transactions[0].tenant)
+        self._tables.advance(unapplied(state.position if state else NOWHERE, transactions))
+
+    async def digest(self, tenant: TenantId, at: Revision | None = None) -> tuple[Position, bytes]:
+        """The tenant's position, and a digest of its state there or at an earlier revision."""
+        state = self._tables.tenants.get(tenant)
+        if state is None:
+            state = TenantState(salt=b"", epoch=Epoch(0))
+        at = state.revision if at is None else at
+        state.require_readable(at)
+        digest = StateDigest()
+        for version in sorted(state.schemas):
+            record = state.schemas[version]
+            if record.revision <= at:
+                digest.add_schema(version, record.revision, record.text)
+        for (entity, relation, subject), created in state.facts.tuples_at(at):
+            key = (*entity, relation, subject.relation, subject.type, subject.id)
+            digest.add_tuple(key, created)
+        for (entity, name, value), created in state.facts.attributes_at(at):
+            digest.add_attribute((entity.type, entity.id, name), value, created)
+        return state.position, digest.finish()
+
+    async def clear(self) -> None:
+        """Forget everything, to be rebuilt from nothing."""
+        self._tables.tenants.clear()
+        self._tables.listed.clear()
