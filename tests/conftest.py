@@ -17,6 +17,7 @@ import pytest
 from grantlog.runtime.data_dir import DataDir
 from grantlog.runtime.embedded import embedded_postgres, service_settings
 from grantlog.runtime.postgres_binaries import find_binaries
+from grantlog.store.postgres.migrate import migrate
 
 # Nothing in a test survives a power cut anyway.
 _FAST = {
@@ -70,6 +71,20 @@ async def fresh_database(postgres_url: str) -> AsyncIterator[Callable[[], Awaita
     yield make
     for name in made:
         await _execute(postgres_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def migrated_database(
+    fresh_database: Callable[[], Awaitable[str]],
+) -> Callable[..., Awaitable[str]]:
+    """A factory of migrated databases; `await migrated_database(seed=False)` for a replica's."""
+
+    async def make(*, seed: bool = True) -> str:
+        url = await fresh_database()
+        await migrate(url, seed=seed)
+        return url
+
+    return make
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -39,6 +39,7 @@ _CONNECTION: Final = (
 _CODES: Final[dict[str, tuple[type[GrantlogError], str]]] = {
     "25006": (UnavailableError, "the database accepts no writes now: it is not a primary"),
     "57014": (UnavailableError, "a statement took too long and was cancelled"),
+    "55000": (UnavailableError, "the database accepts no writes now: it is not a primary"),
     "55P03": (UnavailableError, "a lock was not granted in time"),
     "25P03": (UnavailableError, "a transaction was left idle for too long"),
     "22021": (InvalidInputError, "a text contains a character that cannot be stored (NUL)"),
