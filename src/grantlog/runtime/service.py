@@ -1,0 +1,70 @@
+"""A service's process: `python -m grantlog.runtime.service NAME`, and how its `run()` is made.
+
+Started by a supervisor, it loads the service's code at once but begins only when its settings
+arrive on standard input, one JSON object of environment variables: imports and the start of the
+database happen side by side, and no password stands in a process's initial environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+import structlog
+import uvloop
+
+from grantlog.errors import GrantlogError, PreconditionError
+
+GROUP: Final = "grantlog.services"
+EXIT_FAILED: Final = 1
+"""The service could not do its work and said why in one line."""
+EXIT_DEFECT: Final = 70
+"""Something that should not happen: a traceback is in the log."""
+
+_LOG: Final = structlog.get_logger("grantlog.service")
+
+
+def find_service(name: str) -> Callable[[], None]:
+    """The `run` function of an installed service.
+
+    Raises:
+        PreconditionError: no installed package brings that service.
+    """
+    for point in entry_points(group=GROUP, name=name):
+        loaded: Callable[[], None] = point.load()
+        return loaded
+    raise PreconditionError(f"the service {name!r} is not installed")
+
+
+def run_service(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run a service's main coroutine to its end; its exit code. Errors are told in one line."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+    except GrantlogError as error:
+        _LOG.error("service ended", reason=error.reason, because=error.explanation)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except Exception:  # noqa: BLE001 - the last line of the process, told with its traceback
+        _LOG.exception("service ended by a defect")
+        return EXIT_DEFECT
+    return 0
+
+
+def _main(name: str) -> None:
+    run = find_service(name)
+    line = sys.stdin.readline()
+    if not line:  # the supervisor changed its mind, or died
+        sys.exit(EXIT_FAILED)
+    os.environ.update(json.loads(line))  # noqa: TID251 - these are the settings, arriving
+    run()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
