@@ -1,0 +1,208 @@
+"""The only table from errors to gRPC and HTTP codes.
+
+An `ERROR_CODE_*` reason decides by its number, as clients expect; our own reasons decide by the
+class of the error. What is not one of our errors is INTERNAL and says nothing about itself: the
+door logs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final, cast
+
+from google.protobuf.any_pb2 import Any as PackedAny
+from google.protobuf.message import Message
+
+from grantlog.api.v1 import errors_pb2
+from grantlog.errors import (
+    ConflictError,
+    CorruptionError,
+    FieldViolationError,
+    ForbiddenError,
+    GrantlogError,
+    InvalidInputError,
+    LimitError,
+    NotFoundError,
+    NotImplementedYetError,
+    PreconditionError,
+    SchemaError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from grantlog.wire.google import error_details_pb2, status_pb2
+from grantlog.wire.protojson import encode
+from grantlog.wire.transcode import UnroutedError
+
+DOMAIN: Final = "grantlog"
+
+
+class Code(IntEnum):
+    """gRPC status codes."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+HTTP_OF_CODE: Final = {
+    Code.OK: 200,
+    Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
+    Code.INVALID_ARGUMENT: 400,
+    Code.DEADLINE_EXCEEDED: 504,
+    Code.NOT_FOUND: 404,
+    Code.ALREADY_EXISTS: 409,
+    Code.PERMISSION_DENIED: 403,
+    Code.RESOURCE_EXHAUSTED: 429,
+    Code.FAILED_PRECONDITION: 400,
+    Code.ABORTED: 409,
+    Code.OUT_OF_RANGE: 400,
+    Code.UNIMPLEMENTED: 501,
+    Code.INTERNAL: 500,
+    Code.UNAVAILABLE: 503,
+    Code.DATA_LOSS: 500,
+    Code.UNAUTHENTICATED: 401,
+}
+
+_CODE_OF_CLASS: Final[tuple[tuple[type[GrantlogError], Code], ...]] = (
+    (InvalidInputError, Code.INVALID_ARGUMENT),
+    (UnauthenticatedError, Code.UNAUTHENTICATED),
+    (ForbiddenError, Code.PERMISSION_DENIED),
+    (NotFoundError, Code.NOT_FOUND),
+    (PreconditionError, Code.FAILED_PRECONDITION),
+    (ConflictError, Code.ABORTED),
+    (LimitError, Code.RESOURCE_EXHAUSTED),
+    (UnavailableError, Code.UNAVAILABLE),
+    (NotImplementedYetError, Code.UNIMPLEMENTED),
+    (CorruptionError, Code.INTERNAL),
+)
+
+_CODE_OF_THOUSAND: Final = {
+    1: Code.UNAUTHENTICATED,
+    2: Code.INVALID_ARGUMENT,
+    4: Code.NOT_FOUND,
+    5: Code.INTERNAL,
+}
+_CODE_OF_REASON: Final = {
+    "ERROR_CODE_CANCELLED": Code.CANCELLED,
+    "ERROR_CODE_NOT_IMPLEMENTED": Code.UNIMPLEMENTED,
+    "ERROR_CODE_SERIALIZATION": Code.ABORTED,
+}
+_NUMBERS: Final = dict(errors_pb2.ErrorCode.items())
+
+
+@dataclass(frozen=True, slots=True)
+class WireStatus:
+    """What a caller gets instead of an answer."""
+
+    code: Code
+    message: str
+    details: tuple[Message, ...] = ()
+
+    @property
+    def http(self) -> int:
+        """The HTTP status."""
+        return HTTP_OF_CODE[self.code]
+
+
+def status_of(error: BaseException) -> WireStatus:
+    """The status that an error becomes; of a group, its first error of ours decides."""
+    match _leaf(error):
+        case UnroutedError() as unrouted:
+            code = Code.UNIMPLEMENTED if unrouted.path_known else Code.NOT_FOUND
+            return WireStatus(code, unrouted.explanation)
+        case CorruptionError():
+            return WireStatus(Code.INTERNAL, "ERROR_CODE_INTERNAL")
+        case GrantlogError() as ours:
+            return WireStatus(_code(ours), _message(ours), _details(ours))
+        case TimeoutError():
+            return WireStatus(Code.DEADLINE_EXCEEDED, "the deadline of the call passed")
+        case asyncio.CancelledError():
+            return WireStatus(Code.CANCELLED, "ERROR_CODE_CANCELLED")
+        case _:
+            return WireStatus(Code.INTERNAL, "ERROR_CODE_INTERNAL")
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """The error that decides: itself, or of a group the first of ours, else the first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    leaves = [_leaf(member) for member in group.exceptions]
+    return next((leaf for leaf in leaves if isinstance(leaf, GrantlogError)), leaves[0])
+
+
+def _code(error: GrantlogError) -> Code:
+    special = _CODE_OF_REASON.get(error.reason)
+    if special is not None:
+        return special
+    number = _NUMBERS.get(error.reason)
+    if number is not None:
+        return _CODE_OF_THOUSAND.get(number // 1000, Code.UNKNOWN)
+    return next((c for kind, c in _CODE_OF_CLASS if isinstance(error, kind)), Code.INTERNAL)
+
+
+def _message(error: GrantlogError) -> str:
+    """Texts that clients compare stay bare; positions and violated rules are texts of their own."""
+    if isinstance(error, FieldViolationError | SchemaError):
+        return error.explanation
+    if error.reason in _NUMBERS or not error.explanation:
+        return error.reason
+    return f"{error.reason}: {error.explanation}"
+
+
+def _details(error: GrantlogError) -> tuple[Message, ...]:
+    if not error.explanation:
+        return ()
+    info = error_details_pb2.ErrorInfo(
+        reason=error.reason, domain=DOMAIN, metadata={"explanation": error.explanation}
+    )
+    return (info,)
+
+
+def rpc_status(status: WireStatus) -> status_pb2.Status:
+    """The google.rpc.Status that says the same."""
+    details: list[PackedAny] = []
+    for detail in status.details:
+        packed = PackedAny()
+        packed.Pack(detail, deterministic=True)
+        details.append(packed)
+    return status_pb2.Status(code=status.code, message=status.message, details=details)
+
+
+def details_trailer(status: WireStatus) -> tuple[tuple[str, bytes], ...]:
+    """Trailing gRPC metadata that carries the details; empty if there are none."""
+    if not status.details:
+        return ()
+    return (("grpc-status-details-bin", rpc_status(status).SerializeToString()),)
+
+
+def error_body(status: WireStatus) -> bytes:
+    """The JSON body of a REST error: `{"code":…,"message":…,"details":[…]}`."""
+    return encode(rpc_status(status))
+
+
+def stream_item(message: Message) -> bytes:
+    """One line of a REST stream."""
+    return b'{"result":' + encode(message) + b"}\n"
+
+
+def stream_error(status: WireStatus) -> bytes:
+    """The line, or the whole body, that ends a REST stream with an error."""
+    return b'{"error":' + error_body(status) + b"}\n"

@@ -1,0 +1,241 @@
+"""Validation of requests by the rules in the protos, with the wire contract's texts.
+
+Each message type is compiled once into closures; the first violation wins, in field order as
+protoc-gen-validate orders it: the fields outside oneofs, then the oneofs. Patterns are RE2 in the
+contract, where `$` is the end of the text; here an anchored pattern is matched whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, OneofDescriptor
+from google.protobuf.message import Message
+
+from grantlog.api.v1 import validate_pb2
+from grantlog.errors import FieldViolationError
+
+Check: TypeAlias = Callable[[Any], None]
+
+_RULED_PACKAGE: Final = "base.v1"
+_EMBEDDED: Final = "embedded message failed validation | caused by: "
+
+
+def validate(message: Message) -> None:
+    """Return if the message keeps all rules of its type.
+
+    Raises:
+        FieldViolationError: the first rule that it breaks.
+    """
+    for check in _checks(message.DESCRIPTOR):
+        check(message)
+
+
+@cache
+def _checks(descriptor: Descriptor) -> tuple[Check, ...]:
+    """The checks of a message type, in order; empty if nothing below it has a rule."""
+    free = [f for f in descriptor.fields if f.containing_oneof is None]
+    checks = [check for field in free for check in _field_checks(field)]
+    for oneof in descriptor.oneofs:
+        checks.extend(_oneof_checks(oneof))
+    return tuple(checks)
+
+
+def _oneof_checks(oneof: OneofDescriptor) -> list[Check]:
+    checks = [check for field in oneof.fields for check in _member_checks(field)]
+    if oneof.GetOptions().Extensions[validate_pb2.required]:
+        name, prefix = oneof.name, _prefix(oneof.containing_type, oneof.name)
+
+        def check_set(message: Message) -> None:
+            if message.WhichOneof(name) is None:
+                raise FieldViolationError(f"{prefix}value is required")
+
+        checks.append(check_set)
+    return checks
+
+
+def _member_checks(field: FieldDescriptor) -> list[Check]:
+    """Checks of a oneof's member, which apply only while it is the one that is set."""
+    name, checks = field.name, _field_checks(field)
+
+    def guard(check: Check) -> Check:
+        return lambda message: check(message) if message.HasField(name) else None
+
+    return [guard(check) for check in checks]
+
+
+def _field_checks(field: FieldDescriptor) -> list[Check]:
+    rules = field.GetOptions().Extensions[validate_pb2.rules]
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        return _map_checks(field)
+    if field.is_repeated:
+        return _repeated_checks(field, rules.repeated)
+    match rules.WhichOneof("type"):
+        case "string":
+            return [_string_check(field, rules.string)]
+        case "int32":
+            return [_at_least_check(field, rules.int32)]
+        case "uint32":
+            return [_at_least_check(field, rules.uint32)]
+        case None:  # message rules stand outside the oneof
+            return _message_checks(field, required=rules.message.required)
+        case kind:
+            raise NotImplementedError(f"{field.full_name}: rules of kind {kind}")
+
+
+def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Check:
+    """Length in bytes, then the pattern."""
+    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    max_bytes = rules.max_bytes if rules.HasField("max_bytes") else None
+    matches = _matcher(rules.pattern) if rules.HasField("pattern") else None
+    pattern, ignore_empty = rules.pattern.replace("\\", "\\\\"), rules.ignore_empty
+
+    def check(message: Message) -> None:
+        value: str = getattr(message, name)
+        if not value and ignore_empty:
+            return
+        if max_bytes is not None:
+            length = len(value) if value.isascii() else len(value.encode())
+            if length > max_bytes:
+                raise FieldViolationError(f"{prefix}value length must be at most {max_bytes} bytes")
+        if matches is not None and matches(value) is None:
+            raise FieldViolationError(f'{prefix}value does not match regex pattern "{pattern}"')
+
+    return check
+
+
+def _matcher(pattern: str) -> Callable[[str], object]:
+    """Whether a text matches, as RE2 without flags would say."""
+    if pattern.startswith("^") and pattern.endswith("$"):
+        return re.compile(pattern[1:-1]).fullmatch
+    return re.compile(pattern).search
+
+
+def _at_least_check(
+    field: FieldDescriptor, rules: validate_pb2.Int32Rules | validate_pb2.UInt32Rules
+) -> Check:
+    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    least, ignore_empty = rules.gte, rules.ignore_empty
+
+    def check(message: Message) -> None:
+        value: int = getattr(message, name)
+        if value < least and (value or not ignore_empty):
+            raise FieldViolationError(f"{prefix}value must be greater than or equal to {least}")
+
+    return check
+
+
+def _message_checks(field: FieldDescriptor, *, required: bool) -> list[Check]:
+    """Presence, then what lies inside."""
+    kind = field.message_type
+    if kind is None or not (required or _may_break(kind)):
+        return []
+    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    inner = _inner(kind)
+
+    def check(message: Message) -> None:
+        if message.HasField(name):
+            if inner is not None:
+                inner(prefix, getattr(message, name))
+        elif required:
+            raise FieldViolationError(f"{prefix}value is required")
+
+    return [check]
+
+
+def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) -> list[Check]:
+    checks: list[Check] = []
+    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    least = rules.min_items if rules.HasField("min_items") else 0
+    most = rules.max_items if rules.HasField("max_items") else None
+    reason = (
+        f"value must contain at least {least} item(s)"
+        if most is None
+        else f"value must contain between {least} and {most} items, inclusive"
+    )
+
+    def check_count(message: Message) -> None:
+        count = len(getattr(message, name))
+        if count < least or (most is not None and count > most):
+            raise FieldViolationError(prefix + reason)
+
+    if least or most is not None:
+        checks.append(check_count)
+    inner = _inner(field.message_type)
+    if inner is not None:
+        stem = prefix.removesuffix(": ")
+
+        def check_items(message: Message) -> None:
+            for index, item in enumerate(getattr(message, name)):
+                inner(f"{stem}[{index}]: ", item)
+
+        checks.append(check_items)
+    return checks
+
+
+def _map_checks(field: FieldDescriptor) -> list[Check]:
+    """Maps have no rules of their own in the contract; their message values may."""
+    entry = field.message_type
+    inner = _inner(entry.fields_by_name["value"].message_type) if entry is not None else None
+    if inner is None:
+        return []
+    name = field.name
+    stem = _prefix(field.containing_type, field.name).removesuffix(": ")
+
+    def check(message: Message) -> None:
+        entries: Mapping[Any, Any] = getattr(message, name)
+        for key in sorted(entries):
+            inner(f"{stem}[{key}]: ", entries[key])
+
+    return [check]
+
+
+def _inner(kind: Descriptor | None) -> Callable[[str, Any], None] | None:
+    """Checks one embedded message and puts the path before what it breaks; None if it cannot.
+
+    The checks are looked up when first needed: messages may contain themselves.
+    """
+    if kind is None or not _may_break(kind):
+        return None
+
+    def check_inner(prefix: str, message: Message) -> None:
+        try:
+            for check in _checks(kind):
+                check(message)
+        except FieldViolationError as violation:
+            raise FieldViolationError(f"{prefix}{_EMBEDDED}{violation.text}") from None
+
+    return check_inner
+
+
+@cache
+def _may_break(kind: Descriptor) -> bool:
+    """Whether the message or anything below it has a rule."""
+    seen: set[str] = set()
+    waiting = [kind]
+    while waiting:
+        descriptor = waiting.pop()
+        if descriptor.full_name in seen or descriptor.file.package != _RULED_PACKAGE:
+            continue
+        seen.add(descriptor.full_name)
+        if any(o.GetOptions().Extensions[validate_pb2.required] for o in descriptor.oneofs):
+            return True
+        for field in descriptor.fields:
+            if field.GetOptions().HasExtension(validate_pb2.rules):
+                return True
+            if field.message_type is not None:
+                waiting.append(field.message_type)
+    return False
+
+
+def _prefix(message: Descriptor | None, name: str) -> str:
+    owner = message.name if message is not None else ""
+    return f"invalid {owner}.{_go_name(name)}: "
+
+
+def _go_name(name: str) -> str:
+    """The name as Go spells it: `tenant_id` is `TenantId`."""
+    return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
