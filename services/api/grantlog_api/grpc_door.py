@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
 from grantlog.errors import NotImplementedYetError, PreconditionError
-from grantlog.wire.status import rich_status
+from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe, grpc_health_handlers
@@ -54,12 +54,11 @@ def add_services(server: aio.Server, calls: Calls, probe: HealthProbe) -> None:
     """Register every RPC of the contract, health and reflection."""
     services: dict[str, dict[str, grpc.RpcMethodHandler]] = defaultdict(dict)
     for route in ROUTES:
-        services[route.service][route.method] = _handler(route, calls)
+        service = route.full_method.split("/")[1]
+        services[service][route.method] = _handler(route, calls)
     services[_HEALTH_SERVICE] = grpc_health_handlers(probe)
     for service, handlers in services.items():
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, handlers),)
-        )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         server.add_registered_method_handlers(service, handlers)
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
 
@@ -106,8 +105,7 @@ async def _abort(
     context: aio.ServicerContext[Any, Any], full_method: str, error: BaseException
 ) -> NoReturn:
     status = failed(full_method, error)
-    trailing = (("grpc-status-details-bin", rich_status(status)),) if status.details else ()
-    await context.abort(_CODES[status.code], status.message, trailing)
+    await context.abort(_CODES[status.code], status.message, details_trailer(status))
 
 
 async def serve(server: aio.Server, stop: asyncio.Event, *, drain_s_max: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Generator
+from typing import Final
 
 import orjson
 import uvicorn
@@ -19,58 +19,54 @@ from starlette.types import ASGIApp
 from grantlog.errors import LimitError, NotImplementedYetError
 from grantlog.wire import protojson
 from grantlog.wire.openapi import openapi_document
-from grantlog.wire.status import WireStatus, error_body
-from grantlog.wire.transcode import ROUTES, Route, bind
+from grantlog.wire.status import WireStatus, error_body, stream_error
+from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
 _HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}
-_NOT_FOUND: Final = orjson.dumps({"code": 5, "message": "Not Found", "details": []})
-_WRONG_VERB: Final = orjson.dumps({"code": 12, "message": "Method Not Allowed", "details": []})
+_VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 
 
 def build_app(calls: Calls, probe: HealthProbe, *, allowed_origins: list[str]) -> ASGIApp:
     """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json."""
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
-    for route in ROUTES:
-        app.add_route(route.path_template, _endpoint(route, calls), methods=[route.verb])
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
+    app.add_route("/{path:path}", _contract(calls), methods=list(_VERBS))
     document = openapi_document()
     app.openapi = lambda: document
-    app.add_exception_handler(404, _answer(_NOT_FOUND, 404))
-    app.add_exception_handler(405, _answer(_WRONG_VERB, 501))
     return CORSMiddleware(
-        app,
-        allow_origins=allowed_origins,
-        allow_methods=["GET", "POST", "HEAD", "PATCH", "DELETE", "PUT"],
-        allow_headers=["*"],
+        app, allow_origins=allowed_origins, allow_methods=_VERBS, allow_headers=["*"]
     )
 
 
-def _endpoint(route: Route, calls: Calls) -> Any:
+def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
+    """Answers every path of the contract; routed by the encoded path, as %2F ends no segment."""
+
     async def answer(request: Request) -> Response:
+        streaming = False
+        method = ""
         try:
+            raw_path = request.scope["raw_path"].decode("latin-1")
+            route, variables = find_route(request.method, raw_path)
+            streaming, method = route.server_streaming, route.full_method
             body = await _read_body(request)
-            message = bind(route, request.path_params, request.query_params, body)
-            if route.server_streaming:
-                raise NotImplementedYetError(
-                    f"{route.full_method} is not served by this version yet"
-                )
-            response = await calls.unary(route.full_method, message)
+            message = bind(route, variables, request.query_params.multi_items(), body)
+            if streaming:
+                raise NotImplementedYetError(f"{method} is not served by this version yet")
+            response = await calls.unary(method, message)
             return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            return _failure(failed(route.full_method, error), wrapped=route.server_streaming)
+            return _failure(failed(method, error), streaming=streaming)
 
     return answer
 
 
-def _failure(status: WireStatus, *, wrapped: bool) -> Response:
-    body: Any = error_body(status)
-    if wrapped:
-        body = {"error": body}
-    return Response(orjson.dumps(body), status_code=status.http, media_type=_JSON)
+def _failure(status: WireStatus, *, streaming: bool) -> Response:
+    body = stream_error(status) if streaming else error_body(status)
+    return Response(body, status_code=status.http, media_type=_JSON)
 
 
 async def _read_body(request: Request) -> bytes:
@@ -84,7 +80,7 @@ async def _read_body(request: Request) -> bytes:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _healthz(probe: HealthProbe) -> Any:
+def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         del request
         serving = await probe.serving()
@@ -94,19 +90,11 @@ def _healthz(probe: HealthProbe) -> Any:
     return answer
 
 
-def _answer(body: bytes, status_code: int) -> Any:
-    async def answer(request: Request, error: Exception) -> Response:
-        del request, error
-        return Response(body, status_code=status_code, media_type=_JSON)
-
-    return answer
-
-
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the supervisor has them."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
 
@@ -131,5 +119,3 @@ async def serve(
     async with asyncio.TaskGroup() as group:
         group.create_task(end(), name="rest-stop")
         await server.serve(sockets=[listener])
-
-

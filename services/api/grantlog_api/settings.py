@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from grantlog.runtime.settings import ServiceSettings
 
 
-class ApiSettings(BaseSettings):
+class ApiSettings(ServiceSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
-
-    model_config = SettingsConfigDict(env_prefix="GRANTLOG_", extra="ignore")
 
     host: str = "127.0.0.1"
     http_port: int = Field(3476, ge=0, le=65535)
@@ -28,4 +27,3 @@ class ApiSettings(BaseSettings):
     write_connections_max: int = Field(8, ge=1)
     fallback_connections_max: int = Field(4, ge=1)
     cors_allowed_origins: list[str] = Field(default_factory=lambda: ["*"])
-    log_level: Literal["debug", "info", "warning", "error"] = "info"

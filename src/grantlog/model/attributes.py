@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
@@ -12,6 +13,10 @@ from grantlog.model.tuples import Entity, parse_entity
 
 Scalar: TypeAlias = "bool | str | int | float"
 Data: TypeAlias = "Scalar | tuple[Scalar, ...]"
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,10}")
+_DOUBLE: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""Python's own int() and float() also take blanks, underscores and other alphabets' digits."""
 
 INT32_MIN: Final = -(2**31)
 INT32_MAX: Final = 2**31 - 1
@@ -92,12 +97,12 @@ def _parse_scalar(kind: AttributeType, text: str) -> Scalar:
         case AttributeType.BOOLEAN:
             return {"true": True, "false": False}[text]
         case AttributeType.INTEGER:
-            number = int(text)
-            if not INT32_MIN <= number <= INT32_MAX:
+            number = int(text) if _INTEGER.fullmatch(text) else None
+            if number is None or not INT32_MIN <= number <= INT32_MAX:
                 raise ValueError(text)
             return number
         case AttributeType.DOUBLE:
-            real = float(text)
+            real = float(text) if _DOUBLE.fullmatch(text) else math.nan
             if not math.isfinite(real):
                 raise ValueError(text)
             return real
