@@ -1,0 +1,1 @@
+"""CEL; everything is in the module `cel`."""
