@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeAlias, cast
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from grantlog.errors import FieldViolationError
 from grantlog.wire.json_scalars import Mismatch, expected, scalar_decoder
+from grantlog.wire.json_struct import (
+    as_list,
+    as_object,
+    decode_list,
+    decode_struct,
+    decode_value,
+)
 from grantlog.wire.json_times import decode_duration, decode_timestamp
 from grantlog.wire.packed import packed_class
 
 Decode: TypeAlias = Callable[[Any, Any, int], None]
 """Fills a message from a JSON value found at a depth."""
 
-DEPTH_MAX: Final = 100
 _NULL_ENUM: Final = "google.protobuf.NullValue"
 _VALUE: Final = "google.protobuf.Value"
 
@@ -71,7 +77,7 @@ def _decoder(descriptor: Descriptor) -> Decode:
     setters, aliases, take_null = _shape(descriptor)
 
     def decode(message: Any, value: Any, depth: int) -> None:
-        fields = _object(value, depth)
+        fields = as_object(value, depth)
         for key, item in fields.items():
             name = key
             setter = setters.get(name)
@@ -91,18 +97,6 @@ def _decoder(descriptor: Descriptor) -> Decode:
                 raise
 
     return decode
-
-
-def _object(value: Any, depth: int) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise expected("an object", value)
-    _bound(depth)
-    return cast("dict[str, Any]", value)
-
-
-def _bound(depth: int) -> None:
-    if depth > DEPTH_MAX:
-        raise Mismatch(f"nested deeper than {DEPTH_MAX} levels")
 
 
 def _setter(field: FieldDescriptor) -> Decode:
@@ -157,10 +151,8 @@ def _repeated_setter(field: FieldDescriptor) -> Decode:
     name, append = field.name, _appender(field)
 
     def set_items(message: Any, value: Any, depth: int) -> None:
-        if type(value) is not list:
-            raise expected("a list", value)
         items = getattr(message, name)
-        for index, item in enumerate(cast("list[Any]", value)):
+        for index, item in enumerate(as_list(value, depth + 1)):
             try:
                 append(items, item, depth + 1)
             except Mismatch as mismatch:
@@ -194,7 +186,7 @@ def _map_setter(name: str, entry: Descriptor) -> Decode:
 
     def set_entries(message: Any, value: Any, depth: int) -> None:
         entries = getattr(message, name)
-        for key, item in _object(value, depth + 1).items():
+        for key, item in as_object(value, depth + 1).items():
             try:
                 put(entries, key_of(key), item, depth + 1)
             except Mismatch as mismatch:
@@ -256,40 +248,8 @@ def _later(kind: Descriptor) -> Decode:
     return decode
 
 
-def _struct(message: Any, value: Any, depth: int) -> None:
-    fields = message.fields
-    for key, item in _object(value, depth).items():
-        _value(fields[key], item, depth + 1)
-
-
-def _list(message: Any, value: Any, depth: int) -> None:
-    if type(value) is not list:
-        raise expected("a list", value)
-    _bound(depth)
-    for item in cast("list[Any]", value):
-        _value(message.values.add(), item, depth + 1)
-
-
-def _value(message: Any, value: Any, depth: int) -> None:
-    match value:
-        case None:
-            message.null_value = 0
-        case bool():
-            message.bool_value = value
-        case int() | float():
-            message.number_value = value
-        case str():
-            message.string_value = value
-        case list():
-            message.list_value.SetInParent()
-            _list(message.list_value, value, depth)
-        case _:
-            message.struct_value.SetInParent()
-            _struct(message.struct_value, value, depth)
-
-
 def _any(message: Any, value: Any, depth: int) -> None:
-    fields = _object(value, depth)
+    fields = as_object(value, depth)
     if not fields:
         return
     type_url = fields.get("@type")
@@ -309,8 +269,8 @@ def _any(message: Any, value: Any, depth: int) -> None:
 _WELL_KNOWN: Final[dict[str, Decode]] = {
     "google.protobuf.Timestamp": decode_timestamp,
     "google.protobuf.Duration": decode_duration,
-    "google.protobuf.Struct": _struct,
-    "google.protobuf.ListValue": _list,
-    "google.protobuf.Value": _value,
+    "google.protobuf.Struct": decode_struct,
+    "google.protobuf.ListValue": decode_list,
+    "google.protobuf.Value": decode_value,
     "google.protobuf.Any": _any,
 }

@@ -1,0 +1,217 @@
+"""Transactions as event payloads of the log, and back.
+
+A transaction is cut into parts of bounded size; each part repeats everything but the body. The
+payload is `grantlog.event.v1.Event`, additive for ever: fields that this version does not know are
+ignored, a body, an operation or a value that it does not know is an error, never skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, assert_never
+
+from google.protobuf.message import DecodeError
+
+from grantlog.errors import CorruptionError, LimitError
+from grantlog.event.v1 import event_pb2
+from grantlog.model.chain import microseconds
+from grantlog.model.change import (
+    Body,
+    BundleDeleted,
+    BundleWritten,
+    Change,
+    DataWritten,
+    SchemaWritten,
+    TenantCreated,
+    TenantDeleted,
+    Transaction,
+)
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.wire.event_facts import change_from_wire, change_to_wire
+
+PART_CHANGES_MAX: Final = 10_000
+PART_BYTES_MAX: Final = 512 * 1024
+_FRAMING_BYTES: Final = 64
+"""More than the tags and lengths that surround a body in its part."""
+_CHANGE_FRAMING_BYTES: Final = 6
+"""The tag and the length of one change in its list."""
+
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def encode_transaction(transaction: Transaction) -> list[bytes]:
+    """The payloads of a transaction's parts, in part order.
+
+    Raises:
+        LimitError: one change alone, or the metadata, is larger than a part may be.
+    """
+    head = _head(transaction)
+    room = PART_BYTES_MAX - head.ByteSize() - _FRAMING_BYTES
+    if room < PART_BYTES_MAX // 2:
+        raise LimitError(f"a write's metadata takes more than {PART_BYTES_MAX // 2} bytes")
+    bodies = list(_cut(transaction.body, room))
+    payloads: list[bytes] = []
+    for part, body in enumerate(bodies):
+        event = event_pb2.Event(part=part, parts=len(bodies))
+        event.MergeFrom(head)
+        event.MergeFrom(body)
+        payloads.append(event.SerializeToString(deterministic=True))
+    return payloads
+
+
+def _head(transaction: Transaction) -> event_pb2.Event:
+    """What every part repeats."""
+    return event_pb2.Event(
+        tenant=transaction.tenant,
+        epoch=transaction.epoch,
+        revision=transaction.revision,
+        commit_time_us=microseconds(transaction.commit_time),
+        salt=transaction.salt,
+        previous_digest=transaction.previous_digest,
+        digest=transaction.digest,
+        write_id=transaction.write_id,
+        actor=transaction.actor,
+        metadata=transaction.metadata,
+    )
+
+
+def _cut(body: Body, room: int) -> Iterator[event_pb2.Event]:
+    """The body as events that hold nothing else, each at most `room` bytes."""
+    event = event_pb2.Event()
+    match body:
+        case DataWritten(changes, version):
+            for group in _groups(changes, room - len(version)):
+                yield event_pb2.Event(
+                    data_written=event_pb2.DataWritten(changes=group, schema_version=version)
+                )
+        case SchemaWritten(version, text):
+            for piece in _pieces(text, room - len(version)):
+                yield event_pb2.Event(
+                    schema_written=event_pb2.SchemaWritten(version=version, text=piece)
+                )
+        case BundleWritten(name, definition):
+            for piece in _pieces(definition, room - len(name.encode())):
+                yield event_pb2.Event(
+                    bundle_written=event_pb2.BundleWritten(name=name, definition=piece)
+                )
+        case BundleDeleted(name):
+            event.bundle_deleted.name = name
+            yield event
+        case TenantCreated(name):
+            event.tenant_created.name = name
+            event.tenant_created.SetInParent()
+            yield event
+        case TenantDeleted():
+            event.tenant_deleted.SetInParent()
+            yield event
+        case _:
+            assert_never(body)
+
+
+def _groups(changes: Iterable[Change], room: int) -> Iterator[list[event_pb2.Change]]:
+    """Changes in runs that fit into a part; one empty run if there are none."""
+    group: list[event_pb2.Change] = []
+    used = 0
+    for change in changes:
+        message = change_to_wire(change)
+        size = message.ByteSize() + _CHANGE_FRAMING_BYTES
+        if size > room:
+            raise LimitError(f"one fact takes more than the {PART_BYTES_MAX} bytes of an event")
+        if used + size > room or len(group) == PART_CHANGES_MAX:
+            yield group
+            group, used = [], 0
+        group.append(message)
+        used += size
+    yield group
+
+
+def _pieces(text: str, room: int) -> Iterator[str]:
+    """A text in pieces of at most `room` bytes, cut between characters; one if it is empty."""
+    raw = text.encode()
+    start = 0
+    while len(raw) - start > room:
+        end = start + room
+        while raw[end] & 0xC0 == 0x80:  # noqa: PLR2004 - the mark of a UTF-8 continuation byte
+            end -= 1
+        yield raw[start:end].decode()
+        start = end
+    yield raw[start:].decode()
+
+
+def decode_transaction(parts: Sequence[bytes]) -> Transaction:
+    """The transaction whose parts these are, in any order.
+
+    Raises:
+        CorruptionError: a part is missing, double, foreign or unreadable, or holds a kind of body,
+            operation or value that this version does not know.
+    """
+    events = sorted((_parse(part) for part in parts), key=lambda event: event.part)
+    if not events:
+        raise CorruptionError("a transaction without parts")
+    first = events[0]
+    if [event.part for event in events] != list(range(first.parts)):
+        raise CorruptionError(
+            f"revision {first.revision} has {first.parts} parts, "
+            f"found {[event.part for event in events]}"
+        )
+    identity = _identity(first)
+    if any(_identity(event) != identity for event in events[1:]):
+        raise CorruptionError(f"parts of revision {first.revision} are of different transactions")
+    return Transaction(
+        tenant=TenantId(first.tenant),
+        epoch=Epoch(first.epoch),
+        revision=Revision(first.revision),
+        commit_time=_UNIX_EPOCH + timedelta(microseconds=first.commit_time_us),
+        body=_join(events),
+        salt=first.salt,
+        previous_digest=first.previous_digest,
+        digest=first.digest,
+        write_id=first.write_id,
+        actor=first.actor,
+        metadata=dict(first.metadata),
+    )
+
+
+def _parse(part: bytes) -> event_pb2.Event:
+    try:
+        return event_pb2.Event.FromString(part)
+    except DecodeError as error:
+        raise CorruptionError("an event payload is not readable") from error
+
+
+def _identity(event: event_pb2.Event) -> tuple[object, ...]:
+    return (
+        event.tenant,
+        event.epoch,
+        event.revision,
+        event.parts,
+        event.digest,
+        event.WhichOneof("body"),
+    )
+
+
+def _join(events: Sequence[event_pb2.Event]) -> Body:
+    first = events[0]
+    match first.WhichOneof("body"):
+        case "data_written":
+            changes = tuple(
+                change_from_wire(change, first.revision)
+                for event in events
+                for change in event.data_written.changes
+            )
+            return DataWritten(changes, SchemaVersion(first.data_written.schema_version))
+        case "schema_written":
+            text = "".join(event.schema_written.text for event in events)
+            return SchemaWritten(SchemaVersion(first.schema_written.version), text)
+        case "tenant_created":
+            return TenantCreated(first.tenant_created.name)
+        case "tenant_deleted":
+            return TenantDeleted()
+        case "bundle_written":
+            definition = "".join(event.bundle_written.definition for event in events)
+            return BundleWritten(first.bundle_written.name, definition)
+        case "bundle_deleted":
+            return BundleDeleted(first.bundle_deleted.name)
+        case None:
+            raise CorruptionError(f"revision {first.revision} is of a kind that is not known here")
