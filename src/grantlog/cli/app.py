@@ -1,0 +1,25 @@
+"""The tree of commands. What a command needs to do its work is loaded when it runs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as installed_version
+
+import typer
+
+from grantlog.cli import serve
+
+app = typer.Typer(
+    name="grantlog",
+    help="Grantlog: an event-sourced authorization service that speaks Permify's API.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("serve")(serve.serve)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"grantlog {installed_version('grantlog')}")

@@ -1,0 +1,85 @@
+"""`grantlog serve`: the command line of the whole service on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+import typer
+
+from grantlog.cli.options import DatabaseUrlOption, DataDirOption, PgBinOption, ReplicaUrlOption
+from grantlog.errors import InvalidInputError
+from grantlog.runtime.logging import LogLevel
+
+
+def serve(  # noqa: PLR0913 - one parameter is one flag
+    *,
+    http_port: Annotated[
+        int,
+        typer.Option(
+            envvar="GRANTLOG_HTTP_PORT", help="Port of REST; 0 picks one.", min=0, max=65535
+        ),
+    ] = 3476,
+    grpc_port: Annotated[
+        int,
+        typer.Option(
+            envvar="GRANTLOG_GRPC_PORT", help="Port of gRPC; 0 picks one.", min=0, max=65535
+        ),
+    ] = 3478,
+    host: Annotated[
+        str, typer.Option(envvar="GRANTLOG_HOST", help="Address to listen on.")
+    ] = "127.0.0.1",
+    data_dir: DataDirOption = None,
+    database_url: DatabaseUrlOption = None,
+    replica_url: ReplicaUrlOption = None,
+    with_replica: Annotated[
+        bool,
+        typer.Option(
+            "--with-replica",
+            envvar="GRANTLOG_WITH_REPLICA",
+            help="Project into a second database of the embedded server and read that.",
+        ),
+    ] = False,
+    grpc_server: Annotated[
+        Literal["auto", "native", "grpcio"],
+        typer.Option(envvar="GRANTLOG_GRPC_SERVER", help="Which gRPC server answers."),
+    ] = "auto",
+    consistency: Annotated[
+        Literal["head", "node"] | None,
+        typer.Option(
+            envvar="GRANTLOG_CONSISTENCY",
+            help="What a read without a token sees: the primary's head, or what this node knows. "
+            "Default: node with the embedded database, head with --database-url.",
+            show_default=False,
+        ),
+    ] = None,
+    pg_bin: PgBinOption = None,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="GRANTLOG_LOG_LEVEL", help="Least level that is logged.")
+    ] = "info",
+) -> None:
+    """Serve the whole service on this machine, with an embedded Postgres unless one is given."""
+    from grantlog.cli.serving import ServeOptions, serve_until_stopped  # noqa: PLC0415 - on demand
+    from grantlog.runtime.logging import configure_logging  # noqa: PLC0415 - on demand
+    from grantlog.runtime.settings import default_data_dir  # noqa: PLC0415 - on demand
+
+    if with_replica and (database_url or replica_url):
+        raise InvalidInputError(
+            "--with-replica is for the embedded database alone: with --database-url give a "
+            "--replica-url, with a --replica-url leave it out"
+        )
+    options = ServeOptions(
+        host=host,
+        http_port=http_port,
+        grpc_port=grpc_port,
+        data_dir=data_dir or default_data_dir(),
+        database_url=database_url or None,
+        replica_url=replica_url or None,
+        with_replica=with_replica,
+        grpc_server=grpc_server,
+        consistency=consistency or ("head" if database_url else "node"),
+        pg_bin=pg_bin,
+        log_level=log_level,
+    )
+    configure_logging("serve", log_level)
+    asyncio.run(serve_until_stopped(options, typer.echo))
