@@ -42,16 +42,6 @@ class ServiceProcess:
             self.process.stdin.write(json.dumps(dict(settings)).encode() + b"\n")
             self.process.stdin.close()
 
-    async def ended(self, stop: asyncio.Event) -> bool:
-        """Wait until the process has ended (True) or `stop` is set (False)."""
-        async with asyncio.TaskGroup() as group:
-            exited = group.create_task(self.process.wait())
-            told = group.create_task(stop.wait())
-            await asyncio.wait({exited, told}, return_when=asyncio.FIRST_COMPLETED)
-            exited.cancel()
-            told.cancel()
-        return self.process.returncode is not None
-
     async def end(self, grace_s: float) -> None:
         """Tell it to stop, and kill it if it has not `grace_s` seconds later."""
         if self.process.returncode is not None:
@@ -133,14 +123,27 @@ def backoff_s(failures: int, rng: Random) -> float:
     return _BACKOFF_S[min(failures, len(_BACKOFF_S)) - 1] * rng.uniform(0.8, 1.2)
 
 
-async def watch(service: ServiceProcess, stop: asyncio.Event) -> None:
+async def ended_before(process: Process, stop: asyncio.Event) -> bool:
+    """Wait until the process has ended or `stop` is set; whether it ended by itself."""
+    async with asyncio.TaskGroup() as group:
+        exited = group.create_task(process.wait())
+        told = group.create_task(stop.wait())
+        await asyncio.wait({exited, told}, return_when=asyncio.FIRST_COMPLETED)
+        exited.cancel()
+        told.cancel()
+    return process.returncode is not None and not stop.is_set()
+
+
+async def watch(name: str, process: Process, stop: asyncio.Event) -> None:
     """Return when `stop` is set.
 
     Raises:
         UnavailableError: the process ended by itself.
     """
-    if await service.ended(stop) and not stop.is_set():
-        raise UnavailableError(f"the {service.name} process {_how(service.process)}")
+    if await ended_before(process, stop):
+        raise UnavailableError(
+            f"the {name} process {_how(process)}: everything stops, the lines above say more"
+        )
 
 
 async def keep_running(
@@ -162,7 +165,7 @@ async def keep_running(
     failures = 0
     service = first
     async with contextlib.AsyncExitStack() as stack:
-        while await service.ended(stop) and not stop.is_set():
+        while await ended_before(service.process, stop):
             failures = 1 if loop.time() - begun > _HEALTHY_S else failures + 1
             wait_s = backoff_s(failures, rng)
             _LOG.error(
