@@ -72,8 +72,23 @@ class ProjectionStore(Protocol):
         """
         ...
 
-    async def digest(self, tenant: TenantId) -> tuple[Position, bytes]:
-        """The tenant's position and a digest of its live facts and schemas, from one snapshot."""
+    async def adopt_epoch(self, tenant: TenantId, head: Position) -> bool:
+        """Go on in the head's epoch, if what is folded here is exactly what the head stands on.
+
+        A new epoch moves heads without writing to them. False: revision or digest differ.
+        """
+        ...
+
+    async def digest(self, tenant: TenantId, at: Revision | None = None) -> tuple[Position, bytes]:
+        """The tenant's position, and a digest of its facts and schemas, from one snapshot.
+
+        Of those that hold at `at`, an earlier revision, or at the position. Two stores with the
+        same digest hold the same facts, created at the same revisions, and the same schemas.
+
+        Raises:
+            ProjectionLaggingError: `at` is not folded yet.
+            BehindWindowError: history at `at` has been collected.
+        """
         ...
 
     async def clear(self) -> None:

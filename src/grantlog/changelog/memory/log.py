@@ -8,7 +8,7 @@ from datetime import datetime
 
 from grantlog.errors import CorruptionError
 from grantlog.model.change import DataWritten, Transaction
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, Position
 
 
@@ -20,6 +20,7 @@ class MemoryChangeLog:
         self._tenants: dict[TenantId, list[Transaction]] = {}
         self._order: list[TenantId] = []
         self._recorded = asyncio.Event()
+        self._epoch = Epoch(0)
 
     def record(self, transactions: Sequence[Transaction]) -> None:
         """Append transactions as they commit; the writer calls it."""
@@ -31,6 +32,12 @@ class MemoryChangeLog:
             self._order.append(transaction.tenant)
         self._recorded.set()
 
+    def heads_changed(self, epoch: Epoch) -> None:
+        """A new epoch opened: every head moved to it, without a transaction."""
+        self._epoch = epoch
+        self._order.extend(self._tenants)
+        self._recorded.set()
+
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
         """Heads that moved since `mark`; the mark is a count of transactions."""
         self._recorded.clear()
@@ -38,7 +45,8 @@ class MemoryChangeLog:
         heads: dict[TenantId, Position] = {}
         for tenant in moved:
             last = self._tenants[tenant][-1]
-            heads[tenant] = Position(last.epoch, last.revision, last.digest)
+            epoch = max(last.epoch, self._epoch)
+            heads[tenant] = Position(epoch, last.revision, last.digest)
         return HeadsMoved(heads, str(len(self._order)), self._clock())
 
     async def read(

@@ -33,6 +33,14 @@ class MemoryProjection:
         state = self._tables.tenants.get(transactions[0].tenant)
         self._tables.advance(unapplied(state.position if state else NOWHERE, transactions))
 
+    async def adopt_epoch(self, tenant: TenantId, head: Position) -> bool:
+        """Go on in the head's epoch, if what is folded here is exactly what the head stands on."""
+        state = self._tables.tenants.get(tenant)
+        if state is None or (state.revision, state.digest) != (head.revision, head.digest):
+            return False
+        state.epoch = max(state.epoch, head.epoch)
+        return True
+
     async def digest(self, tenant: TenantId, at: Revision | None = None) -> tuple[Position, bytes]:
         """The tenant's position, and a digest of its state there or at an earlier revision."""
         state = self._tables.tenants.get(tenant)

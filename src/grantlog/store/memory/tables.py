@@ -17,7 +17,6 @@ from grantlog.ports.writer import TenantRecord
 from grantlog.projection.fold import fold, lives
 from grantlog.store.memory.facts import LifeFacts
 
-
 FIRST_EPOCH: Final = Epoch(1)
 NOTHING: Final = Revision(0)
 """Before the first write."""
@@ -75,9 +74,10 @@ class MemoryTables:
 
     def open_epoch(self) -> Epoch:
         """Begin the log's next life, recording where the last one ended."""
+        ended, self.epoch = self.epoch, Epoch(self.epoch + 1)
         for tenant, state in self.tenants.items():
-            self.recorded[tenant, self.epoch] = state.revision
-        self.epoch = Epoch(self.epoch + 1)
+            self.recorded[tenant, ended] = state.revision
+            state.epoch = self.epoch
         return self.epoch
 
     def readable(self, tenant: TenantId, at: Revision) -> LifeFacts:

@@ -1,0 +1,232 @@
+"""What every ChangeLog and every ProjectionStore keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from grantlog.errors import BehindWindowError, CorruptionError, ProjectionLaggingError
+from grantlog.model.chain import GENESIS
+from grantlog.model.ids import Epoch, Revision
+from grantlog.ports.log import Position
+from grantlog.testing.contracts.places import (
+    ACME,
+    OTHER,
+    Copy,
+    Primary,
+    direct,
+    listed,
+)
+
+SCHEMA = "entity user {}\nentity doc { relation viewer @user }"
+
+
+async def write_a_life(primary: Primary) -> None:
+    """A few revisions of every kind, a deletion of the tenant in the middle."""
+    await primary.writer.create_tenant(ACME, "Acme", write_id=primary.new_id())
+    await primary.writer.write_schema(ACME, SCHEMA, based_on=None, write_id=primary.new_id())
+    await primary.put("doc:1#viewer@user:1", "doc:2#viewer@user:1", "doc:1$level|integer:1")
+    await primary.put("doc:1$level|integer:2")
+    await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
+    await primary.writer.write_schema(ACME, SCHEMA, based_on=None, write_id=primary.new_id())
+    await primary.put("doc:1#viewer@user:1", "doc:1#viewer@user:2", "doc:1$level|integer:3")
+    await primary.remove("doc:1#viewer@user:1", "doc:1$level")
+    await primary.put("doc:1#viewer@user:1")
+
+
+class ChangeLogContract:
+    """The ordered record."""
+
+    async def test_all_heads_are_told_without_a_mark_and_moved_ones_with_it(
+        self, primary: Primary
+    ) -> None:
+        first = await primary.put("doc:1#viewer@user:1")
+        moved = await primary.log.heads_moved(None)
+        assert moved.heads[ACME].revision == first.revision
+        await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+        later = await primary.log.heads_moved(moved.mark)
+        assert later.heads[OTHER].revision == 1
+        assert later.through >= moved.through
+        last = (await primary.history(OTHER))[-1]
+        assert later.heads[OTHER] == Position(last.epoch, last.revision, last.digest)
+
+    async def test_no_head_is_missed_while_writes_go_on(self, primary: Primary) -> None:
+        seen: dict[str, int] = {}
+        mark = None
+        async with asyncio.TaskGroup() as group:
+            writes = [group.create_task(primary.put(f"doc:{n}#viewer@user:1")) for n in range(40)]
+            while not all(write.done() for write in writes):
+                moved = await primary.log.heads_moved(mark)
+                mark = moved.mark
+                seen.update({tenant: head.revision for tenant, head in moved.heads.items()})
+                await primary.log.wait(0.005)
+        moved = await primary.log.heads_moved(mark)
+        seen.update({tenant: head.revision for tenant, head in moved.heads.items()})
+        assert seen[ACME] == max(write.result().revision for write in writes)
+
+    async def test_what_committed_before_through_is_in_the_heads_told(
+        self, primary: Primary
+    ) -> None:
+        told = 0
+        mark = None
+        for number in range(10):
+            done = await primary.put(f"doc:{number}#viewer@user:1")
+            moved = await primary.log.heads_moved(mark)
+            mark = moved.mark
+            told = max(told, moved.heads[ACME].revision if ACME in moved.heads else 0)
+            assert done.commit_time is not None
+            if done.commit_time < moved.through:
+                assert told >= done.revision
+
+    async def test_transactions_are_read_whole_in_order_and_in_bounded_pages(
+        self, primary: Primary
+    ) -> None:
+        for number in range(6):
+            await primary.put(*(f"doc:{number}#viewer@user:{n}" for n in range(4)))
+        page = await primary.log.read(ACME, after=Revision(1), changes_max=8)
+        assert [entry.revision for entry in page] == [2, 3]
+        small = await primary.log.read(ACME, after=Revision(1), changes_max=1)
+        assert [entry.revision for entry in small] == [2]
+        rest = await primary.log.read(ACME, after=Revision(3), changes_max=1_000)
+        assert [entry.revision for entry in rest] == [4, 5, 6]
+        assert list(await primary.log.read(ACME, after=Revision(6), changes_max=8)) == []
+        assert list(await primary.log.read(OTHER, after=Revision(0), changes_max=8)) == []
+
+    async def test_waiting_ends_by_itself(self, primary: Primary) -> None:
+        await primary.log.heads_moved(None)
+        async with asyncio.timeout(5):
+            await primary.log.wait(0.01)
+
+    async def test_a_write_ends_the_waiting(self, primary: Primary) -> None:
+        moved = await primary.log.heads_moved(None)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(primary.put("doc:1#viewer@user:1"))
+            while ACME not in moved.heads:
+                await primary.log.wait(5.0)
+                moved = await primary.log.heads_moved(moved.mark)
+
+
+class ProjectionContract:
+    """A replica that folds the log says at every revision what the primary says."""
+
+    async def test_a_replica_has_the_digest_of_its_primary(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        await write_a_life(primary)
+        await replica.projection.apply(await primary.history())
+        assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
+        head = (await primary.heads.head(ACME)).revision
+        assert await listed(replica, head) == await listed(primary, head)
+
+    async def test_digests_of_earlier_revisions_agree_and_differ_from_each_other(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        for number in range(3):
+            await primary.put(f"doc:{number}#viewer@user:1", f"doc:1$level|integer:{number}")
+        await replica.projection.apply(await primary.history())
+        digests: set[bytes] = set()
+        for at in range(4):
+            _, ours = await primary.projection.digest(ACME, Revision(at))
+            _, theirs = await replica.projection.digest(ACME, Revision(at))
+            assert ours == theirs
+            digests.add(ours)
+        assert len(digests) == len(range(4))
+        with pytest.raises(ProjectionLaggingError):
+            await replica.projection.digest(ACME, Revision(4))
+
+    async def test_any_split_of_the_log_and_any_repetition_folds_to_the_same(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        await write_a_life(primary)
+        log = list(await primary.history())
+        for split in range(1, len(log)):
+            await replica.projection.clear()
+            await replica.projection.apply(log[:split])
+            await replica.projection.apply(log[: split - 1])
+            await replica.projection.apply(log)
+            await replica.projection.apply(log)
+            assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
+
+    async def test_positions_tell_how_far_each_tenant_is(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        assert await replica.projection.positions() == {}
+        await primary.put("doc:1#viewer@user:1")
+        await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+        await primary.put("doc:2#viewer@user:1", tenant=OTHER)
+        for tenant in (ACME, OTHER):
+            await replica.projection.apply(await primary.history(tenant))
+        heads = (await primary.log.heads_moved(None)).heads
+        positions = await replica.projection.positions()
+        assert {tenant: heads[tenant] for tenant in positions} == positions
+        assert set(positions) == {ACME, OTHER}
+
+    async def test_a_gap_is_refused_and_nothing_is_applied(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        for number in range(4):
+            await primary.put(f"doc:{number}#viewer@user:1")
+        log = list(await primary.history())
+        with pytest.raises(CorruptionError):
+            await replica.projection.apply(log[1:])
+        await replica.projection.apply(log[:1])
+        with pytest.raises(CorruptionError):
+            await replica.projection.apply([log[1], log[3]])
+        assert (await replica.projection.positions())[ACME].revision == 1
+
+    async def test_another_history_is_refused(self, primary: Primary, replica: Copy) -> None:
+        for number in range(3):
+            await primary.put(f"doc:{number}#viewer@user:1")
+        log = list(await primary.history())
+        await replica.projection.apply(log[:2])
+        forged = replace(log[2], body=log[1].body)
+        unchained = replace(log[2], previous_digest=GENESIS)
+        rewritten = replace(log[1], epoch=Epoch(log[1].epoch + 1))
+        other = replace(log[1], digest=GENESIS)
+        for wrong in (forged, unchained, rewritten, other):
+            with pytest.raises(CorruptionError):
+                await replica.projection.apply([wrong])
+        await replica.projection.apply(log)
+        assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
+
+    async def test_the_log_goes_on_in_another_epoch_from_where_it_stands(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        await primary.put("doc:1#viewer@user:1")
+        await replica.projection.apply(await primary.history())
+        await primary.open_epoch()
+        head = (await primary.log.heads_moved(None)).heads[ACME]
+        ahead = replace(head, revision=Revision(head.revision + 1))
+        assert not await replica.projection.adopt_epoch(ACME, ahead)
+        assert not await replica.projection.adopt_epoch(ACME, replace(head, digest=b"x" * 16))
+        assert not await replica.projection.adopt_epoch(OTHER, head)
+        assert await replica.projection.adopt_epoch(ACME, head)
+        assert (await replica.projection.positions())[ACME] == head
+        await primary.put("doc:2#viewer@user:1")
+        await replica.projection.apply(await primary.history())
+        assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
+
+    async def test_a_replica_answers_at_every_revision_of_the_current_life(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        await write_a_life(primary)
+        await replica.projection.apply(await primary.history())
+        key = [direct("doc:1#viewer@user:1")]
+        deletion, head = 5, (await primary.heads.head(ACME)).revision
+        for at in range(deletion, head + 1):
+            ours = await primary.facts.read(ACME, Revision(at), key)
+            assert list(await replica.facts.read(ACME, Revision(at), key)) == list(ours)
+        with pytest.raises(BehindWindowError):
+            await replica.facts.read(ACME, Revision(deletion - 1), key)
+        with pytest.raises(ProjectionLaggingError):
+            await replica.facts.read(ACME, Revision(head + 1), key)
+
+    async def test_clear_forgets_everything(self, primary: Primary, replica: Copy) -> None:
+        await write_a_life(primary)
+        await replica.projection.apply(await primary.history())
+        await replica.projection.clear()
+        assert await replica.projection.positions() == {}
+        key = [direct("doc:1#viewer@user:1")]
+        assert list(await replica.facts.read(ACME, Revision(0), key)) == [False]

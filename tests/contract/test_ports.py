@@ -1,0 +1,31 @@
+"""The suites, on each adapter."""
+
+from __future__ import annotations
+
+from grantlog.testing.contracts.following import ChangeLogContract, ProjectionContract
+from grantlog.testing.contracts.reading import ListerContract, ReaderContract
+from grantlog.testing.contracts.writing import SchemaAndTenantContract, WriterContract
+
+
+class TestWriter(WriterContract):
+    pass
+
+
+class TestSchemasAndTenants(SchemaAndTenantContract):
+    pass
+
+
+class TestReader(ReaderContract):
+    pass
+
+
+class TestLister(ListerContract):
+    pass
+
+
+class TestChangeLog(ChangeLogContract):
+    pass
+
+
+class TestProjection(ProjectionContract):
+    pass
