@@ -1,0 +1,130 @@
+"""Rules: CEL predicates, compiled once per schema version and run on plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, cast
+
+from cel_expr_python import cel
+
+from grantlog.errors import (
+    CorruptionError,
+    GrantlogError,
+    InvalidInputError,
+    LimitError,
+    RuleFailedError,
+)
+from grantlog.model.attributes import AttributeType, AttributeValue
+from grantlog.schema.compiled import RuleDef
+
+DATA_NESTING_MAX: Final = 100
+"""How deep `context.data` may nest; protobuf's own bound for a Struct."""
+
+_SCALARS: Final = {
+    AttributeType.BOOLEAN: cel.Type.BOOL,
+    AttributeType.STRING: cel.Type.STRING,
+    AttributeType.INTEGER: cel.Type.INT,
+    AttributeType.DOUBLE: cel.Type.DOUBLE,
+}
+
+
+class RuleProgram:
+    """One compiled rule.
+
+    Attributes:
+        name: the rule's name.
+        parameters: its parameters with their types.
+    """
+
+    __slots__ = ("_expression", "_zeros", "name", "parameters")
+
+    def __init__(self, rule: RuleDef) -> None:
+        """Compile the rule.
+
+        Raises:
+            CorruptionError: the body does not compile, though its schema was accepted.
+        """
+        self.name = rule.name
+        self.parameters = dict(rule.parameters)
+        self._zeros = {
+            name: _plain(AttributeValue(kind, kind.zero)) for name, kind in self.parameters.items()
+        }
+        variables = {name: _cel_type(kind) for name, kind in self.parameters.items()}
+        variables["context"] = cel.Type.DYN
+        try:
+            self._expression = cel.NewEnv(variables=variables).compile(rule.body)
+        except RuntimeError as error:
+            raise CorruptionError(
+                f"rule {rule.name} of a stored schema does not compile: {error}"
+            ) from error
+
+    def run(self, values: Mapping[str, AttributeValue], data: object) -> bool | GrantlogError:
+        """Whether the predicate holds; a parameter without a value is its type's zero.
+
+        Args:
+            values: the parameters' values, of the declared types.
+            data: what `context.data` is, from `context_data`.
+
+        Returns:
+            True, False, or the error that its evaluation is.
+        """
+        arguments: dict[str, object] = {**self._zeros, "context": {"data": data}}
+        for name, value in values.items():
+            arguments[name] = _plain(value)
+        try:
+            result = self._expression.eval(data=arguments)
+        except RuntimeError as error:
+            return self._raised(str(error))
+        # An error's value is its text, which is truthy: only the objects True and False count.
+        value = result.value()
+        if value is True or value is False:
+            return value
+        if result.type() == cel.Type.ERROR:
+            return RuleFailedError(f"rule {self.name}: {value}")
+        return RuleFailedError(f"rule {self.name}: the result is {result.type()}, not a boolean")
+
+    def _raised(self, text: str) -> GrantlogError:
+        if "budget" in text:
+            return LimitError(f"rule {self.name} takes too many steps: {text}")
+        return RuleFailedError(f"rule {self.name}: {text}")
+
+
+def context_data(data: object) -> object:
+    """`data` as rules see it: every number of a mapping is a double, as in a protobuf Struct.
+
+    Raises:
+        InvalidInputError: it nests deeper than `DATA_NESTING_MAX`.
+    """
+    if data is None:
+        return {}
+    if isinstance(data, Mapping):
+        return _as_json(cast("Mapping[str, object]", data), DATA_NESTING_MAX)
+    return data
+
+
+def _as_json(value: object, levels: int) -> object:
+    if isinstance(value, bool | str | float) or value is None:
+        return value
+    if isinstance(value, int):
+        return float(value)
+    if levels == 0:
+        raise InvalidInputError(f"context.data nests deeper than {DATA_NESTING_MAX} levels")
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return {key: _as_json(item, levels - 1) for key, item in items}
+    if isinstance(value, list | tuple):
+        return [_as_json(item, levels - 1) for item in cast("list[object]", value)]
+    return value
+
+
+def _cel_type(kind: AttributeType) -> cel.Type:
+    scalar = _SCALARS[kind.scalar]
+    return cel.Type.List(scalar) if kind.is_array else scalar
+
+
+def _plain(value: AttributeValue) -> object:
+    """The value in the Python type that CEL reads as the declared one: 1 is no double to it."""
+    data = value.data
+    if value.type.scalar is AttributeType.DOUBLE:
+        return [float(i) for i in data] if isinstance(data, tuple) else float(data)
+    return list(data) if isinstance(data, tuple) else data
