@@ -1,0 +1,168 @@
+"""Messages of base.v1 to values of the model and back.
+
+Requests have passed `validate` before; what its rules do not cover is refused here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from grantlog.api.v1 import base_pb2
+from grantlog.engine.question import NO_CONTEXT, RequestContext
+from grantlog.errors import InvalidInputError
+from grantlog.model.attributes import Attribute
+from grantlog.model.tuples import Entity, RelationTuple, Subject
+from grantlog.ports.facts import AttributeFilter, TupleFilter
+from grantlog.wire.values import attribute_value_from_any, attribute_value_to_any
+
+_ELLIPSIS: Final = "..."
+_UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def entity(message: base_pb2.Entity) -> Entity:
+    """The entity of a message."""
+    return Entity(message.type, message.id)
+
+
+def subject(message: base_pb2.Subject) -> Subject:
+    """The subject of a message, with `...` taken as no relation."""
+    relation = message.relation
+    return Subject(message.type, message.id, "" if relation == _ELLIPSIS else relation)
+
+
+def relation_tuple(message: base_pb2.Tuple) -> RelationTuple:
+    """The tuple of a message."""
+    return RelationTuple(entity(message.entity), message.relation, subject(message.subject))
+
+
+def attribute(message: base_pb2.Attribute) -> Attribute:
+    """The attribute of a message.
+
+    Raises:
+        ForeignValueError: the value is missing or of none of the eight types.
+        InvalidInputError: the value is unreadable, not finite or holds a NUL.
+    """
+    value = attribute_value_from_any(message.value)
+    return Attribute(entity(message.entity), message.attribute, value)
+
+
+def argument_names(arguments: Iterable[base_pb2.Argument]) -> tuple[str, ...]:
+    """The attributes that a question's arguments name; an unset argument names none."""
+    return tuple(
+        argument.computed_attribute.name
+        for argument in arguments
+        if argument.HasField("computed_attribute")
+    )
+
+
+def request_context(message: base_pb2.Context) -> RequestContext:
+    """The facts and data sent with a question; errors as `attribute`.
+
+    Data become plain dictionaries: a rule reads them in half the time that a Struct takes.
+    """
+    data = plain_struct(message.data) if message.HasField("data") else None
+    if not (data or message.tuples or message.attributes):
+        return NO_CONTEXT
+    return RequestContext(
+        tuples=tuple(relation_tuple(item) for item in message.tuples),
+        attributes=tuple(attribute(item) for item in message.attributes),
+        data=data,
+    )
+
+
+def plain_struct(message: Struct) -> dict[str, Any]:
+    """A Struct as a dictionary; its numbers are doubles."""
+    return {key: _plain_value(item) for key, item in message.fields.items()}
+
+
+def _plain_value(message: Value) -> Any:
+    match message.WhichOneof("kind"):
+        case "struct_value":
+            return plain_struct(message.struct_value)
+        case "list_value":
+            return _plain_list(message.list_value)
+        case None | "null_value":
+            return None
+        case kind:
+            return getattr(message, kind)
+
+
+def _plain_list(message: ListValue) -> list[Any]:
+    return [_plain_value(item) for item in message.values]
+
+
+def tuple_filter(message: base_pb2.TupleFilter) -> TupleFilter:
+    """The conditions of a message.
+
+    Raises:
+        InvalidInputError: a condition holds a NUL, which no stored text has.
+    """
+    return TupleFilter(
+        entity_type=_text(message.entity.type),
+        entity_ids=tuple(map(_text, message.entity.ids)),
+        relation=message.relation,
+        subject_type=_text(message.subject.type),
+        subject_ids=tuple(map(_text, message.subject.ids)),
+        subject_relation=message.subject.relation,
+    )
+
+
+def attribute_filter(message: base_pb2.AttributeFilter) -> AttributeFilter:
+    """The conditions of a message; errors as `tuple_filter`."""
+    return AttributeFilter(
+        entity_type=_text(message.entity.type),
+        entity_ids=tuple(map(_text, message.entity.ids)),
+        attributes=tuple(map(_text, message.attributes)),
+    )
+
+
+def _text(text: str) -> str:
+    if "\0" in text:
+        raise InvalidInputError("a filter holds a NUL character; no name or id has one")
+    return text
+
+
+def entity_message(value: Entity) -> base_pb2.Entity:
+    """The message of an entity."""
+    return base_pb2.Entity(type=value.type, id=value.id)
+
+
+def subject_message(value: Subject) -> base_pb2.Subject:
+    """The message of a subject."""
+    return base_pb2.Subject(type=value.type, id=value.id, relation=value.relation)
+
+
+def tuple_message(value: RelationTuple) -> base_pb2.Tuple:
+    """The message of a tuple."""
+    return base_pb2.Tuple(
+        entity=entity_message(value.entity),
+        relation=value.relation,
+        subject=subject_message(value.subject),
+    )
+
+
+def attribute_message(value: Attribute) -> base_pb2.Attribute:
+    """The message of an attribute."""
+    return base_pb2.Attribute(
+        entity=entity_message(value.entity),
+        attribute=value.name,
+        value=attribute_value_to_any(value.value),
+    )
+
+
+def timestamp_message(time: datetime) -> Timestamp:
+    """The message of a time, exact to the microsecond."""
+    since = time - _UNIX_EPOCH
+    seconds = since // timedelta(seconds=1)
+    rest = since - timedelta(seconds=seconds)
+    return Timestamp(seconds=seconds, nanos=rest.microseconds * 1000)
+
+
+def timestamp(message: Timestamp) -> datetime:
+    """The time of a message, cut to the microsecond."""
+    return _UNIX_EPOCH + timedelta(seconds=message.seconds, microseconds=message.nanos // 1000)
