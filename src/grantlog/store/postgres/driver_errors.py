@@ -49,6 +49,7 @@ _CODES: Final[dict[str, tuple[type[GrantlogError], str]]] = {
     "42703": (PreconditionError, "the database lacks a column: run `grantlog migrate`"),
     "42501": (PreconditionError, "the database refuses this user a right that is needed"),
     "08": (UnavailableError, "the database does not answer"),
+    "22": (InvalidInputError, "a value cannot be stored"),
     "28": (PreconditionError, "the database refuses the user or password"),
     "3D": (PreconditionError, "the database does not exist"),
     "40": (ConflictError, "concurrent transactions were in each other's way"),

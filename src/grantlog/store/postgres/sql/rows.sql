@@ -1,16 +1,28 @@
 -- Applying net row changes. Each statement reaches rows by the primary key, one nested loop over the
--- arrays. Columns in the order: entity_type, entity_id, relation, subject_relation, subject_type,
--- subject_id, then revisions.
+-- arrays: LIMIT keeps the planner from turning the join around, the row's place then finds it again.
+-- Columns in the order: entity_type, entity_id, relation, subject_relation, subject_type, subject_id,
+-- then revisions. The head's lock keeps rows from moving in between.
 
 -- name: expire_tuples
 WITH gone AS (
     DELETE FROM relation_tuples AS live
-    USING unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[])
-        AS k (entity_type, entity_id, relation, subject_relation, subject_type, subject_id, expired_rev)
-    WHERE live.tenant_key = $1
-        AND live.entity_type = k.entity_type AND live.entity_id = k.entity_id
-        AND live.relation = k.relation AND live.subject_relation = k.subject_relation
-        AND live.subject_type = k.subject_type AND live.subject_id = k.subject_id
+    USING (
+        SELECT found.place, k.expired_rev
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+            $8::bigint[])
+            AS k (entity_type, entity_id, relation, subject_relation, subject_type, subject_id,
+                expired_rev)
+        CROSS JOIN LATERAL (
+            SELECT t.ctid AS place
+            FROM relation_tuples AS t
+            WHERE t.tenant_key = $1
+                AND t.entity_type = k.entity_type AND t.entity_id = k.entity_id
+                AND t.relation = k.relation AND t.subject_relation = k.subject_relation
+                AND t.subject_type = k.subject_type AND t.subject_id = k.subject_id
+            LIMIT 1
+        ) AS found
+    ) AS k
+    WHERE live.ctid = k.place
     RETURNING live.entity_type, live.entity_id, live.relation, live.subject_relation,
         live.subject_type, live.subject_id, live.created_rev, k.expired_rev
 )
@@ -31,11 +43,20 @@ FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 -- name: expire_attributes
 WITH gone AS (
     DELETE FROM attributes AS live
-    USING unnest($2::text[], $3::text[], $4::text[], $5::bigint[])
-        AS k (entity_type, entity_id, attribute, expired_rev)
-    WHERE live.tenant_key = $1
-        AND live.entity_type = k.entity_type AND live.entity_id = k.entity_id
-        AND live.attribute = k.attribute
+    USING (
+        SELECT found.place, k.expired_rev
+        FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[])
+            AS k (entity_type, entity_id, attribute, expired_rev)
+        CROSS JOIN LATERAL (
+            SELECT t.ctid AS place
+            FROM attributes AS t
+            WHERE t.tenant_key = $1
+                AND t.entity_type = k.entity_type AND t.entity_id = k.entity_id
+                AND t.attribute = k.attribute
+            LIMIT 1
+        ) AS found
+    ) AS k
+    WHERE live.ctid = k.place
     RETURNING live.entity_type, live.entity_id, live.attribute, live.value_type, live.value,
         live.created_rev, k.expired_rev
 )

@@ -1,0 +1,28 @@
+"""Bounds of the writer, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """What one write, one group and one queue may hold, and how long things may take."""
+
+    changes_per_write_max: int = 100_000
+    """Changes of one write; a removal by filter that matches more is refused."""
+
+    queue_writes_max: int = 4_096
+    """Writes of one tenant that may wait."""
+
+    group_writes_max: int = 256
+    """Writes that share a database transaction."""
+
+    group_facts_max: int = 10_000
+    """Facts that the writes of a group name, unless a single write names more."""
+
+    group_filters_max: int = 32
+    """Removals by filter in a group, unless a single write has more."""
+
+    outcome_wait_s_max: float = 15.0
+    """How long the outcome of a lost COMMIT is looked for."""

@@ -1,0 +1,137 @@
+"""What writes change, one after another, on facts that were read once under the lock. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from grantlog.errors import LimitError
+from grantlog.model.attributes import Attribute, AttributeValue
+from grantlog.model.change import AttributeChange, Change, Operation, TupleChange
+from grantlog.model.tuples import RelationTuple
+from grantlog.ports.facts import AttributeFilter, TupleFilter
+from grantlog.ports.writer import PutFacts, RemoveFacts, RemoveWhere, Step
+from grantlog.projection.fold import AttributeName
+from grantlog.store.postgres.values import same_value
+from grantlog.store.postgres.writer.filters import attribute_matches, tuple_matches
+
+
+@dataclass(slots=True)
+class StoredFacts:
+    """What the tables say of every fact a group names, and all that its filters match."""
+
+    tuples: set[RelationTuple] = field(default_factory=set[RelationTuple])
+    """Those that hold; one that was asked for and is not in here does not hold."""
+    attributes: dict[AttributeName, AttributeValue] = field(
+        default_factory=dict[AttributeName, AttributeValue]
+    )
+    tuple_matches: dict[TupleFilter, Sequence[RelationTuple]] = field(
+        default_factory=dict[TupleFilter, Sequence[RelationTuple]]
+    )
+    attribute_matches: dict[AttributeFilter, Sequence[AttributeName]] = field(
+        default_factory=dict[AttributeFilter, Sequence[AttributeName]]
+    )
+
+
+@dataclass(slots=True)
+class _Delta:
+    """Facts that differ from what lies below, by key."""
+
+    tuples: dict[RelationTuple, bool] = field(default_factory=dict[RelationTuple, bool])
+    attributes: dict[AttributeName, AttributeValue | None] = field(
+        default_factory=dict[AttributeName, AttributeValue | None]
+    )
+
+
+class Overlay:
+    """The facts as the writes so far leave them."""
+
+    def __init__(self, stored: StoredFacts) -> None:
+        self._stored = stored
+        self._before = _Delta()
+
+    def net(self, steps: Iterable[Step]) -> tuple[Change, ...]:
+        """The net changes that one write's steps would make: deletes, then creates."""
+        delta = _Delta()
+        for step in steps:
+            self._take(step, delta)
+        return self._net(delta)
+
+    def keep(self, changes: Iterable[Change]) -> None:
+        """Let changes hold for the writes that follow; `net`'s order is theirs."""
+        for change in changes:
+            creates = change.operation is Operation.CREATE
+            if isinstance(change, TupleChange):
+                self._before.tuples[change.tuple] = creates
+            else:
+                entity, name, value = change.attribute
+                self._before.attributes[entity, name] = value if creates else None
+
+    def _take(self, step: Step, delta: _Delta) -> None:
+        match step:
+            case PutFacts(tuples, attributes):
+                delta.tuples.update(dict.fromkeys(tuples, True))
+                delta.attributes.update(((a.entity, a.name), a.value) for a in attributes)
+            case RemoveFacts(tuples, names):
+                delta.tuples.update(dict.fromkeys(tuples, False))
+                delta.attributes.update(dict.fromkeys(names))
+            case RemoveWhere(tuples, attributes):
+                if not tuples.is_empty:
+                    matched = self._matched_tuples(tuples, delta)
+                    delta.tuples.update(dict.fromkeys(matched, False))
+                if not attributes.is_empty:
+                    delta.attributes.update(dict.fromkeys(self._matched_names(attributes, delta)))
+            case _:
+                assert_never(step)
+
+    def _matched_tuples(self, where: TupleFilter, delta: _Delta) -> list[RelationTuple]:
+        """In the order of keys: the log must not depend on which index answered."""
+        matched = set(self._stored.tuple_matches[where])
+        for changed in (self._before.tuples, delta.tuples):
+            matched.update(fact for fact in changed if tuple_matches(where, fact))
+        return sorted(matched)
+
+    def _matched_names(self, where: AttributeFilter, delta: _Delta) -> list[AttributeName]:
+        matched = set(self._stored.attribute_matches[where])
+        for changed in (self._before.attributes, delta.attributes):
+            matched.update(name for name in changed if attribute_matches(where, name))
+        return sorted(matched)
+
+    def _net(self, delta: _Delta) -> tuple[Change, ...]:
+        deletes: list[Change] = []
+        creates: list[Change] = []
+        for fact, holds in delta.tuples.items():
+            if holds is self._held(fact):
+                continue
+            if holds:
+                creates.append(TupleChange(Operation.CREATE, fact))
+            else:
+                deletes.append(TupleChange(Operation.DELETE, fact))
+        for name, value in delta.attributes.items():
+            old = self._value(name)
+            if old is None and value is None:
+                continue
+            if old is not None and value is not None and same_value(old, value):
+                continue
+            if old is not None:
+                deletes.append(AttributeChange(Operation.DELETE, Attribute(*name, old)))
+            if value is not None:
+                creates.append(AttributeChange(Operation.CREATE, Attribute(*name, value)))
+        return (*deletes, *creates)
+
+    def _held(self, fact: RelationTuple) -> bool:
+        held = self._before.tuples.get(fact)
+        return fact in self._stored.tuples if held is None else held
+
+    def _value(self, name: AttributeName) -> AttributeValue | None:
+        before: Mapping[AttributeName, AttributeValue | None] = self._before.attributes
+        return before[name] if name in before else self._stored.attributes.get(name)
+
+
+def too_many(changes_max: int) -> LimitError:
+    """The error of a write that changes too much; it names the way that works."""
+    return LimitError(
+        f"one write may change at most {changes_max} facts and this one would change more: "
+        "delete in several calls, each with a narrower filter (by entity ids, relation or subject)"
+    )

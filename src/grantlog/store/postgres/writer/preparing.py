@@ -1,0 +1,159 @@
+"""Everything of a group's database transaction between BEGIN and COMMIT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, cast
+
+import asyncpg
+
+from grantlog.errors import CorruptionError
+from grantlog.model.chain import GENESIS, SALT_BYTES
+from grantlog.model.change import TenantCreated, TenantDeleted, Transaction
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.ports.writer import DataIntent
+from grantlog.projection.fold import fold
+from grantlog.store.postgres.pool import Connection
+from grantlog.store.postgres.rows import apply_rows
+from grantlog.store.postgres.statements import load
+from grantlog.store.postgres.writer.intents import (
+    CreateIntent,
+    DeleteIntent,
+    Intent,
+    Outcome,
+    SchemaIntent,
+)
+from grantlog.store.postgres.writer.limits import WriterLimits
+from grantlog.store.postgres.writer.plan import plan_create, plan_data, plan_delete, plan_schema
+from grantlog.store.postgres.writer.reading import read_stored
+from grantlog.store.postgres.writer.tail import LockedHead, Tail
+from grantlog.wire.event import encode_transaction
+
+_SQL: Final = load("write")
+_LOCK_HEAD: Final = _SQL["lock_head"]
+_INSERT_HEAD: Final = _SQL["insert_head"]
+_IS_LISTED: Final = _SQL["is_listed"]
+_APPEND: Final = _SQL["append"]
+_LIST_TENANT: Final = _SQL["list_tenant"]
+_END_LIFE: Final = _SQL["end_life"]
+
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+NewBytes = Callable[[int], bytes]
+"""So many random bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A group that needs only its COMMIT."""
+
+    head: LockedHead
+    outcomes: list[Outcome]
+    transactions: list[Transaction]
+    """Empty if nothing changes; then there is nothing to commit either."""
+
+
+async def prepare(
+    connection: Connection,
+    head: LockedHead,
+    group: Sequence[Intent],
+    limits: WriterLimits,
+) -> Prepared:
+    """Plan the group on a locked head and apply it to the tables.
+
+    Raises:
+        GrantlogError: the group cannot be applied; roll back. (What only one of several data
+            writes gets wrong is its outcome, no error.)
+    """
+    tail = Tail(head)
+    outcomes = await _plan(connection, tail, head, group, limits)
+    if tail.transactions:
+        await _store(connection, head, tail)
+    return Prepared(head, outcomes, tail.transactions)
+
+
+async def lock_head(connection: Connection, tenant: TenantId, new_bytes: NewBytes) -> LockedHead:
+    """The tenant's head, locked to the end of the transaction; created if it is missing."""
+    row = await connection.fetchrow(_LOCK_HEAD, tenant)
+    if row is None:
+        salt = new_bytes(SALT_BYTES)
+        await connection.execute(_INSERT_HEAD, tenant, GENESIS, salt, _NEVER)
+        row = await connection.fetchrow(_LOCK_HEAD, tenant)
+    if row is None:
+        raise CorruptionError("a head row that was created is not there")
+    return _head(tenant, row)
+
+
+def _head(tenant: TenantId, row: asyncpg.Record) -> LockedHead:
+    return LockedHead(
+        tenant=tenant,
+        tenant_key=row["tenant_key"],
+        epoch=Epoch(row["epoch"]),
+        revision=Revision(row["revision"]),
+        digest=row["digest"],
+        salt=row["salt"],
+        commit_time=row["commit_time"],
+        begins_rev=Revision(row["begins_rev"]),
+        schema_version=SchemaVersion(row["schema_version"]),
+        now=row["now"],
+    )
+
+
+async def _plan(
+    connection: Connection,
+    tail: Tail,
+    head: LockedHead,
+    group: Sequence[Intent],
+    limits: WriterLimits,
+) -> list[Outcome]:
+    match group[0]:
+        case DataIntent():
+            writes = cast("Sequence[DataIntent]", group)  # only data writes share a group
+            stored = await read_stored(connection, head.tenant_key, writes, limits)
+            return plan_data(tail, stored, writes, changes_max=limits.changes_per_write_max)
+        case SchemaIntent() as intent:
+            return [plan_schema(tail, head, intent)]
+        case CreateIntent() as intent:
+            listed = await connection.fetchval(_IS_LISTED, head.tenant) is not None
+            return [plan_create(tail, intent, listed=listed)]
+        case DeleteIntent() as intent:
+            listed = await connection.fetchval(_IS_LISTED, head.tenant) is not None
+            return [plan_delete(tail, head, intent, listed=listed)]
+
+
+async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
+    """Rows, log and head. A deletion's rows stay: they are the dead life's, purged later."""
+    last = tail.transactions[-1]
+    if isinstance(last.body, TenantDeleted):
+        await connection.execute(_END_LIFE, head.tenant, last.revision)
+    else:
+        await apply_rows(connection, head.tenant_key, fold(tail.transactions))
+    if isinstance(last.body, TenantCreated):
+        await connection.execute(_LIST_TENANT, head.tenant, last.body.name, last.commit_time)
+    parts = [
+        (
+            transaction.revision,
+            part,
+            len(payloads),
+            transaction.epoch,
+            transaction.commit_time,
+            transaction.write_id,
+            transaction.digest,
+            payload,
+        )
+        for transaction in tail.transactions
+        for payloads in (encode_transaction(transaction),)
+        for part, payload in enumerate(payloads)
+    ]
+    columns = map(list, zip(*parts, strict=True))
+    await connection.execute(
+        _APPEND,
+        head.tenant,
+        *columns,
+        last.revision,
+        last.digest,
+        last.commit_time,
+        tail.schema_version,
+    )
