@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, cast
 
-from grantlog.errors import BehindWindowError, GrantlogError, ProjectionLaggingError
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.model.ids import Revision, TenantId
 from grantlog.model.tuples import Subject
 from grantlog.ports.facts import (
     PAGE_SUBJECTS_MAX,
@@ -24,6 +23,7 @@ from grantlog.ports.facts import (
     SubjectsKey,
     UsersetsKey,
 )
+from grantlog.store.postgres.guard import Guard
 from grantlog.store.postgres.values import decode_value
 
 _EMPTY_PAGE: Final = SubjectPage((), more=False)
@@ -39,25 +39,6 @@ _NOT_FOUND: Final[dict[type, FactAnswer]] = {
     MemberOfUsersetKey: False,
     AttributeKey: None,
 }
-
-
-class Guard(NamedTuple):
-    """Where a tenant stood in the snapshot that the rows came from."""
-
-    revision: Revision
-    floor: Revision
-    begins: Revision
-    epoch: Epoch
-
-    def refusal(self, at: Revision) -> GrantlogError | None:
-        """Why a read at `at` cannot be answered from this snapshot, None if it can."""
-        if at > self.revision:
-            return ProjectionLaggingError(f"revision {at} is not here yet: {self.revision} is")
-        if at < self.begins:
-            return BehindWindowError(f"the tenant was deleted at revision {self.begins}")
-        if at < self.floor:
-            return BehindWindowError(f"history before revision {self.floor} has been collected")
-        return None
 
 
 class _Section:

@@ -1,0 +1,159 @@
+"""A replica on Postgres: ProjectionStore. Rows and position move in one transaction of the replica.
+
+So exactly-once is a property of Postgres: whatever is sent twice is skipped, whatever was not
+committed was not folded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+from grantlog.errors import PreconditionError
+from grantlog.model.chain import GENESIS
+from grantlog.model.change import TenantDeleted, Transaction
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.ports.log import Position
+from grantlog.projection.chain import unapplied
+from grantlog.projection.fold import fold, lives
+from grantlog.store.postgres.digest import NOWHERE, tenant_digest
+from grantlog.store.postgres.pool import INDEX_PLANS, Connection, Pool, acquired
+from grantlog.store.postgres.rows import apply_rows
+from grantlog.store.postgres.statements import load
+
+_SQL: Final = load("project")
+_DOING: Final = "folding the log into the replica"
+
+PROJECTING: Final[Mapping[str, str]] = MappingProxyType(
+    # A commit that a crash of the replica loses is folded again: position and rows go together.
+    {**INDEX_PLANS, "synchronous_commit": "off"}
+)
+"""Settings for the connections of a projection's pool."""
+
+
+class PostgresProjection:
+    """Folds transactions into a replica's tables; a primary's can be digested with it too."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def require_replica(self) -> None:
+        """Refuse a database that is somebody's primary.
+
+        Raises:
+            PreconditionError: it is.
+        """
+        async with acquired(self._pool, doing=_DOING) as connection:
+            await _require_replica(connection)
+
+    async def positions(self) -> dict[TenantId, Position]:
+        """How far each tenant has been folded."""
+        async with acquired(self._pool, doing=_DOING) as connection:
+            rows = await connection.fetch(_SQL["positions"])
+        return {
+            TenantId(tenant): Position(Epoch(epoch), Revision(revision), digest)
+            for tenant, epoch, revision, digest in rows
+        }
+
+    async def apply(self, transactions: Sequence[Transaction]) -> None:
+        """Fold transactions of one tenant, as the port says.
+
+        Raises:
+            CorruptionError: a gap, another history, or facts that the log contradicts.
+            PreconditionError: the database is a primary.
+            UnavailableError: the replica does not answer; nothing was applied.
+        """
+        if not transactions:
+            return
+        async with (
+            acquired(self._pool, doing=_DOING) as connection,
+            connection.transaction(),
+        ):
+            await _require_replica(connection)
+            head = await _lock_head(connection, transactions[0])
+            fresh = unapplied(head.position, transactions)
+            if fresh:
+                await head.fold(connection, fresh)
+
+    async def adopt_epoch(self, tenant: TenantId, head: Position) -> bool:
+        """Go on in the head's epoch, if what is folded here is exactly what the head stands on."""
+        async with acquired(self._pool, doing=_DOING) as connection:
+            status = await connection.execute(
+                _SQL["adopt_epoch"], tenant, head.revision, head.digest, head.epoch
+            )
+        return status == "UPDATE 1"
+
+    async def digest(self, tenant: TenantId, at: Revision | None = None) -> tuple[Position, bytes]:
+        """The tenant's position, and a digest of its state there or at an earlier revision."""
+        return await tenant_digest(self._pool, tenant, at)
+
+    async def clear(self) -> None:
+        """Forget everything, to be rebuilt from nothing; readers are refused from then on.
+
+        Raises:
+            PreconditionError: the database is a primary.
+        """
+        async with (
+            acquired(self._pool, doing="clearing the replica") as connection,
+            connection.transaction(),
+        ):
+            await _require_replica(connection)
+            await connection.execute(_SQL["clear"])
+
+
+async def _require_replica(connection: Connection) -> None:
+    if await connection.fetchval(_SQL["is_primary"]):
+        raise PreconditionError(
+            "the replica's address is a primary's database: give the replica one of its own"
+        )
+
+
+class _Head:
+    """A tenant's locked head row in the replica."""
+
+    def __init__(self, tenant: TenantId, row: Sequence[Any]) -> None:
+        self._tenant = tenant
+        key, epoch, revision, digest, begins, version = row
+        self._key: int = key
+        self._begins = Revision(begins)
+        self._schema_version = SchemaVersion(version)
+        self.position = Position(Epoch(epoch), Revision(revision), digest)
+
+    async def fold(self, connection: Connection, fresh: Sequence[Transaction]) -> None:
+        """Fold transactions that continue the position, and move it."""
+        for run in lives(fresh):
+            last = run[-1]
+            if isinstance(last.body, TenantDeleted):
+                self._key = await connection.fetchval(
+                    _SQL["next_life"], self._key, self._tenant, last.revision
+                )
+                self._begins, self._schema_version = last.revision, SchemaVersion("")
+            else:
+                rows = fold(run)
+                await apply_rows(connection, self._key, rows)
+                self._schema_version = rows.schema_version or self._schema_version
+        last = fresh[-1]
+        await connection.execute(
+            _SQL["move_head"],
+            self._tenant,
+            self._key,
+            last.epoch,
+            last.revision,
+            last.digest,
+            last.commit_time,
+            self._begins,
+            self._schema_version,
+        )
+
+
+async def _lock_head(connection: Connection, first: Transaction) -> _Head:
+    row = await connection.fetchrow(_SQL["lock_head"], first.tenant)
+    if row is None:
+        unapplied(NOWHERE, [first])
+        await connection.execute(
+            _SQL["insert_head"], first.tenant, GENESIS, first.salt, first.commit_time
+        )
+        row = await connection.fetchrow(_SQL["lock_head"], first.tenant)
+    assert row is not None, "the head was inserted in this transaction"
+    return _Head(first.tenant, tuple(row.values()))

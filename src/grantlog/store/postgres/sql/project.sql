@@ -1,0 +1,69 @@
+-- Folding the log into a replica. A replica holds heads, facts, schemas and dead lives; it has no
+-- log, no epochs and no list of tenants. A database with an epoch is a primary: never fold into it.
+
+-- name: positions
+SELECT tenant_id, epoch, revision, digest FROM heads WHERE revision > 0;
+
+-- name: is_primary
+SELECT EXISTS (SELECT FROM epochs);
+
+-- name: lock_head
+SELECT tenant_key, epoch, revision, digest, begins_rev, schema_version
+FROM heads WHERE tenant_id = $1
+FOR UPDATE;
+
+-- name: insert_head
+INSERT INTO heads (tenant_id, epoch, revision, digest, salt, commit_time)
+VALUES ($1, 0, 0, $2, $3, $4)
+ON CONFLICT (tenant_id) DO NOTHING;
+
+-- name: next_life
+WITH ended AS (
+    INSERT INTO dead_lives (tenant_key, tenant_id, died_rev) VALUES ($1, $2, $3)
+)
+SELECT nextval('tenant_keys');
+
+-- name: move_head
+UPDATE heads SET tenant_key = $2, epoch = $3, revision = $4, digest = $5, commit_time = $6,
+    begins_rev = $7, schema_version = $8, changed_xid = pg_current_xact_id()
+WHERE tenant_id = $1;
+
+-- name: adopt_epoch
+UPDATE heads SET epoch = greatest(epoch, $4), changed_xid = pg_current_xact_id()
+WHERE tenant_id = $1 AND revision = $2 AND digest = $3;
+
+-- name: clear
+TRUNCATE relation_tuples, relation_tuples_history, attributes, attributes_history, schemas, heads,
+    dead_lives, tenants;
+
+-- name: digest_head
+SELECT tenant_key, epoch, revision, digest, floor_rev, begins_rev FROM heads WHERE tenant_id = $1;
+
+-- By schemas_pkey.
+-- name: digest_schemas
+SELECT version, created_rev, source FROM schemas
+WHERE tenant_key = $1 AND created_rev <= $2
+ORDER BY version;
+
+-- Live rows in the order of relation_tuples_pkey, merged with the few of history that hold at $2.
+-- name: digest_tuples
+SELECT live.entity_type, live.entity_id, live.relation, live.subject_relation, live.subject_type,
+    live.subject_id, live.created_rev
+FROM relation_tuples AS live
+WHERE live.tenant_key = $1 AND live.created_rev <= $2
+UNION ALL
+SELECT past.entity_type, past.entity_id, past.relation, past.subject_relation, past.subject_type,
+    past.subject_id, past.created_rev
+FROM relation_tuples_history AS past
+WHERE past.tenant_key = $1 AND past.created_rev <= $2 AND past.expired_rev > $2
+ORDER BY entity_type, entity_id, relation, subject_relation, subject_type, subject_id;
+
+-- name: digest_attributes
+SELECT live.entity_type, live.entity_id, live.attribute, live.value_type, live.value, live.created_rev
+FROM attributes AS live
+WHERE live.tenant_key = $1 AND live.created_rev <= $2
+UNION ALL
+SELECT past.entity_type, past.entity_id, past.attribute, past.value_type, past.value, past.created_rev
+FROM attributes_history AS past
+WHERE past.tenant_key = $1 AND past.created_rev <= $2 AND past.expired_rev > $2
+ORDER BY entity_type, entity_id, attribute;
