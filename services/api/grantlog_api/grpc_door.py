@@ -6,7 +6,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -14,11 +14,11 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
-from grantlog.errors import NotImplementedYetError, PreconditionError
+from grantlog.errors import PreconditionError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 from grantlog_api.calls import Calls, failed
-from grantlog_api.health import HealthProbe, grpc_health_handlers
+from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -52,18 +52,18 @@ def build_server(kind: Kind) -> aio.Server:
 
 def add_services(server: aio.Server, calls: Calls, probe: HealthProbe) -> None:
     """Register every RPC of the contract, health and reflection."""
-    services: dict[str, dict[str, grpc.RpcMethodHandler]] = defaultdict(dict)
+    services: dict[str, dict[str, MethodHandler]] = defaultdict(dict)
     for route in ROUTES:
         service = route.full_method.split("/")[1]
         services[service][route.method] = _handler(route, calls)
     services[_HEALTH_SERVICE] = grpc_health_handlers(probe)
     for service, handlers in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        server.add_registered_method_handlers(service, handlers)
+        cast("Any", server).add_registered_method_handlers(service, handlers)  # not in the stubs
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
 
 
-def _handler(route: Route, calls: Calls) -> grpc.RpcMethodHandler:
+def _handler(route: Route, calls: Calls) -> MethodHandler:
     decode: Callable[[bytes], Any] = route.request_class.FromString
     encode: Callable[[Any], bytes] = route.response_class.SerializeToString
     if route.server_streaming:
@@ -88,15 +88,15 @@ def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
 
 
 def _streaming(route: Route, calls: Calls) -> Callable[..., Any]:
-    del calls  # no streaming call is served yet
+    full_method = route.full_method
 
     async def answer(
         request: Message, context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Message]:
-        del request
-        error = NotImplementedYetError(f"{route.full_method} is not served by this version yet")
-        await _abort(context, route.full_method, error)
-        yield Message()
+        try:
+            yield await calls.unary(full_method, request)  # none has a handler yet: it raises
+        except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
+            await _abort(context, full_method, error)
 
     return answer
 
@@ -106,6 +106,21 @@ async def _abort(
 ) -> NoReturn:
     status = failed(full_method, error)
     await context.abort(_CODES[status.code], status.message, details_trailer(status))
+
+
+def bind(server: aio.Server, host: str, port: int) -> None:
+    """Bind the server's port.
+
+    Raises:
+        PreconditionError: the port cannot be bound.
+    """
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise PreconditionError(
+            f"cannot listen on {address}; choose another port with --grpc-port"
+        ) from error
 
 
 async def serve(server: aio.Server, stop: asyncio.Event, *, drain_s_max: float) -> None:

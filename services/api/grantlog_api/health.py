@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2
 
 from grantlog.errors import GrantlogError
+
+MethodHandler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _LOG = structlog.get_logger("grantlog.api")
 WATCH_POLL_S: Final = 1.0
@@ -50,7 +52,7 @@ class HealthProbe:
         return not trouble
 
 
-def grpc_health_handlers(probe: HealthProbe) -> dict[str, grpc.RpcMethodHandler]:
+def grpc_health_handlers(probe: HealthProbe) -> dict[str, MethodHandler]:
     """The methods of grpc.health.v1.Health over the probe."""
 
     async def status() -> health_pb2.HealthCheckResponse:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from grantlog.errors import LimitError, NotImplementedYetError
+from grantlog.errors import LimitError
 from grantlog.wire import protojson
 from grantlog.wire.openapi import openapi_document
 from grantlog.wire.status import WireStatus, error_body, stream_error
@@ -54,8 +54,6 @@ def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
             streaming, method = route.server_streaming, route.full_method
             body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
-            if streaming:
-                raise NotImplementedYetError(f"{method} is not served by this version yet")
             response = await calls.unary(method, message)
             return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status

@@ -106,5 +106,7 @@ def _tuple_after(after: tuple[str, ...]) -> RelationTuple | None:
         return None
     entity_type, entity_id, relation, subject_type, subject_id, subject_relation = after
     return RelationTuple(
-        Entity(entity_type, entity_id), relation, Subject(subject_type, subject_id, subject_relation)
+        Entity(entity_type, entity_id),
+        relation,
+        Subject(subject_type, subject_id, subject_relation),
     )

@@ -1,0 +1,77 @@
+"""`grantlog-api`: the API service's process. Settings come from GRANTLOG_* variables."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+
+from grantlog.errors import PreconditionError
+from grantlog.runtime.logging import configure_logging
+from grantlog.runtime.service import run_service
+from grantlog.runtime.supervise import supervise
+from grantlog_api import grpc_door, rest_door
+from grantlog_api.settings import ApiSettings
+from grantlog_api.wiring import open_api
+
+_GRACE_EXTRA_S = 2.0
+"""Beyond the doors' own drain, before jobs are cancelled."""
+
+
+async def main(settings: ApiSettings) -> None:
+    """Serve both doors until SIGTERM; running calls end first, pools close last.
+
+    Raises:
+        GrantlogError: it could not start; the text says why.
+    """
+    stop = asyncio.Event()
+    with _bound(settings.host, settings.http_port, "--http-port") as listener:
+        async with open_api(settings) as api:
+            server = grpc_door.build_server(settings.grpc_server)
+            grpc_door.add_services(server, api.calls, api.probe)
+            grpc_door.bind(server, settings.host, settings.grpc_port)
+            app = rest_door.build_app(
+                api.calls, api.probe, allowed_origins=settings.cors_allowed_origins
+            )
+            drain = settings.drain_s_max
+
+            async def drain_health() -> None:
+                await stop.wait()
+                api.probe.drain()
+
+            await supervise(
+                {
+                    "health": drain_health,
+                    "grpc": lambda: grpc_door.serve(server, stop, drain_s_max=drain),
+                    "rest": lambda: rest_door.serve(app, listener, stop, drain_s_max=drain),
+                },
+                stop=stop,
+                grace_s=drain + _GRACE_EXTRA_S,
+            )
+
+
+def _bound(host: str, port: int, flag: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
+        listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
+    except OSError as error:
+        listener.close()
+        raise PreconditionError(
+            f"cannot listen on {host} port {port} ({error.strerror}); choose another with {flag}"
+        ) from error
+    return listener
+
+
+def run() -> None:
+    """Run the service and exit with its code."""
+    settings = ApiSettings()  # pyright: ignore[reportCallIssue] - the environment has the rest
+    configure_logging("api", settings.log_level)
+    sys.exit(run_service(lambda: main(settings)))
+
+
+if __name__ == "__main__":
+    run()

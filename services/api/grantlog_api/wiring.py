@@ -1,0 +1,161 @@
+"""Where ports meet their adapters: everything that the API service opens, in order."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grantlog.app.check import Check
+from grantlog.app.continuation import Continuations
+from grantlog.app.data import WriteData
+from grantlog.app.known import KnownHeads
+from grantlog.app.listing import ListFacts
+from grantlog.app.resolve import Consistency, Resolver
+from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.tenants import Tenants
+from grantlog.ports.facts import FactReader
+from grantlog.ports.listing import FactLister
+from grantlog.store.postgres.heads import open_heads
+from grantlog.store.postgres.health import missing_followers
+from grantlog.store.postgres.lister import PostgresFactLister
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+from grantlog.store.postgres.primary import open_primary_pool
+from grantlog.store.postgres.reader import open_fact_reader
+from grantlog.store.postgres.schemas import PostgresSchemas
+from grantlog.store.postgres.signal import open_signal
+from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
+from grantlog.store.postgres.writer.limits import WriterLimits
+from grantlog.store.postgres.writer.writer import open_writer
+from grantlog_api.calls import Calls, Handler
+from grantlog_api.handlers.data import DataHandlers
+from grantlog_api.handlers.permission import PermissionHandlers
+from grantlog_api.handlers.schema import SchemaHandlers
+from grantlog_api.handlers.tenancy import TenancyHandlers
+from grantlog_api.health import HealthProbe
+from grantlog_api.settings import ApiSettings
+
+_WRITE_ID_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the doors need."""
+
+    calls: Calls
+    probe: HealthProbe
+
+
+@asynccontextmanager
+async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
+    """The service's parts for the block; they close in reverse order.
+
+    Raises:
+        UnavailableError: the database does not answer.
+        PreconditionError: the database is of another version, or was not seeded.
+    """
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_url.get_secret_value()
+        primary = await stack.enter_async_context(
+            open_primary_pool(
+                dsn, size_max=settings.write_connections_max, application_name="grantlog api"
+            )
+        )
+        facts, lister = await _open_facts(stack, settings, dsn)
+        handlers = await _open_handlers(stack, settings, primary, facts, lister)
+        yield Api(Calls(handlers, timeout_s=settings.request_timeout_s), _probe(settings, primary))
+
+
+async def _open_facts(
+    stack: AsyncExitStack, settings: ApiSettings, dsn: str
+) -> tuple[FactReader, FactLister]:
+    """Readers of facts: over the primary's own tables, or over a replica."""
+    pool = await stack.enter_async_context(
+        open_pool(
+            dsn,
+            size_max=settings.read_connections_max,
+            application_name="grantlog api reads",
+            settings=INDEX_PLANS,
+        )
+    )
+    reader = await stack.enter_async_context(open_fact_reader(pool))
+    return reader, PostgresFactLister(pool)
+
+
+async def _open_handlers(
+    stack: AsyncExitStack,
+    settings: ApiSettings,
+    primary: Pool,
+    facts: FactReader,
+    lister: FactLister,
+) -> dict[str, Handler]:
+    signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
+    limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
+    writer = await stack.enter_async_context(
+        open_writer(primary, changed=signal.changed, limits=limits)
+    )
+    heads = await stack.enter_async_context(open_heads(primary))
+    schemas = PostgresSchemas(primary)
+    known = KnownHeads()
+    resolver = Resolver(heads, known, Consistency(settings.consistency))
+    cache = SchemaCache(schemas)
+    pages = Continuations(await read_mac_key(primary))
+    common: Mapping[str, Any] = {
+        "writer": writer,
+        "known": known,
+        "cache": cache,
+        "new_id": new_write_id,
+    }
+    return handler_table(
+        permission=PermissionHandlers(Check(resolver, cache, facts)),
+        schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
+        data=DataHandlers(
+            WriteData(
+                resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
+            ),
+            ListFacts(resolver, lister, pages),
+        ),
+        tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(primary), **common), pages),
+    )
+
+
+def new_write_id() -> bytes:
+    """The id under which the outcome of a lost COMMIT is found again."""
+    return secrets.token_bytes(_WRITE_ID_BYTES)
+
+
+def handler_table(
+    *,
+    permission: PermissionHandlers,
+    schema: SchemaHandlers,
+    data: DataHandlers,
+    tenancy: TenancyHandlers,
+) -> dict[str, Handler]:
+    """The calls that are served, by full method."""
+    return {
+        "/base.v1.Permission/Check": permission.check,
+        "/base.v1.Schema/Write": schema.write,
+        "/base.v1.Schema/Read": schema.read,
+        "/base.v1.Schema/List": schema.list,
+        "/base.v1.Data/Write": data.write,
+        "/base.v1.Data/WriteRelationships": data.write_relationships,
+        "/base.v1.Data/ReadRelationships": data.read_relationships,
+        "/base.v1.Data/ReadAttributes": data.read_attributes,
+        "/base.v1.Data/Delete": data.delete,
+        "/base.v1.Data/DeleteRelationships": data.delete_relationships,
+        "/base.v1.Tenancy/Create": tenancy.create,
+        "/base.v1.Tenancy/List": tenancy.list,
+        "/base.v1.Tenancy/Delete": tenancy.delete,
+    }
+
+
+def _probe(settings: ApiSettings, primary: Pool) -> HealthProbe:
+    kinds = ["maintenance", "replica"] if settings.replica_url else ["maintenance"]
+
+    async def trouble() -> str:
+        missing = await missing_followers(primary, kinds)
+        return f"no follower beats of kind {', '.join(missing)}" if missing else ""
+
+    return HealthProbe(trouble)
