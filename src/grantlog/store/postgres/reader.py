@@ -19,6 +19,7 @@ from grantlog.errors import GrantlogError, InvalidInputError, ProjectionLaggingE
 from grantlog.errors import UnavailableError as Unavailable
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
+from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection, translated
 from grantlog.store.postgres.pool import Pool
 from grantlog.store.postgres.reader_batch import ReadBatch
@@ -206,7 +207,7 @@ async def open_fact_reader(
             copy of an older one answers nothing.
     """
     reader = PostgresFactReader(pool, keys_max=keys_max, epoch_floor=epoch_floor)
-    async with asyncio.TaskGroup() as group:
+    async with background_tasks() as group:
         workers = [
             group.create_task(reader.work(), name=f"fact-reader-{number}")
             for number in range(statements_max)

@@ -17,13 +17,13 @@ _NAME: Final = re.compile(r"-- name: ([a-z][a-z0-9_]*)\s*")
 
 
 @cache
-def load(name: str) -> Mapping[str, str]:
-    """The statements of `sql/<name>.sql`, by name.
+def load(name: str, *, package: str = "grantlog.store.postgres") -> Mapping[str, str]:
+    """The statements of the package's `sql/<name>.sql`, by name.
 
     Raises:
         ValueError: a name stands twice, a block is empty, or text stands before the first name.
     """
-    text = (files("grantlog.store.postgres") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    text = (files(package) / "sql" / f"{name}.sql").read_text(encoding="utf-8")
     return MappingProxyType(parse(text))
 
 

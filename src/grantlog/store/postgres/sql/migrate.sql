@@ -34,3 +34,6 @@ INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING;
 
 -- name: get_meta
 SELECT value FROM meta WHERE name = $1;
+
+-- name: put_meta_once
+INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING true;

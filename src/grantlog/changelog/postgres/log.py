@@ -1,0 +1,126 @@
+"""ChangeLog on the primary's own table of transactions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+from grantlog.changelog.postgres.listener import Listener
+from grantlog.changelog.postgres.mark import decode_mark, next_mark
+from grantlog.errors import CorruptionError
+from grantlog.model.change import DataWritten, Transaction
+from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.ports.log import HeadsMoved, Position
+from grantlog.store.postgres.pool import Connection, Pool, acquired, open_pool
+from grantlog.store.postgres.statements import load
+from grantlog.wire.event import decode_transaction
+
+_SQL: Final = load("log", package="grantlog.changelog.postgres")
+_LIFE: Final = _SQL["life"]
+_WRITERS: Final = _SQL["writers"]
+_MOVED: Final = _SQL["moved"]
+_READ: Final = _SQL["read"]
+
+ROWS_PREFETCHED: Final = 64
+"""Parts of transactions fetched at once; each has at most 512 KiB."""
+
+
+class PostgresChangeLog:
+    """Reads the log from the primary; see the port. `wait` serves one follower."""
+
+    def __init__(self, pool: Pool, listener: Listener) -> None:
+        self._pool = pool
+        self._listener = listener
+
+    async def heads_moved(self, mark: str | None) -> HeadsMoved:
+        """Heads that moved since `mark`; all if the server was restarted or replaced since."""
+        last = decode_mark(mark) if mark else None
+        # Statements of their own, in this order: the promise of `through` rests on it (mark.py).
+        async with acquired(self._pool, doing="reading heads") as connection:
+            clock = await connection.fetchrow(_LIFE)
+            assert clock is not None
+            writers = [row["writer"] for row in await connection.fetch(_WRITERS)]
+            if last is not None and last.life != clock["life"]:
+                last = None
+            rows = await connection.fetch(_MOVED, last.xmin if last else "0")
+        following = next_mark(
+            last, life=clock["life"], xmin=rows[0]["xmin"], now=clock["now"], writers=writers
+        )
+        heads = {
+            TenantId(row["tenant_id"]): Position(
+                Epoch(row["epoch"]), Revision(row["revision"]), row["digest"]
+            )
+            for row in rows
+            if row["tenant_id"] is not None
+        }
+        return HeadsMoved(heads, following.encode(), following.through)
+
+    async def read(
+        self, tenant: TenantId, *, after: Revision, changes_max: int
+    ) -> Sequence[Transaction]:
+        """Whole transactions behind `after`, in order; at least one if there is any."""
+        page: list[Transaction] = []
+        changes = 0
+        async with (
+            acquired(self._pool, doing="reading the log") as connection,
+            connection.transaction(isolation="read_committed", readonly=True),
+        ):
+            async for transaction in _transactions(connection, tenant, after):
+                body = transaction.body
+                changes += len(body.changes) if isinstance(body, DataWritten) else 1
+                if page and changes > changes_max:
+                    break
+                page.append(transaction)
+        return page
+
+    async def wait(self, timeout_s: float) -> None:
+        """Return when something may have been committed, at the latest after `timeout_s`."""
+        await self._listener.wait(timeout_s)
+
+
+async def _transactions(
+    connection: Connection, tenant: TenantId, after: Revision
+) -> AsyncIterator[Transaction]:
+    """Transactions as their last part arrives."""
+    parts: list[bytes] = []
+    revision = after
+    rows = connection.cursor(_READ, tenant, after, prefetch=ROWS_PREFETCHED)
+    async for row in rows:
+        if parts and row["revision"] != revision:
+            yield _assembled(tenant, revision, parts)
+            parts = []
+        if not parts:
+            if row["revision"] != revision + 1:
+                raise CorruptionError(
+                    f"revisions {revision + 1} to {row['revision'] - 1} are missing in the log"
+                )
+            revision = Revision(row["revision"])
+        parts.append(row["payload"])
+    if parts:
+        yield _assembled(tenant, revision, parts)
+
+
+def _assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:
+    transaction = decode_transaction(parts)
+    if (transaction.tenant, transaction.revision) != (tenant, revision):
+        raise CorruptionError(f"the row of revision {revision} holds another transaction")
+    return transaction
+
+
+@asynccontextmanager
+async def open_change_log(
+    dsn: str, *, listen_dsn: str | None = None, size_max: int = 2
+) -> AsyncGenerator[PostgresChangeLog]:
+    """A change log for the block.
+
+    Args:
+        dsn: the primary.
+        listen_dsn: leads to the primary directly, if `dsn` goes through a transaction pooler.
+        size_max: connections for reading; LISTEN has one of its own.
+    """
+    async with (
+        open_pool(dsn, size_max=size_max, application_name="grantlog log") as pool,
+        AsyncExitStack() as stack,
+    ):
+        yield PostgresChangeLog(pool, Listener(listen_dsn or dsn, stack))

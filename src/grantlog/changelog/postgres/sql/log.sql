@@ -1,0 +1,32 @@
+-- Following the log in the primary.
+
+-- name: life
+-- What a mark is good for: one server process's transaction numbers. Also its clock, read first.
+SELECT clock_timestamp() AS now,
+    control.system_identifier::text || ':' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)
+        || ':' || extract(epoch FROM pg_postmaster_start_time())::text AS life
+FROM pg_control_system() AS control;
+
+-- name: writers
+-- Transactions that may be writing: from before it takes its commit time until it has ended, a writer
+-- holds one of these locks on heads.
+SELECT DISTINCT virtualtransaction AS writer
+FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'heads'::regclass AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND mode IN ('RowShareLock', 'RowExclusiveLock');
+
+-- name: moved
+-- All of heads is looked at: an index on changed_xid would cost every write more than this saves.
+-- A transaction that was under way at an earlier call had a number at or above that call's xmin.
+SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
+    h.tenant_id, h.epoch, h.revision, h.digest
+FROM (VALUES (1)) AS always (row)
+LEFT JOIN heads AS h ON h.changed_xid >= $1::text::xid8 AND h.revision > 0;
+
+-- name: read
+-- By transactions' primary key.
+SELECT revision, payload
+FROM transactions
+WHERE tenant_id = $1 AND revision > $2
+ORDER BY revision, part;

@@ -1,0 +1,86 @@
+-- Forgetting: history that no read may see any more, and the rows of lives that ended. Rows of both
+-- kinds never change again, so that batches need no lock against anybody.
+
+-- name: raise_floor
+UPDATE heads SET floor_rev = $2, changed_xid = pg_current_xact_id()
+WHERE tenant_id = $1 AND floor_rev < $2 AND revision >= $2
+RETURNING tenant_key;
+
+-- name: floor_of
+SELECT tenant_key, floor_rev FROM heads WHERE tenant_id = $1;
+
+-- By relation_tuples_history_by_expiry and attributes_history_by_expiry.
+-- name: collect_tuples
+DELETE FROM relation_tuples_history
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM relation_tuples_history
+    WHERE tenant_key = $1 AND expired_rev <= $2
+    LIMIT $3
+));
+
+-- name: collect_attributes
+DELETE FROM attributes_history
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM attributes_history
+    WHERE tenant_key = $1 AND expired_rev <= $2
+    LIMIT $3
+));
+
+-- The time up to which history may go: the window, or the slowest replica that still beats.
+-- name: horizon
+SELECT least(
+    clock_timestamp() - $1::interval,
+    (SELECT min(coalesce(applied_through, '-infinity')) FROM followers
+        WHERE kind = 'replica' AND beat_at > clock_timestamp() - $2::interval)
+);
+
+-- Tenants behind $1 that hold history older than their last revisions, with their oldest expiry.
+-- name: collectable
+SELECT heads.tenant_id, heads.floor_rev, heads.revision
+FROM heads
+WHERE heads.tenant_id > $1
+    AND (EXISTS (SELECT FROM relation_tuples_history AS past
+            WHERE past.tenant_key = heads.tenant_key AND past.expired_rev <= heads.revision)
+        OR EXISTS (SELECT FROM attributes_history AS past
+            WHERE past.tenant_key = heads.tenant_key AND past.expired_rev <= heads.revision))
+ORDER BY heads.tenant_id
+LIMIT $2;
+
+-- By transactions_pkey.
+-- name: commit_time
+SELECT commit_time FROM transactions WHERE tenant_id = $1 AND revision = $2 AND part = 0;
+
+-- name: floors
+SELECT tenant_id, floor_rev FROM heads WHERE tenant_id > $1 AND floor_rev > 0
+ORDER BY tenant_id
+LIMIT $2;
+
+-- name: raise_replica_floors
+UPDATE heads SET floor_rev = f.floor_rev
+FROM unnest($1::text[], $2::bigint[]) AS f (tenant_id, floor_rev)
+WHERE heads.tenant_id = f.tenant_id AND heads.floor_rev < f.floor_rev;
+
+-- name: dead_lives
+SELECT tenant_key FROM dead_lives ORDER BY tenant_key LIMIT $1;
+
+-- name: purge_tuples
+DELETE FROM relation_tuples
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM relation_tuples WHERE tenant_key = $1 LIMIT $2));
+
+-- name: purge_tuples_history
+DELETE FROM relation_tuples_history
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM relation_tuples_history WHERE tenant_key = $1 LIMIT $2));
+
+-- name: purge_attributes
+DELETE FROM attributes
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM attributes WHERE tenant_key = $1 LIMIT $2));
+
+-- name: purge_attributes_history
+DELETE FROM attributes_history
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM attributes_history WHERE tenant_key = $1 LIMIT $2));
+
+-- name: purge_schemas
+DELETE FROM schemas WHERE tenant_key = $1;
+
+-- name: forget_life
+DELETE FROM dead_lives WHERE tenant_key = $1
