@@ -46,6 +46,8 @@ class Result:
     """What a run showed."""
 
     calls: int
+    calls_total: int
+    """Warm-up and drain included."""
     seconds: float
     rate: float
     p50_ms: float
@@ -79,6 +81,7 @@ def summarise(measured: Measured) -> Result:
     done = len(ordered)
     return Result(
         calls=done,
+        calls_total=measured.calls_total,
         seconds=measured.seconds,
         rate=done / measured.seconds if measured.seconds else 0.0,
         p50_ms=ordered[done // 2] / 1e6 if done else 0.0,

@@ -45,6 +45,8 @@ class Measured:
     """What a run showed, warm-up and drain apart."""
 
     seconds: float = 0.0
+    calls_total: int = 0
+    """Warm-up and drain included."""
     cpu_s: float = 0.0
     """Processor time of the load generator itself."""
     latencies_ns: list[int] = field(default_factory=list[int])
@@ -115,6 +117,14 @@ class ClosedLoop:
 
     def run(self, calls: Iterator[Call], *, warmup_s: float, seconds: float) -> Measured:
         """Drive `calls` until the time is over or they end, then wait for those in flight."""
+        try:
+            return self._run(calls, warmup_s, seconds)
+        finally:
+            self._selector.close()
+            for line in self._lines:
+                line.socket.close()
+
+    def _run(self, calls: Iterator[Call], warmup_s: float, seconds: float) -> Measured:
         begin = time.perf_counter_ns()
         self._from_ns = begin + int(warmup_s * 1e9)
         self._until_ns = self._from_ns + int(seconds * 1e9)
@@ -128,7 +138,6 @@ class ClosedLoop:
         ended = min(time.perf_counter_ns(), self._until_ns)
         self._measured.seconds = (ended - self._from_ns) / 1e9
         self._measured.cpu_s = time.process_time() - (cpu_before or 0.0)
-        self._close()
         return self._measured
 
     def _turn(self, calls: Iterator[Call]) -> None:
@@ -160,14 +169,10 @@ class ClosedLoop:
     def _settle(self, line: _Line, reply: Reply) -> None:
         started, expected = line.flying.pop(reply.stream)
         now = time.perf_counter_ns()
+        self._measured.calls_total += 1
         if reply.error:
             self._measured.fail(reply.error)
         elif not line.connection.is_right(reply.message, expected):
             self._measured.fail(f"a wrong answer: {reply.message[:200]!r}, expected {expected!r}")
         if self._from_ns <= now <= self._until_ns:
             self._measured.latencies_ns.append(now - started)
-
-    def _close(self) -> None:
-        self._selector.close()
-        for line in self._lines:
-            line.socket.close()
