@@ -19,7 +19,9 @@ _FINDING: Final = re.compile(
     r"ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?=\n \| |\nERROR: <input>:| \[INVALID_ARGUMENT\]\Z|\Z)",
     re.DOTALL,
 )
-_ARITHMETIC: Final = frozenset(f"_{operator}_" for operator in "< <= > >= == != + - * /".split())
+_ARITHMETIC: Final = frozenset(
+    {"_<_", "_<=_", "_>_", "_>=_", "_==_", "_!=_", "_+_", "_-_", "_*_", "_/_"}
+)
 _TAKEN: Final = re.compile(r"variable '(\w+)' declared multiple times")
 
 

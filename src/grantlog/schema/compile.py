@@ -47,7 +47,7 @@ def compile_schema(text: str) -> CompiledSchema:
 
 def _compile(schema: ast.Schema, text: str) -> CompiledSchema:
     names = declared(schema)
-    if not names.types:
+    if not any(isinstance(statement, ast.Entity) for statement in schema.statements):
         raise RefusalError(
             "the schema declares no entity: write at least one, as `entity user {}`",
             Position(1, 1),

@@ -50,3 +50,6 @@ warnings_max: Final = 100
 
 excerpt_chars_max: Final = 120
 """Characters of the offending line that an error shows."""
+
+problem_chars_max: Final = 1_000
+"""Characters of an error's sentence: it may quote what is as long as the schema."""

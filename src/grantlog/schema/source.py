@@ -39,8 +39,11 @@ def position_of(text: str, offset: int) -> Position:
 
 def point_at(text: str, refusal: RefusalError) -> SchemaError:
     """The error with its place and the offending line of a normalised text."""
+    problem = refusal.problem
+    if len(problem) > limits.problem_chars_max:
+        problem = problem[: limits.problem_chars_max - 1] + "…"
     return SchemaError(
-        refusal.problem,
+        problem,
         line=refusal.at.line,
         column=refusal.at.column,
         excerpt=excerpt(text, refusal.at),
