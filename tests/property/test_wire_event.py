@@ -199,7 +199,7 @@ def test_kinds_that_are_not_known_are_corruption_and_never_skipped() -> None:
         event = event_pb2.Event.FromString(payload)
         change = event.data_written.changes[0]
         if edit == "operation":
-            change.operation = 3  # type: ignore[assignment]
+            change.operation = 3
         else:
             change.ClearField("tuple")
             if edit == "value":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final, cast
 
@@ -47,12 +47,11 @@ def openapi_document() -> dict[str, Any]:
     }
 
 
-def _messages(routes: Iterable[Route]) -> list[Descriptor]:
-    return [
-        cast("Descriptor", kind.DESCRIPTOR)
-        for route in routes
-        for kind in (route.request_class, route.response_class)
-    ]
+def _messages(routes: Sequence[Route]) -> list[Descriptor]:
+    """What bodies hold; a call without a body has its request in the address."""
+    kinds = [route.request_class for route in routes if route.body]
+    kinds.extend(route.response_class for route in routes)
+    return [cast("Descriptor", kind.DESCRIPTOR) for kind in kinds]
 
 
 def _operation(route: Route) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, assert_never
 
+from google.protobuf.any_pb2 import Any as PackedAny
 from google.protobuf.message import DecodeError
 
 from grantlog.api.v1 import base_pb2, cel_checked_pb2
@@ -72,8 +73,10 @@ def _attribute_type(type_: AttributeType) -> base_pb2.AttributeType.ValueType:
 
 
 def _rule(rule: RuleDef) -> base_pb2.RuleDefinition:
+    """The CEL library packs its `cel.expr.CheckedExpr`, the same bytes as the contract's type."""
     try:
-        expression = cel_checked_pb2.CheckedExpr.FromString(rule.checked)
+        packed = PackedAny.FromString(rule.checked)
+        expression = cel_checked_pb2.CheckedExpr.FromString(packed.value)
     except DecodeError as error:
         raise CorruptionError(f"the stored expression of rule {rule.name} is unreadable") from error
     arguments = {name: _attribute_type(type_) for name, type_ in rule.parameters.items()}
