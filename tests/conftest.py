@@ -19,6 +19,8 @@ from grantlog.runtime.embedded import embedded_postgres, service_settings
 from grantlog.runtime.postgres_binaries import find_binaries
 from grantlog.store.postgres.migrate import migrate
 
+pytest_plugins = ["tests.tiers"]
+
 # Nothing in a test survives a power cut anyway.
 _FAST = {
     "fsync": "off",

@@ -41,11 +41,6 @@ class DataDir:
         return self.path / "postgres"
 
     @property
-    def postgres_unfinished(self) -> Path:
-        """A cluster in the making; it is renamed when it is whole."""
-        return self.path / "postgres.unfinished"
-
-    @property
     def postgres_log(self) -> Path:
         """The server's log."""
         return self.path / "postgres.log"

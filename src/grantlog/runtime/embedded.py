@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import Process
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from grantlog.runtime.postgres_place import (
 )
 
 SUPERUSER: Final = "grantlog"
+_UNFINISHED: Final = "postgres.unfinished-"
 _POLL_S: Final = 0.01
 _LOG_BYTES_MAX: Final = 16 * 2**20
 _SELF: Final = Path("/proc/self/cwd")
@@ -101,10 +103,10 @@ async def embedded_postgres(
     """
     uid = server_uid(data_dir.postgres)
     binaries = readable_binaries(binaries, uid)
-    await stop_predecessor(data_dir.postgres)
-    if not (data_dir.postgres / "PG_VERSION").exists():
-        await _make_cluster(data_dir, binaries, uid)
     with socket_folder(data_dir.path, uid, socket_parent) as folder:
+        await stop_predecessor(data_dir.postgres)
+        if not (data_dir.postgres / "PG_VERSION").exists():
+            await _make_cluster(data_dir, binaries, uid)
         server = await _start(data_dir, binaries, settings, folder, uid)
         try:
             yield server
@@ -113,10 +115,12 @@ async def embedded_postgres(
 
 
 async def _make_cluster(data_dir: DataDir, binaries: PostgresBinaries, uid: int) -> None:
-    fresh = data_dir.postgres_unfinished
-    if fresh.exists():
-        shutil.rmtree(fresh)
-    fresh.mkdir(mode=0o700)
+    """Make the cluster under another name and rename it when it is whole."""
+    for leftover in data_dir.path.glob(f"{_UNFINISHED}*"):
+        # An initdb whose parent was killed may still be ending there: what stays is in nobody's
+        # way, and the next start tries again.
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=data_dir.path))
     give(fresh, uid)
     process = await asyncio.create_subprocess_exec(
         binaries.folder / "initdb",
@@ -126,14 +130,29 @@ async def _make_cluster(data_dir: DataDir, binaries: PostgresBinaries, uid: int)
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         preexec_fn=die_with_parent(signal.SIGTERM),
+        start_new_session=True,
         **run_as(uid, fresh),
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.terminate()
+        raise
     if process.returncode != 0:
         raise PreconditionError(
             f"the database in {data_dir.path} could not be made: {_reason(output)}"
         )
+    _accept(fresh, data_dir)
+
+
+def _accept(fresh: Path, data_dir: DataDir) -> None:
+    """Give a whole cluster its name, for good."""
     fresh.rename(data_dir.postgres)
+    descriptor = os.open(data_dir.path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 async def _start(

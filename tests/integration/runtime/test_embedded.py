@@ -152,11 +152,12 @@ async def test_a_server_that_cannot_start_says_why(tmp_path: Path):
 
 async def test_an_interrupted_first_start_is_begun_anew(tmp_path: Path):
     with claimed(tmp_path / "data") as data_dir:
-        data_dir.postgres_unfinished.mkdir()
-        (data_dir.postgres_unfinished / "PG_VERSION").write_text("18\n")
+        left = data_dir.path / "postgres.unfinished-0"
+        left.mkdir()
+        (left / "PG_VERSION").write_text("18\n")
         async with embedded_postgres(data_dir, find_binaries(), FAST) as server:
             assert await query(server.dsn("postgres"), "SELECT 1") == 1
-        assert not data_dir.postgres_unfinished.exists()
+        assert not left.exists()
 
 
 async def test_a_long_socket_folder_is_refused_with_a_reason(tmp_path: Path):

@@ -14,6 +14,8 @@ import asyncpg
 from grantlog.runtime.service import run_service
 from grantlog.runtime.supervise import supervise
 
+_SETTINGS = os.environ  # noqa: TID251 - these services have no settings module
+
 
 def api() -> None:
     """Answers /healthz, SERVING when the database answers and the follower beats."""
@@ -28,7 +30,7 @@ def projector() -> None:
 def stubborn() -> None:
     """Does not heed SIGTERM."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("begun", flush=True)
+    sys.stderr.write("begun\n")
     while True:
         time.sleep(1)
 
@@ -48,7 +50,7 @@ async def _api() -> None:
         writer.close()
 
     async def serve() -> None:
-        host, port = os.environ["GRANTLOG_HOST"], int(os.environ["GRANTLOG_HTTP_PORT"])
+        host, port = _SETTINGS["GRANTLOG_HOST"], int(_SETTINGS["GRANTLOG_HTTP_PORT"])
         async with await asyncio.start_server(answer, host, port):
             await stop.wait()
 
@@ -57,7 +59,7 @@ async def _api() -> None:
 
 async def _well() -> bool:
     try:
-        connection = await asyncpg.connect(os.environ["GRANTLOG_DATABASE_URL"])
+        connection = await asyncpg.connect(_SETTINGS["GRANTLOG_DATABASE_URL"])
     except (OSError, asyncpg.PostgresError):
         return False
     try:
@@ -74,7 +76,7 @@ async def _projector() -> None:
     stop = asyncio.Event()
 
     async def beat() -> None:
-        connection = await asyncpg.connect(os.environ["GRANTLOG_DATABASE_URL"])
+        connection = await asyncpg.connect(_SETTINGS["GRANTLOG_DATABASE_URL"])
         while not stop.is_set():
             await connection.execute(
                 "INSERT INTO followers (name, kind, beat_at) VALUES ('follower', 'maintenance', "

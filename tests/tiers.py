@@ -1,0 +1,44 @@
+"""The tiers of the tests: their order, and at the end which of them ran."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+TIERS = ("unit", "property", "contract", "integration", "conformance", "e2e")
+_TESTS = Path(__file__).parent
+_OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
+
+
+def tier_of(path: Path) -> str:
+    """The first folder below tests/, "" for a path outside."""
+    return path.relative_to(_TESTS).parts[0] if path.is_relative_to(_TESTS) else ""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The quick tiers first."""
+    order = {tier: place for place, tier in enumerate(TIERS)}
+    items.sort(key=lambda item: order.get(tier_of(item.path), len(TIERS)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say of each tier what ran; one that did not is said to be so."""
+    counted: dict[str, Counter[str]] = {tier: Counter() for tier in TIERS}
+    for outcome in _OUTCOMES:
+        for report in terminalreporter.getreports(outcome):
+            tier = tier_of(_TESTS.parent / str(getattr(report, "nodeid", "")).split("::")[0])
+            if tier in counted:
+                counted[tier][outcome] += 1
+    terminalreporter.section("tiers")
+    for tier, counts in counted.items():
+        terminalreporter.line(f"{tier:<12} {_said(counts)}")
+
+
+def _said(counts: Counter[str]) -> str:
+    ran = sum(count for outcome, count in counts.items() if outcome != "skipped")
+    if not ran:
+        return f"not run ({counts['skipped']} skipped)" if counts["skipped"] else "not run"
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in _OUTCOMES if counts[outcome])

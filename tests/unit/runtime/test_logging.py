@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+
+import pytest
+import structlog
+
+from grantlog.runtime.logging import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def _restore():
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    structlog.reset_defaults()
+    logging.root.handlers[:] = handlers
+    logging.root.setLevel(level)
+
+
+def written(stream: io.StringIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_a_line_is_one_json_object_with_its_service():
+    stream = io.StringIO()
+    configure_logging("api", stream=stream)
+    structlog.get_logger("x").info("said", n=1)
+    (line,) = written(stream)
+    assert line["event"] == "said"
+    assert (line["service"], line["n"], line["level"]) == ("api", 1, "info")
+    assert str(line["timestamp"]).endswith("Z")
+
+
+def test_lines_below_the_level_are_not_written():
+    stream = io.StringIO()
+    configure_logging("api", "warning", stream=stream)
+    structlog.get_logger("x").info("quiet")
+    logging.root.info("quiet too")
+    assert stream.getvalue() == ""
+
+
+def test_libraries_lines_have_the_same_form():
+    stream = io.StringIO()
+    configure_logging("api", stream=stream)
+    logging.root.manager.getLogger("uvicorn.error").warning("said %s", "so")
+    (line,) = written(stream)
+    assert (line["event"], line["service"]) == ("said so", "api")
+    assert line["level"] == "warning"
+
+
+def test_a_traceback_stays_in_its_line():
+    stream = io.StringIO()
+    configure_logging("api", stream=stream)
+    try:
+        int("why")
+    except ValueError:
+        structlog.get_logger("x").exception("failed")
+    (line,) = written(stream)
+    assert "ValueError: invalid" in str(line["exception"])
+
+
+def test_a_terminal_gets_lines_for_people():
+    stream = io.StringIO()
+    configure_logging("api", stream=stream, for_people=True)
+    structlog.get_logger("x").info("said")
+    assert "said" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
