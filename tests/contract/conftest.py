@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+
 import pytest
 
 from grantlog.testing.contracts.places import Copy, Primary
 from tests.contract.memory import memory_primary, memory_replica
+from tests.contract.postgres import postgres_primary, postgres_replica
+
+NewDatabase = Callable[..., Awaitable[str]]
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", "postgres"])
 def adapter(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
 @pytest.fixture
-async def primary(adapter: str) -> Primary:
-    return memory_primary()
+async def primary(adapter: str, migrated_database: NewDatabase) -> AsyncIterator[Primary]:
+    if adapter == "memory":
+        yield memory_primary()
+        return
+    async with postgres_primary(await migrated_database()) as ports:
+        yield ports
 
 
 @pytest.fixture
-async def replica(adapter: str) -> Copy:
-    return memory_replica()
+async def replica(adapter: str, migrated_database: NewDatabase) -> AsyncIterator[Copy]:
+    if adapter == "memory":
+        yield memory_replica()
+        return
+    async with postgres_replica(await migrated_database(seed=False)) as ports:
+        yield ports

@@ -2,9 +2,8 @@
 -- kinds never change again, so that batches need no lock against anybody.
 
 -- name: raise_floor
-UPDATE heads SET floor_rev = $2, changed_xid = pg_current_xact_id()
-WHERE tenant_id = $1 AND floor_rev < $2 AND revision >= $2
-RETURNING tenant_key;
+UPDATE heads SET floor_rev = $2
+WHERE tenant_id = $1 AND floor_rev < $2 AND revision >= $2;
 
 -- name: floor_of
 SELECT tenant_key, floor_rev FROM heads WHERE tenant_id = $1;
@@ -34,7 +33,7 @@ SELECT least(
         WHERE kind = 'replica' AND beat_at > clock_timestamp() - $2::interval)
 );
 
--- Tenants behind $1 that hold history older than their last revisions, with their oldest expiry.
+-- Tenants behind $1 that hold history; by the same indexes, one probe each.
 -- name: collectable
 SELECT heads.tenant_id, heads.floor_rev, heads.revision
 FROM heads
@@ -55,10 +54,12 @@ SELECT tenant_id, floor_rev FROM heads WHERE tenant_id > $1 AND floor_rev > 0
 ORDER BY tenant_id
 LIMIT $2;
 
--- name: raise_replica_floors
-UPDATE heads SET floor_rev = f.floor_rev
+-- Of the tenants and floors given, those that this copy has reached and not yet taken over.
+-- name: behind_floors
+SELECT heads.tenant_id, f.floor_rev
 FROM unnest($1::text[], $2::bigint[]) AS f (tenant_id, floor_rev)
-WHERE heads.tenant_id = f.tenant_id AND heads.floor_rev < f.floor_rev;
+JOIN heads ON heads.tenant_id = f.tenant_id
+    AND heads.floor_rev < f.floor_rev AND heads.revision >= f.floor_rev;
 
 -- name: dead_lives
 SELECT tenant_key FROM dead_lives ORDER BY tenant_key LIMIT $1;
