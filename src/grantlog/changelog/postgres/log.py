@@ -12,7 +12,7 @@ from grantlog.errors import CorruptionError
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, Position
-from grantlog.store.postgres.pool import Connection, Pool, acquired, open_pool
+from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
 from grantlog.wire.event import decode_transaction
 
@@ -109,18 +109,12 @@ def _assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> 
 
 
 @asynccontextmanager
-async def open_change_log(
-    dsn: str, *, listen_dsn: str | None = None, size_max: int = 2
-) -> AsyncGenerator[PostgresChangeLog]:
+async def open_change_log(pool: Pool, *, listen_dsn: str) -> AsyncGenerator[PostgresChangeLog]:
     """A change log for the block.
 
     Args:
-        dsn: the primary.
-        listen_dsn: leads to the primary directly, if `dsn` goes through a transaction pooler.
-        size_max: connections for reading; LISTEN has one of its own.
+        pool: connections to the primary; reading takes one at a time.
+        listen_dsn: leads to the primary itself, not through a transaction pooler.
     """
-    async with (
-        open_pool(dsn, size_max=size_max, application_name="grantlog log") as pool,
-        AsyncExitStack() as stack,
-    ):
-        yield PostgresChangeLog(pool, Listener(listen_dsn or dsn, stack))
+    async with AsyncExitStack() as stack:
+        yield PostgresChangeLog(pool, Listener(listen_dsn, stack))
