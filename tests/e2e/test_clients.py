@@ -1,0 +1,44 @@
+"""The official clients of the contract, unchanged, in environments of their own."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers import Server
+
+_HERE = Path(__file__).parent
+_PYTHON = _HERE.parents[1] / ".venv-clients" / "bin" / "python"
+_NODE_MODULES = _HERE / "node" / "node_modules" / "@permify" / "permify-node"
+
+
+def _run(*command: str, cwd: Path = _HERE) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def _tenant() -> str:
+    return f"client-{secrets.token_hex(6)}"
+
+
+def test_the_python_client_works_over_rest(server: Server):
+    if not _PYTHON.exists():
+        pytest.skip("not run: the clients' environment is not installed (make test installs it)")
+    script = str(_HERE / "clients" / "python_sdk.py")
+    said = _run(str(_PYTHON), "-W", "ignore", script, server.rest, _tenant())
+    assert said.count("ok ") == 15
+
+
+def test_the_node_client_works_over_grpc(server: Server):
+    node = shutil.which("node")
+    if node is None or not _NODE_MODULES.exists():
+        pytest.skip("not run: Node or its client is not installed (make test installs the client)")
+    said = _run(node, "client.js", server.grpc, _tenant(), cwd=_HERE / "node")
+    assert said.count("ok ") == 12

@@ -1,0 +1,214 @@
+"""What a REST caller sees beyond the happy path: bodies, statuses, paths, the documentation."""
+
+from __future__ import annotations
+
+import secrets
+
+import httpx
+import pytest
+
+from tests.servers import Server
+
+SCHEMA = "entity user {} entity doc { relation viewer @user  permission view = viewer }"
+CHECK = {
+    "metadata": {"depth": 20},
+    "entity": {"type": "doc", "id": "1"},
+    "permission": "view",
+    "subject": {"type": "user", "id": "ann"},
+}
+
+
+TOO_SHALLOW = (
+    "invalid PermissionCheckRequest.Metadata: embedded message failed validation | caused by: "
+    "invalid PermissionCheckRequestMetadata.Depth: value must be greater than or equal to 3"
+)
+
+
+@pytest.fixture
+def api(server: Server):
+    with httpx.Client(base_url=server.rest, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def tenant(api: httpx.Client) -> str:
+    name = f"rest-{secrets.token_hex(6)}"
+    answer = api.post(f"/v1/tenants/{name}/schemas/write", json={"schema": SCHEMA})
+    assert answer.status_code == 200, answer.text
+    return name
+
+
+def check(api, tenant, **changes):
+    return api.post(f"/v1/tenants/{tenant}/permissions/check", json=CHECK | changes)
+
+
+def viewer(user):
+    return {
+        "entity": CHECK["entity"],
+        "relation": "viewer",
+        "subject": {"type": "user", "id": user},
+    }
+
+
+def write(api, tenant, *tuples):
+    return api.post(f"/v1/tenants/{tenant}/data/write", json={"metadata": {}, "tuples": tuples})
+
+
+def test_an_answer_has_every_field_by_its_proto_name(api, tenant):
+    assert check(api, tenant).json() == {
+        "can": "CHECK_RESULT_DENIED",
+        "metadata": {"check_count": 2},
+    }
+    assert write(api, tenant, viewer("ann")).json().keys() == {"snap_token"}
+    read = {"metadata": {}, "filter": {}}
+    answer = api.post(f"/v1/tenants/{tenant}/data/relationships/read", json=read).json()
+    assert answer == {
+        "tuples": [
+            {
+                "entity": {"type": "doc", "id": "1"},
+                "relation": "viewer",
+                "subject": {"type": "user", "id": "ann", "relation": ""},
+            }
+        ],
+        "continuous_token": "",
+    }
+
+
+def test_a_write_is_seen_by_the_next_check_with_and_without_its_token(api, tenant):
+    token = write(api, tenant, viewer("ann")).json()["snap_token"]
+    for metadata in ({"depth": 20}, {"depth": 20, "snap_token": token}):
+        assert check(api, tenant, metadata=metadata).json()["can"] == "CHECK_RESULT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        ({"permission": "edit"}, 404, "ERROR_CODE_SCHEMA_NOT_FOUND"),
+        ({"entity": {"type": "film", "id": "1"}}, 404, "ERROR_CODE_SCHEMA_NOT_FOUND"),
+        ({"metadata": {"depth": 2}}, 400, TOO_SHALLOW),
+        ({"entity": None}, 400, "invalid PermissionCheckRequest.Entity: value is required"),
+        ({"metadata": {"depth": 20, "snap_token": "zzz"}}, 400, "INVALID_SNAP_TOKEN"),
+        ({"metadata": {"depth": 20, "schema_version": "nope"}}, 404, "ERROR_CODE_SCHEMA_NOT_FOUND"),
+        ({"entity": []}, 400, ""),
+        ({"metadata": {"depth": 5000}}, 400, ""),
+    ],
+)
+def test_a_callers_mistake_is_told_in_the_contracts_words(api, tenant, change, code, message):
+    answer = check(api, tenant, **change)
+    assert answer.status_code == code
+    body = answer.json()
+    assert body.keys() == {"code", "message", "details"}
+    assert body["message"].startswith(message)
+    assert body["code"] == {404: 5, 400: 3}[code]
+
+
+def test_a_body_that_is_not_json_is_refused(api, tenant):
+    answer = api.post(f"/v1/tenants/{tenant}/permissions/check", content=b"{not json")
+    assert (answer.status_code, answer.json()["code"]) == (400, 3)
+
+
+def test_a_body_over_the_limit_is_refused(api, tenant):
+    body = b'{"schema":"' + b" " * (4 * 1024 * 1024) + b'"}'
+    answer = api.post(f"/v1/tenants/{tenant}/schemas/write", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (429, 8)
+
+
+def test_an_unknown_path_and_a_wrong_verb_are_told_apart(api, tenant):
+    unknown = api.post("/v1/nothing", json={})
+    assert (unknown.status_code, unknown.json()) == (
+        404, {"code": 5, "message": "Not Found", "details": []},
+    )  # fmt: skip
+    wrong = api.get(f"/v1/tenants/{tenant}/permissions/check")
+    assert (wrong.status_code, wrong.json()) == (
+        501, {"code": 12, "message": "Method Not Allowed", "details": []},
+    )  # fmt: skip
+
+
+def test_an_encoded_slash_does_not_end_the_tenants_segment(api):
+    answer = check(api, "a%2Fb")
+    assert answer.status_code == 400
+    assert "PermissionCheckRequest.TenantId" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "path", ["permissions/expand", "permissions/lookup-entity-stream", "watch"]
+)
+def test_calls_of_later_versions_answer_unimplemented(api, tenant, path):
+    requests = {
+        "permissions/expand": {"metadata": {}, "entity": CHECK["entity"], "permission": "view"},
+        "permissions/lookup-entity-stream": {
+            "metadata": {"depth": 20}, "entity_type": "doc", "permission": "view",
+            "subject": CHECK["subject"],
+        },
+        "watch": {},
+    }  # fmt: skip
+    answer = api.post(f"/v1/tenants/{tenant}/{path}", json=requests[path])
+    body = answer.json()
+    assert answer.status_code == 501
+    assert body.get("error", body)["code"] == 12
+
+
+def test_a_schema_that_does_not_check_is_refused_with_its_place(api, tenant):
+    text = "entity user {}\nentity doc {\n  permission view = viewer\n}"
+    answer = api.post(f"/v1/tenants/{tenant}/schemas/write", json={"schema": text})
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("3:21: ")
+    assert "permission view = viewer\n" in answer.json()["message"]
+
+
+def test_nothing_of_a_refused_write_is_stored(api, tenant):
+    refused = write(api, tenant, viewer("ann"), viewer("bob") | {"relation": "owner"})
+    assert refused.status_code == 404
+    assert refused.json()["message"] == "ERROR_CODE_RELATION_DEFINITION_NOT_FOUND"
+    assert check(api, tenant).json()["can"] == "CHECK_RESULT_DENIED"
+
+
+def test_a_deletion_without_a_filter_is_refused(api, tenant):
+    body = {"tuple_filter": {}, "attribute_filter": {}}
+    answer = api.post(f"/v1/tenants/{tenant}/data/delete", json=body)
+    assert (answer.status_code, answer.json()["message"]) == (400, "ERROR_CODE_VALIDATION")
+
+
+def test_pages_of_a_listing_join_to_the_whole(api, tenant):
+    users = [f"u{n:03}" for n in range(25)]
+    write(api, tenant, *(viewer(user) for user in users))
+    seen, token = [], ""
+    while True:
+        body = {"metadata": {}, "filter": {}, "page_size": 7, "continuous_token": token}
+        page = api.post(f"/v1/tenants/{tenant}/data/relationships/read", json=body).json()
+        seen += [item["subject"]["id"] for item in page["tuples"]]
+        token = page["continuous_token"]
+        if not token:
+            break
+        write(api, tenant, viewer(f"late-{len(seen)}"))  # pages stand at the first one's revision
+    assert seen == users
+    other = {"metadata": {}, "filter": {"relation": "viewer"}, "continuous_token": "x" * 40}
+    refused = api.post(f"/v1/tenants/{tenant}/data/relationships/read", json=other)
+    assert refused.status_code == 400
+
+
+def test_a_deleted_tenant_is_empty_and_can_begin_anew(api, tenant):
+    old = write(api, tenant, viewer("ann")).json()["snap_token"]
+    assert api.delete(f"/v1/tenants/{tenant}").json() == {"tenant_id": tenant}
+    assert check(api, tenant).json()["message"] == "ERROR_CODE_SCHEMA_NOT_FOUND"
+    assert api.delete("/v1/tenants/never-seen").status_code == 404
+    api.post(f"/v1/tenants/{tenant}/schemas/write", json={"schema": SCHEMA})
+    assert check(api, tenant).json()["can"] == "CHECK_RESULT_DENIED"
+    metadata = {"depth": 20, "snap_token": old}
+    assert check(api, tenant, metadata=metadata).json()["can"] == "CHECK_RESULT_DENIED"
+
+
+def test_health_and_documentation_are_there(api):
+    assert api.get("/healthz").json() == {"status": "SERVING"}
+    assert "swagger" in api.get("/docs").text.lower()
+    document = api.get("/openapi.json").json()
+    assert len([verb for path in document["paths"].values() for verb in path]) == 25
+
+
+def test_browsers_may_call_it(api, tenant):
+    answer = api.options(
+        f"/v1/tenants/{tenant}/permissions/check",
+        headers={"Origin": "https://app.example", "Access-Control-Request-Method": "POST"},
+    )
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"

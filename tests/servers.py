@@ -1,0 +1,65 @@
+"""One running service for many tests, in each way it can run; import `server` in a conftest."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+_READY = re.compile(r"grantlog is serving {2}REST (http://\S+) {2}gRPC (\S+) {2}")
+_GRANTLOG = Path(sys.executable).with_name("grantlog")
+
+WAYS = {
+    "primary": ("--grpc-server", "native"),
+    "replica": ("--with-replica", "--grpc-server", "native"),
+    "grpcio": ("--grpc-server", "grpcio"),
+}
+"""Reading the primary's own tables, reading a projected replica, and the other gRPC server."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running `grantlog serve`."""
+
+    way: str
+    rest: str
+    grpc: str
+    pid: int
+
+
+@pytest.fixture(scope="session", params=list(WAYS))
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A service of its own data directory, stopped with SIGTERM; it must end with 0."""
+    folder = Path(tempfile.mkdtemp(prefix="grantlog-server-", dir="/tmp"))
+    own = os.environ  # noqa: TID251 - handed on to a child
+    process = subprocess.Popen(
+        [
+            _GRANTLOG, "serve", "--http-port", "0", "--grpc-port", "0",
+            "--data-dir", str(folder / "data"), *WAYS[request.param],
+        ],
+        env={name: value for name, value in own.items() if not name.startswith("GRANTLOG_")},
+        stdout=subprocess.PIPE, stderr=(folder / "log").open("wb"), text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        ready = _READY.match(line)
+        assert ready, f"said {line!r}; log: {(folder / 'log').read_text()}"
+        yield Server(request.param, ready[1], ready[2], process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0, (folder / "log").read_text()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(timeout=60)
+        process.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
