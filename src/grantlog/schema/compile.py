@@ -152,7 +152,7 @@ def _type(word: ast.TypeWord) -> AttributeType:
 
 def _rule(rule: ast.Rule) -> RuleDef:
     parameters = _parameters(rule.parameters)
-    return RuleDef(rule.name.text, parameters, rule.body, check_rule(rule, parameters))
+    return RuleDef(rule.name.text, parameters, rule.expression, check_rule(rule, parameters))
 
 
 def _parameters(parameters: Sequence[ast.Parameter]) -> dict[str, AttributeType]:

@@ -104,9 +104,9 @@ class RuleDef:
     name: str
     parameters: Mapping[str, AttributeType]
     body: str
-    """The CEL source as written."""
+    """The CEL source as written, with block comments, which CEL lacks, made blank."""
     checked: bytes
-    """A serialised google.api.expr CheckedExpr."""
+    """The type-checked body as `cel.Env.deserialize` reads it: an Any that holds a CheckedExpr."""
 
 
 @dataclass(frozen=True, slots=True)

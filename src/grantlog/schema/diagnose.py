@@ -12,9 +12,12 @@ from lark import UnexpectedInput, UnexpectedToken
 from grantlog.schema import limits
 from grantlog.schema.source import Position, RefusalError, position_of
 
-_KEYWORDS: Final = re.compile(
-    "entity|relation|attribute|permission|action|rule|and|or|not|in|true|false"
+KEYWORDS: Final = frozenset(
+    {"entity", "relation", "attribute", "permission", "action", "rule"}
+    | {"and", "or", "not", "in", "true", "false"}
 )
+"""Words that cannot be names; grammar.lark has them too, in `NAME`."""
+
 _WORD: Final = re.compile(r"[\w-]+")
 _NOT_OF_NAMES: Final = re.compile(r"[^A-Za-z_]")
 _MEMBERS: Final = frozenset({"_RELATION", "_ATTRIBUTE", "_PERMISSION"})
@@ -135,7 +138,7 @@ def _hint(text: str, offset: int, expected: AbstractSet[str]) -> str:
         return (
             "`not` stands between two operands, as in `a not b` (those of a without those of b): "
         )
-    if _KEYWORDS.fullmatch(word) and expected == {"NAME"}:
+    if word in KEYWORDS and expected == {"NAME"}:
         return f"`{word}` is a word of the language and cannot be a name: "
     if word in ("relation", "attribute", "permission", "action") and "_ENTITY" in expected:
         return f"`{word}` belongs inside an entity: "

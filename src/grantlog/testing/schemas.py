@@ -13,15 +13,10 @@ from hypothesis import strategies as st
 from grantlog.model.attributes import TYPES_BY_WORD
 from grantlog.schema import ast
 from grantlog.schema.compiled import Operator
+from grantlog.schema.diagnose import KEYWORDS
 from grantlog.schema.source import Position
 
 NOWHERE: Final = Position(0, 0)
-KEYWORDS: Final = frozenset(
-    (
-        *("entity", "relation", "attribute", "permission", "action", "rule"),
-        *("and", "or", "not", "in", "true", "false"),
-    )
-)
 _PIECES: Final = (
     *("a", "> 1", "&&", "'x'", '"}"', "'{'", "{'k': {'l': 1}}", "// }\n", "/* } */", "\n"),
     *('r"\\"', "'\\''", '"""a"}b"""', "'''\n'''", "br'}'", "1 / 2", "é", "context.data.x"),

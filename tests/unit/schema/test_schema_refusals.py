@@ -7,6 +7,7 @@ import pytest
 
 from grantlog.errors import SchemaError
 from grantlog.schema.compile import compile_schema
+from grantlog.schema.diagnose import KEYWORDS
 
 PARSE = "SCHEMA_PARSE"
 COMPILE = "SCHEMA_COMPILE"
@@ -195,6 +196,13 @@ def test_the_first_error_in_source_order_is_the_one_reported() -> None:
 def test_an_error_elsewhere_is_not_reported_through_what_uses_it() -> None:
     text = "entity a {\n permission x = r.x\n permission y = q(l)\n relation r @nobody\n attribute l lst }"
     check(text + "\nrule q(l integer) { true }", 4, 14, NO_REFERENCE, "nobody")
+
+
+@pytest.mark.parametrize("word", sorted(KEYWORDS))
+def test_no_word_of_the_language_is_a_name(word: str) -> None:
+    check(f"entity {word} {{}}", 1, 8, PARSE, f"`{word}` is a word of the language")
+    check(f"entity d {{ permission {word} = d }}", 1, 23, PARSE, f"`{word}` is a word of the")
+    compile_schema(f"entity {word}s {{ permission _{word} = _{word} }}")
 
 
 def test_a_bad_name_comes_before_a_later_syntax_error() -> None:

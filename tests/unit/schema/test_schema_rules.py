@@ -45,13 +45,18 @@ def refusal(body: str) -> SchemaError:
 )
 def test_a_well_typed_body_is_kept_and_evaluates(body: str, expected: bool) -> None:
     rule = compiled(body)
-    assert rule.body == body
     data = {"clearance": 7.0, "ip": "1.2.3.4"}
     values = {"level": 7, "rate": 0.5, "name": "ann", "on": True, "tags": ["a"], "rates": [2.5]}
     result = environment(rule.parameters).deserialize(rule.checked)
     answer = result.eval(data={**values, "context": {"data": data}})
     assert answer.type() == cel.Type.BOOL
     assert answer.value() is expected
+
+
+def test_the_source_is_kept_in_a_form_that_cel_compiles_again() -> None:
+    rule = compiled(" /* '} */ on /* a\n b */ && '/*' != name // }\n")
+    assert rule.body == "          on     \n      && '/*' != name // }\n"
+    assert environment(rule.parameters).compile(rule.body).return_type() == cel.Type.BOOL
 
 
 def test_parameters_keep_their_types_and_order() -> None:
