@@ -28,7 +28,7 @@ from grantlog.model.change import (
     Transaction,
 )
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
-from grantlog.wire.event_facts import change_from_wire, change_to_wire
+from grantlog.wire.event_facts import change_from_wire, fill_change
 
 PART_CHANGES_MAX: Final = 10_000
 PART_BYTES_MAX: Final = 512 * 1024
@@ -50,14 +50,11 @@ def encode_transaction(transaction: Transaction) -> list[bytes]:
     room = PART_BYTES_MAX - head.ByteSize() - _FRAMING_BYTES
     if room < PART_BYTES_MAX // 2:
         raise LimitError(f"a write's metadata takes more than {PART_BYTES_MAX // 2} bytes")
-    bodies = list(_cut(transaction.body, room))
-    payloads: list[bytes] = []
-    for part, body in enumerate(bodies):
-        event = event_pb2.Event(part=part, parts=len(bodies))
+    events = list(_cut(transaction.body, room))
+    for part, event in enumerate(events):
         event.MergeFrom(head)
-        event.MergeFrom(body)
-        payloads.append(event.SerializeToString(deterministic=True))
-    return payloads
+        event.part, event.parts = part, len(events)
+    return [event.SerializeToString(deterministic=True) for event in events]
 
 
 def _head(transaction: Transaction) -> event_pb2.Event:
@@ -81,10 +78,8 @@ def _cut(body: Body, room: int) -> Iterator[event_pb2.Event]:
     event = event_pb2.Event()
     match body:
         case DataWritten(changes, version):
-            for group in _groups(changes, room - len(version)):
-                yield event_pb2.Event(
-                    data_written=event_pb2.DataWritten(changes=group, schema_version=version)
-                )
+            for group in _groups(changes, version, room - len(version)):
+                yield event_pb2.Event(data_written=group)
         case SchemaWritten(version, text):
             for piece in _pieces(text, room - len(version)):
                 yield event_pb2.Event(
@@ -109,20 +104,25 @@ def _cut(body: Body, room: int) -> Iterator[event_pb2.Event]:
             assert_never(body)
 
 
-def _groups(changes: Iterable[Change], room: int) -> Iterator[list[event_pb2.Change]]:
+def _groups(
+    changes: Iterable[Change], version: SchemaVersion, room: int
+) -> Iterator[event_pb2.DataWritten]:
     """Changes in runs that fit into a part; one empty run if there are none."""
-    group: list[event_pb2.Change] = []
-    used = 0
+    group = event_pb2.DataWritten(schema_version=version)
+    used = count = 0
     for change in changes:
-        message = change_to_wire(change)
+        message = group.changes.add()
+        fill_change(message, change)
         size = message.ByteSize() + _CHANGE_FRAMING_BYTES
         if size > room:
             raise LimitError(f"one fact takes more than the {PART_BYTES_MAX} bytes of an event")
-        if used + size > room or len(group) == PART_CHANGES_MAX:
+        if used + size > room or count == PART_CHANGES_MAX:
+            following = event_pb2.DataWritten(schema_version=version, changes=[message])
+            del group.changes[-1]
             yield group
-            group, used = [], 0
-        group.append(message)
+            group, used, count = following, 0, 0
         used += size
+        count += 1
     yield group
 
 

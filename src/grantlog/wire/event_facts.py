@@ -11,36 +11,28 @@ from grantlog.model.change import AttributeChange, Change, Operation, TupleChang
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 
 
-def change_to_wire(change: Change) -> event_pb2.Change:
-    """The message of a change."""
+def fill_change(message: event_pb2.Change, change: Change) -> None:
+    """Fill an empty message in place: a nested message that is assigned would be copied."""
+    message.operation = _WIRE_OPERATIONS[change.operation]
     match change:
-        case TupleChange(operation, ((type_, id_), relation, subject)):
-            return event_pb2.Change(
-                operation=_operation_to_wire(operation),
-                tuple=event_pb2.Tuple(
-                    entity_type=type_,
-                    entity_id=id_,
-                    relation=relation,
-                    subject_type=subject.type,
-                    subject_id=subject.id,
-                    subject_relation=subject.relation,
-                ),
-            )
-        case AttributeChange(operation, ((type_, id_), name, value)):
-            return event_pb2.Change(
-                operation=_operation_to_wire(operation),
-                attribute=event_pb2.Attribute(
-                    entity_type=type_, entity_id=id_, name=name, value=_value_to_wire(value)
-                ),
-            )
+        case TupleChange(_, (entity, relation, subject)):
+            fact = message.tuple
+            fact.entity_type, fact.entity_id = entity
+            fact.relation = relation
+            fact.subject_type, fact.subject_id, fact.subject_relation = subject
+            fact.SetInParent()
+        case AttributeChange(_, (entity, name, value)):
+            stated = message.attribute
+            stated.entity_type, stated.entity_id = entity
+            stated.name = name
+            _fill_value(stated.value, value)
         case _:
             assert_never(change)
 
 
-def _operation_to_wire(operation: Operation) -> event_pb2.Operation.ValueType:
-    return event_pb2.Operation.ValueType(operation.value)
-
-
+_WIRE_OPERATIONS: Final = {
+    operation: event_pb2.Operation.ValueType(operation.value) for operation in Operation
+}
 _VALUE_FIELDS: Final = {
     AttributeType.BOOLEAN: "boolean",
     AttributeType.BOOLEAN_ARRAY: "boolean_array",
@@ -54,15 +46,14 @@ _VALUE_FIELDS: Final = {
 _VALUE_TYPES: Final = {name: kind for kind, name in _VALUE_FIELDS.items()}
 
 
-def _value_to_wire(value: AttributeValue) -> event_pb2.Value:
-    message, name = event_pb2.Value(), _VALUE_FIELDS[value.type]
+def _fill_value(message: event_pb2.Value, value: AttributeValue) -> None:
+    name = _VALUE_FIELDS[value.type]
     if isinstance(value.data, tuple):
         array = getattr(message, name)
         array.SetInParent()
         array.items.extend(value.data)
     else:
         setattr(message, name, value.data)
-    return message
 
 
 _OPERATIONS: Final = {operation.value: operation for operation in Operation}

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import orjson
 from google.protobuf.message import Message
 
+from grantlog.errors import LimitError
 from grantlog.wire.json_decode import BodyError, decode_into
 from grantlog.wire.json_encode import to_object
 
@@ -20,8 +21,15 @@ M = TypeVar("M", bound=Message)
 
 
 def encode(message: Message) -> bytes:
-    """The JSON text of a message."""
-    return orjson.dumps(to_object(message))
+    """The JSON text of a message.
+
+    Raises:
+        LimitError: it nests deeper than JSON writers go.
+    """
+    try:
+        return orjson.dumps(to_object(message))
+    except (orjson.JSONEncodeError, RecursionError):
+        raise LimitError("the answer nests deeper than JSON can carry; use gRPC") from None
 
 
 def decode(message_class: type[M], body: bytes) -> M:

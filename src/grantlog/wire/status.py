@@ -37,6 +37,11 @@ from grantlog.wire.transcode import UnroutedError
 
 DOMAIN: Final = "grantlog"
 
+MESSAGE_BYTES_MAX: Final = 1536
+EXPLANATION_BYTES_MAX: Final = 1024
+"""Both quote what callers sent, and gRPC drops a call whose trailers exceed 8 KiB."""
+_CUT: Final = "…".encode()
+
 
 class Code(IntEnum):
     """gRPC status codes."""
@@ -161,17 +166,25 @@ def _code(error: GrantlogError) -> Code:
 def _message(error: GrantlogError) -> str:
     """Texts that clients compare stay bare; positions and violated rules are texts of their own."""
     if isinstance(error, FieldViolationError | SchemaError):
-        return error.explanation
+        return _shortened(error.explanation, MESSAGE_BYTES_MAX)
     if error.reason in _NUMBERS or not error.explanation:
         return error.reason
-    return f"{error.reason}: {error.explanation}"
+    return _shortened(f"{error.reason}: {error.explanation}", MESSAGE_BYTES_MAX)
+
+
+def _shortened(text: str, bytes_max: int) -> str:
+    raw = text.encode()
+    if len(raw) <= bytes_max:
+        return text
+    return raw[: bytes_max - len(_CUT)].decode(errors="ignore") + _CUT.decode()
 
 
 def _details(error: GrantlogError) -> tuple[Message, ...]:
     if not error.explanation:
         return ()
+    explanation = _shortened(error.explanation, EXPLANATION_BYTES_MAX)
     info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata={"explanation": error.explanation}
+        reason=error.reason, domain=DOMAIN, metadata={"explanation": explanation}
     )
     return (info,)
 

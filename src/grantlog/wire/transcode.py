@@ -91,17 +91,18 @@ def path_variables(template: str) -> list[str]:
 class _Node:
     """A place in the tree of one verb's paths."""
 
-    __slots__ = ("literals", "route", "variable")
+    __slots__ = ("literals", "names", "route", "variable")
 
     def __init__(self) -> None:
         self.literals: dict[str, _Node] = {}
         self.variable: _Node | None = None
         self.route: Route | None = None
+        self.names: list[str] = []
 
-    def find(self, segments: list[str], at: int, values: list[str]) -> Route | None:
-        """The route of the rest of a path; collects the segments that variables take."""
+    def find(self, segments: list[str], at: int, values: list[str]) -> _Node | None:
+        """Where the rest of a path leads; collects the segments that variables take."""
         if at == len(segments):
-            return self.route
+            return self if self.route is not None else None
         literal = self.literals.get(segments[at])
         found = literal.find(segments, at + 1, values) if literal is not None else None
         if found is None and self.variable is not None:
@@ -122,7 +123,7 @@ def _tree(routes: Iterable[Route]) -> dict[str, _Node]:
                 node = node.variable
             else:
                 node = node.literals.setdefault(segment, _Node())
-        node.route = route
+        node.route, node.names = route, path_variables(route.path_template)
     return roots
 
 
@@ -142,11 +143,10 @@ def find_route(verb: str, raw_path: str) -> tuple[Route, dict[str, str]]:
     segments = raw_path.split("/")
     values: list[str] = []
     root = _ROOTS.get(verb)
-    route = root.find(segments, 0, values) if root is not None else None
-    if route is None:
+    node = root.find(segments, 0, values) if root is not None else None
+    if node is None or node.route is None:
         raise UnroutedError(path_known=any(r.find(segments, 0, []) for r in _ROOTS.values()))
-    names = path_variables(route.path_template)
-    return route, dict(zip(names, map(unquote, values), strict=True))
+    return node.route, dict(zip(node.names, map(unquote, values), strict=True))
 
 
 def bind(

@@ -93,16 +93,22 @@ def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Ch
     matches = _matcher(rules.pattern) if rules.HasField("pattern") else None
     pattern, ignore_empty = rules.pattern.replace("\\", "\\\\"), rules.ignore_empty
 
-    def check(message: Message) -> None:
-        value: str = getattr(message, name)
+    def check_slowly(value: str) -> None:
         if not value and ignore_empty:
             return
-        if max_bytes is not None:
-            length = len(value) if value.isascii() else len(value.encode())
-            if length > max_bytes:
-                raise FieldViolationError(f"{prefix}value length must be at most {max_bytes} bytes")
+        if max_bytes is not None and len(value.encode()) > max_bytes:
+            raise FieldViolationError(f"{prefix}value length must be at most {max_bytes} bytes")
         if matches is not None and matches(value) is None:
             raise FieldViolationError(f'{prefix}value does not match regex pattern "{pattern}"')
+
+    if max_bytes is None or matches is None:
+        return lambda message: check_slowly(getattr(message, name))
+
+    def check(message: Message) -> None:
+        value: str = getattr(message, name)
+        # Most texts pass; benchmarks/wire_micro.py is the judge of this shortcut.
+        if not (value.isascii() and len(value) <= max_bytes and matches(value)):
+            check_slowly(value)
 
     return check
 
@@ -201,9 +207,13 @@ def _inner(kind: Descriptor | None) -> Callable[[str, Any], None] | None:
     if kind is None or not _may_break(kind):
         return None
 
+    checks: tuple[Check, ...] = ()
+
     def check_inner(prefix: str, message: Message) -> None:
+        nonlocal checks
+        checks = checks or _checks(kind)
         try:
-            for check in _checks(kind):
+            for check in checks:
                 check(message)
         except FieldViolationError as violation:
             raise FieldViolationError(f"{prefix}{_EMBEDDED}{violation.text}") from None

@@ -8,6 +8,7 @@ from google.protobuf import struct_pb2, timestamp_pb2
 from google.rpc import status_pb2
 
 from grantlog.api.v1 import base_pb2, cel_syntax_pb2, service_pb2
+from grantlog.errors import LimitError
 from grantlog.wire.json_decode import BodyError
 from grantlog.wire.protojson import decode, decode_object, encode
 
@@ -244,6 +245,16 @@ def test_nesting_is_bounded() -> None:
         value = [value]
     body = {"context": {"data": {"x": value}}}
     assert "nested deeper than 100 levels" in refused(service_pb2.PermissionCheckRequest, body)
+
+
+def test_answers_that_nest_too_deep_for_json_are_an_error() -> None:
+    for levels in (150, 2_000):
+        root = base_pb2.Expand()
+        node = root
+        for _ in range(levels):
+            node = node.expand.children.add()
+        with pytest.raises(LimitError, match="nests deeper"):
+            encode(root)
 
 
 def test_bodies_that_are_not_json_are_refused() -> None:

@@ -158,3 +158,12 @@ def test_stream_lines_wrap_results_and_errors() -> None:
     assert stream_error(status_of(errors.LimitError())) == (
         b'{"error":{"code":8,"message":"LIMIT_EXCEEDED","details":[]}}\n'
     )
+
+
+def test_long_texts_are_cut_so_that_trailers_stay_small() -> None:
+    violation = status_of(errors.FieldViolationError("é" * 100_000))
+    assert len(violation.message.encode()) <= 1536
+    assert violation.message.endswith("é…")
+    unknown = status_of(errors.NotFoundError("x" * 100_000, reason="ERROR_CODE_NOT_FOUND"))
+    ((_, trailer),) = details_trailer(unknown)
+    assert len(trailer) < 2048
