@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
+from grantlog.model.chain import GENESIS
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 
@@ -19,6 +20,10 @@ class Position:
     revision: Revision
     digest: bytes
     """Of the transaction at `revision`; GENESIS at 0."""
+
+
+NOWHERE: Final = Position(Epoch(0), Revision(0), GENESIS)
+"""Before the first transaction."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grantlog.model.chain import GENESIS
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.log import Position
+from grantlog.ports.log import NOWHERE, Position
 from grantlog.projection.chain import unapplied
 from grantlog.projection.digest import StateDigest
 from grantlog.store.memory.tables import MemoryTables, TenantState
-
-NOWHERE = Position(Epoch(0), Revision(0), GENESIS)
-"""Before the first transaction."""
 
 
 class MemoryProjection:

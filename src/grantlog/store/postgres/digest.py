@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from grantlog.model.chain import GENESIS
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
-from grantlog.ports.log import Position
+from grantlog.ports.log import NOWHERE, Position
 from grantlog.projection.digest import StateDigest
 from grantlog.store.postgres.guard import Guard
 from grantlog.store.postgres.pool import Connection, Pool, acquired
@@ -15,9 +14,6 @@ from grantlog.store.postgres.values import decode_value
 
 _SQL: Final = load("project")
 _DOING: Final = "digesting a tenant"
-NOWHERE: Final = Position(Epoch(0), Revision(0), GENESIS)
-"""Before the first transaction."""
-
 PREFETCH_ROWS: Final = 2_000
 """Rows taken at a time: a few milliseconds of hashing before the event loop runs again."""
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple, TypeAlias
 
 from grantlog.errors import BehindWindowError, GrantlogError, ProjectionLaggingError
-from grantlog.model.ids import Epoch, Revision
+from grantlog.model.ids import Epoch, Revision, TenantId
+
+NO_EPOCH: Final = Epoch(0)
+EpochFloor: TypeAlias = "Callable[[TenantId], Epoch]"
+"""The epoch that the primary is known to have for a tenant."""
+
+
+def no_floor(tenant: TenantId) -> Epoch:
+    """Any epoch will do: in the primary itself."""
+    del tenant
+    return NO_EPOCH
 
 
 class Guard(NamedTuple):
@@ -16,11 +27,14 @@ class Guard(NamedTuple):
     begins: Revision
     epoch: Epoch
 
-    def refusal(self, at: Revision) -> GrantlogError | None:
+    def refusal(self, at: Revision, epoch_floor: Epoch = NO_EPOCH) -> GrantlogError | None:
         """Why a read at `at` cannot be answered from this snapshot, None if it can.
 
-        At exactly `begins` the tenant is empty, at exactly `floor` its history is whole.
+        At exactly `begins` the tenant is empty, at exactly `floor` its history is whole. In an
+        epoch before `epoch_floor`, a failover's, the same revision may name another history.
         """
+        if at and self.epoch < epoch_floor:
+            return ProjectionLaggingError(f"epoch {epoch_floor} is not here yet: {self.epoch} is")
         if at > self.revision:
             return ProjectionLaggingError(f"revision {at} is not here yet: {self.revision} is")
         if at < self.begins:

@@ -14,10 +14,10 @@ from grantlog.errors import PreconditionError
 from grantlog.model.chain import GENESIS
 from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
-from grantlog.ports.log import Position
+from grantlog.ports.log import NOWHERE, Position
 from grantlog.projection.chain import unapplied
 from grantlog.projection.fold import fold, lives
-from grantlog.store.postgres.digest import NOWHERE, tenant_digest
+from grantlog.store.postgres.digest import tenant_digest
 from grantlog.store.postgres.pool import INDEX_PLANS, Connection, Pool, acquired
 from grantlog.store.postgres.rows import apply_rows
 from grantlog.store.postgres.statements import load

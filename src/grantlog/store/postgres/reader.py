@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from grantlog.errors import GrantlogError, InvalidInputError, ProjectionLaggingError
-from grantlog.errors import UnavailableError as Unavailable
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.errors import GrantlogError, InvalidInputError, UnavailableError
+from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection, translated
-from grantlog.store.postgres.pool import Pool
+from grantlog.store.postgres.guard import EpochFloor, no_floor
+from grantlog.store.postgres.pool import CONNECT_TIMEOUT_S, Pool
 from grantlog.store.postgres.reader_batch import ReadBatch
 from grantlog.store.postgres.statements import load
 
@@ -32,8 +32,6 @@ KEYS_PER_STATEMENT_MAX: Final = 1_000
 STATEMENTS_MAX: Final = 2
 ATTEMPTS_MAX: Final = 2
 """A read that meets a broken connection is tried once more, on another one."""
-
-EpochFloor = Callable[[TenantId], Epoch]
 
 
 class _Call(NamedTuple):
@@ -46,7 +44,7 @@ class _Call(NamedTuple):
 class PostgresFactReader:
     """Answers fact keys from a primary or a replica; opened by `open_fact_reader`."""
 
-    def __init__(self, pool: Pool, *, keys_max: int, epoch_floor: EpochFloor | None) -> None:
+    def __init__(self, pool: Pool, *, keys_max: int, epoch_floor: EpochFloor) -> None:
         self._pool = pool
         self._keys_max = keys_max
         self._epoch_floor = epoch_floor
@@ -80,7 +78,7 @@ class PostgresFactReader:
         self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
     ) -> asyncio.Future[Sequence[FactAnswer]]:
         if self._closed:
-            raise Unavailable(f"{_DOING}: the reader is closed")
+            raise UnavailableError(f"{_DOING}: the reader is closed")
         answer: asyncio.Future[Sequence[FactAnswer]] = asyncio.get_running_loop().create_future()
         self._pending.append(_Call(tenant, revision, keys, answer))
         self._wake_one()
@@ -133,7 +131,7 @@ class PostgresFactReader:
         except DRIVER_ERRORS as error:
             _fail(calls, translated(error, _DOING), error)
         except asyncio.CancelledError:
-            _fail(calls, Unavailable(f"{_DOING}: the reader is closing"), None)
+            _fail(calls, UnavailableError(f"{_DOING}: the reader is closing"), None)
             raise
 
     async def _run(self, calls: Sequence[_Call]) -> None:
@@ -143,26 +141,19 @@ class PostgresFactReader:
         for call, (place, numbers) in zip(calls, places, strict=True):
             if call.answer.done():
                 continue
-            refusal = self._refusal(batch, call, place)
+            guard = batch.guard(place)
+            refusal = guard.refusal(call.revision, self._epoch_floor(call.tenant))
             if refusal is None:
                 call.answer.set_result(batch.answers(numbers))
             else:
                 call.answer.set_exception(refusal)
-
-    def _refusal(self, batch: ReadBatch, call: _Call, place: int) -> GrantlogError | None:
-        guard = batch.guard(place)
-        floor = self._epoch_floor(call.tenant) if self._epoch_floor and call.revision else 0
-        if guard.epoch < floor:
-            # After a failover the same revision number may name another history here.
-            return ProjectionLaggingError(f"epoch {guard.epoch} is not the primary's any more")
-        return guard.refusal(call.revision)
 
     async def _fetch(self, batch: ReadBatch) -> tuple[Any, ...]:
         arguments = batch.arguments()
         attempt = 1
         while True:
             try:
-                async with self._pool.acquire() as connection:
+                async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
                     row = await connection.fetchrow(_READ, *arguments)
                 assert row is not None, "the statement's contexts are an aggregate: one row always"
             except DRIVER_ERRORS as error:
@@ -177,7 +168,7 @@ class PostgresFactReader:
         self._closed = True
         calls = list(self._pending)
         self._pending.clear()
-        _fail(calls, Unavailable(f"{_DOING}: the reader is closing"), None)
+        _fail(calls, UnavailableError(f"{_DOING}: the reader is closing"), None)
 
 
 def _fail(calls: Sequence[_Call], error: GrantlogError, cause: BaseException | None) -> None:
@@ -195,7 +186,7 @@ async def open_fact_reader(
     *,
     keys_max: int = KEYS_PER_STATEMENT_MAX,
     statements_max: int = STATEMENTS_MAX,
-    epoch_floor: EpochFloor | None = None,
+    epoch_floor: EpochFloor = no_floor,
 ) -> AsyncGenerator[PostgresFactReader]:
     """A reader over a pool that was opened with `INDEX_PLANS`.
 

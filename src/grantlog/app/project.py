@@ -1,0 +1,227 @@
+"""Following the log into a replica: who is behind, one bounded slice at a time, fairly.
+
+Exactly-once is the store's: a slice's rows and position commit together, and what was folded is
+skipped. So everything here may be wrong about where a tenant stands, and only costs a retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from grantlog.errors import ConflictError, CorruptionError, UnavailableError
+from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
+
+_LOG = structlog.get_logger("grantlog.project")
+
+
+@dataclass(frozen=True, slots=True)
+class FollowLimits:
+    """The bounds of following."""
+
+    changes_max: int = 10_000
+    """Changes of one slice: memory, and how long other tenants wait."""
+    poll_s: float = 0.2
+    """Without a signal, the log is looked at so often."""
+    backoff_s_min: float = 0.1
+    backoff_s_max: float = 5.0
+    look_again_s: float = 10.0
+    """A tenant that stopped is looked at so often: it goes on when somebody rebuilt it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowStatus:
+    """How far a follower is."""
+
+    applied_through: datetime | None
+    """The primary's time up to which everything is folded; None before the first catch-up."""
+    behind: int
+    """Tenants whose log goes on."""
+    stopped: Mapping[TenantId, str] = field(default_factory=dict[TenantId, str])
+    """Tenants that are not folded any more, and why. They do not hold `applied_through` back:
+    reads of theirs are refused at what they lack, whatever the time."""
+
+
+@dataclass(slots=True)
+class _Goal:
+    """Reaching these revisions means that everything before `through` is folded."""
+
+    through: datetime
+    revisions: dict[TenantId, Revision]
+
+
+class Projector:
+    """Keeps a replica at the head of the log."""
+
+    def __init__(
+        self, log: ChangeLog, store: ProjectionStore, limits: FollowLimits | None = None
+    ) -> None:
+        self._log = log
+        self._store = store
+        self._limits = limits or FollowLimits()
+        self._positions: dict[TenantId, Position] = {}
+        self._targets: dict[TenantId, Position] = {}
+        self._stopped: dict[TenantId, tuple[str, Position]] = {}
+        self._mark: str | None = None
+        self._goal: _Goal | None = None
+        self._applied_through: datetime | None = None
+        self._look_again_at = 0.0
+
+    @property
+    def status(self) -> FollowStatus:
+        """How far this follower is."""
+        stopped = {tenant: reason for tenant, (reason, _) in self._stopped.items()}
+        return FollowStatus(self._applied_through, len(self._targets), stopped)
+
+    @property
+    def positions(self) -> Mapping[TenantId, Position]:
+        """Where each tenant stands, as far as this follower knows."""
+        return self._positions
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow until `stop` is set, through losses of either database.
+
+        Raises:
+            PreconditionError: the store is not a replica, or its database is of another version.
+        """
+        backoff_s = self._limits.backoff_s_min
+        while not stop.is_set():
+            try:
+                await self.start()
+                while not stop.is_set():
+                    await self.round(stop)
+                    backoff_s = self._limits.backoff_s_min
+                    if not self._targets:
+                        await self._log.wait(self._limits.poll_s)
+            except (UnavailableError, ConflictError) as error:
+                _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
+                await _sleep(backoff_s, stop)
+                backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
+
+    async def start(self) -> None:
+        """Find out where every tenant stands, and look at the whole log again."""
+        self._positions = await self._store.positions()
+        self._targets.clear()
+        self._mark = None
+        self._goal = None
+
+    async def round(self, stop: asyncio.Event | None = None) -> None:
+        """Look at the heads once and fold one slice of every tenant that is behind."""
+        await self._look_again()
+        moved = await self._log.heads_moved(self._mark)
+        for tenant, head in moved.heads.items():
+            await self._note(tenant, head)
+        self._mark = moved.mark
+        self._aim(moved)
+        for tenant in list(self._targets):
+            if stop is not None and stop.is_set():
+                return
+            await self._guarded(tenant, lambda tenant=tenant: self._advance(tenant))
+            self._arrive()
+
+    def _aim(self, moved: HeadsMoved) -> None:
+        """Take the heads just seen as the goal, unless an earlier one is still to be reached.
+
+        A tenant that is always behind must not keep the time from moving: its goal stays where it
+        was, while its target runs ahead.
+        """
+        if self._goal is None:
+            revisions = {tenant: head.revision for tenant, head in self._targets.items()}
+            self._goal = _Goal(moved.through, revisions)
+        self._arrive()
+
+    def _arrive(self) -> None:
+        if self._goal is None:
+            return
+        ahead = self._goal.revisions
+        for tenant in list(ahead):
+            reached = self._positions.get(tenant, NOWHERE).revision >= ahead[tenant]
+            if reached or tenant in self._stopped:
+                del ahead[tenant]
+        if not ahead:
+            self._applied_through = self._goal.through
+            self._goal = None
+
+    async def _note(self, tenant: TenantId, head: Position) -> None:
+        if tenant not in self._stopped:
+            await self._guarded(tenant, lambda: self._compare(tenant, head))
+
+    async def _compare(self, tenant: TenantId, head: Position) -> None:
+        """Remember a tenant that is behind its head; refuse one that is ahead or elsewhere."""
+        at = self._positions.get(tenant, NOWHERE)
+        if at.revision < head.revision:
+            self._targets[tenant] = head
+            return
+        self._targets.pop(tenant, None)
+        if at.revision > head.revision:
+            raise CorruptionError(
+                f"the replica is at revision {at.revision}, the log ends at {head.revision}"
+            )
+        if at != head:
+            if not await self._store.adopt_epoch(tenant, head):
+                raise CorruptionError(f"revision {at.revision} is not what the log has there")
+            self._positions[tenant] = Position(
+                Epoch(max(at.epoch, head.epoch)), head.revision, head.digest
+            )
+
+    async def _advance(self, tenant: TenantId) -> None:
+        """Fold one slice of a tenant's log."""
+        at = self._positions.get(tenant, NOWHERE)
+        target = self._targets[tenant]
+        slice_ = await self._log.read(
+            tenant, after=at.revision, changes_max=self._limits.changes_max
+        )
+        if not slice_:
+            raise CorruptionError(
+                f"the log ends at revision {at.revision}, its head is at {target.revision}"
+            )
+        await self._store.apply(slice_)
+        last = slice_[-1]
+        self._positions[tenant] = Position(last.epoch, last.revision, last.digest)
+        if last.revision == target.revision:
+            await self._compare(tenant, target)
+        elif last.revision > target.revision:
+            del self._targets[tenant]
+
+    async def _guarded(self, tenant: TenantId, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step; if it cannot be right, look where the tenant really stands, or stop it."""
+        try:
+            await step()
+        except CorruptionError as error:
+            believed = self._positions.get(tenant, NOWHERE)
+            stored = (await self._store.positions()).get(tenant, NOWHERE)
+            if stored != believed:  # somebody else folded or cleared: start over from there
+                self._positions[tenant] = stored
+                self._targets.pop(tenant, None)
+                self._mark = None
+                return
+            self._stopped[tenant] = (error.explanation, stored)
+            self._targets.pop(tenant, None)
+            _LOG.error("tenant stopped: rebuild it", tenant=tenant, because=error.explanation)
+
+    async def _look_again(self) -> None:
+        """Take up tenants that stopped and stand elsewhere since: they were rebuilt."""
+        now = asyncio.get_running_loop().time()
+        if not self._stopped or now < self._look_again_at:
+            return
+        self._look_again_at = now + self._limits.look_again_s
+        stored = await self._store.positions()
+        for tenant, (_, stood) in list(self._stopped.items()):
+            if stored.get(tenant, NOWHERE) != stood:
+                del self._stopped[tenant]
+                self._positions[tenant] = stored.get(tenant, NOWHERE)
+                self._mark = None
+                _LOG.warning("tenant taken up again", tenant=tenant)
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        return
