@@ -38,9 +38,14 @@ def generate(target: Path) -> None:
     protos = sorted(PROTO.rglob("*.proto"))
     services = [path for path in protos if path.name == "service.proto"]
     common = [f"-I{PROTO}", f"-I{sysconfig.get_paths()['purelib']}"]
-    _protoc([*common, f"--python_out={target}", f"--mypy_out={target}", *map(str, protos)])
+    _protoc([*common, f"--python_out={target}", f"--mypy_out=quiet:{target}", *map(str, protos)])
     _protoc(
-        [*common, f"--grpc_python_out={target}", f"--mypy_grpc_out={target}", *map(str, services)]
+        [
+            *common,
+            f"--grpc_python_out={target}",
+            f"--mypy_grpc_out=quiet:{target}",
+            *map(str, services),
+        ]
     )
     for folder in FOLDERS:
         text = PACKAGE_DOC.format(folder=folder)
@@ -54,7 +59,6 @@ def _protoc(arguments: list[str]) -> None:
         [sys.executable, "-m", "grpc_tools.protoc", *arguments],
         check=True,
         env={"PATH": path},
-        capture_output=True,
     )
 
 

@@ -88,6 +88,7 @@ def _field_checks(field: FieldDescriptor) -> list[Check]:
 
 def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Check:
     """Length in bytes, then the pattern."""
+    _refuse_others(field, rules, {"max_bytes", "pattern", "ignore_empty"})
     name, prefix = field.name, _prefix(field.containing_type, field.name)
     max_bytes = rules.max_bytes if rules.HasField("max_bytes") else None
     matches = _matcher(rules.pattern) if rules.HasField("pattern") else None
@@ -113,6 +114,13 @@ def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Ch
     return check
 
 
+def _refuse_others(field: FieldDescriptor, rules: Message, kept: set[str]) -> None:
+    """A rule that would not be checked must not stand in a proto."""
+    others = {rule.name for rule, _ in rules.ListFields()} - kept
+    if others:
+        raise NotImplementedError(f"{field.full_name}: rules {sorted(others)}")
+
+
 def _matcher(pattern: str) -> Callable[[str], object]:
     """Whether a text matches, as RE2 without flags would say."""
     if pattern.startswith("^") and pattern.endswith("$"):
@@ -123,6 +131,7 @@ def _matcher(pattern: str) -> Callable[[str], object]:
 def _at_least_check(
     field: FieldDescriptor, rules: validate_pb2.Int32Rules | validate_pb2.UInt32Rules
 ) -> Check:
+    _refuse_others(field, rules, {"gte", "ignore_empty"})
     name, prefix = field.name, _prefix(field.containing_type, field.name)
     least, ignore_empty = rules.gte, rules.ignore_empty
 
@@ -153,6 +162,7 @@ def _message_checks(field: FieldDescriptor, *, required: bool) -> list[Check]:
 
 
 def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) -> list[Check]:
+    _refuse_others(field, rules, {"min_items", "max_items", "items"})
     checks: list[Check] = []
     name, prefix = field.name, _prefix(field.containing_type, field.name)
     least = rules.min_items if rules.HasField("min_items") else 0

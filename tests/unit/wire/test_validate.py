@@ -1,9 +1,11 @@
 """Validation texts are the wire contract's, the first violation only."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from grantlog.api.v1 import base_pb2, service_pb2
 from grantlog.errors import FieldViolationError
@@ -166,3 +168,11 @@ def test_messages_that_contain_themselves_are_checked_below() -> None:
     node = base_pb2.Expand(entity=base_pb2.Entity(type="doc", id="1"))
     node.expand.children.add().expand.children.add().entity.id = "x"
     assert text_of(node).endswith(f"invalid Entity.Type: {NAME_TEXT}")
+
+
+def test_every_rule_of_the_contract_is_one_that_is_checked() -> None:
+    for file in (base_pb2.DESCRIPTOR, service_pb2.DESCRIPTOR):
+        for kind in file.message_types_by_name.values():
+            message = GetMessageClass(kind)()
+            with suppress(FieldViolationError):
+                validate(message)
