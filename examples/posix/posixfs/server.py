@@ -16,8 +16,10 @@ from posixfs.questions import Question
 _ANSWERS: Final = {"CHECK_RESULT_ALLOWED": True, "CHECK_RESULT_DENIED": False}
 _OK: Final = 200
 _TIMEOUT_S: Final = 60
-DEPTH_ABOVE_PATH: Final = 4
-"""A question about a path with n directories above it takes at most n + 4 steps."""
+DEPTH_ABOVE_PATH: Final = 2
+"""A path with n directories above it takes n + 2 steps: the climb, then `mounted` or a class."""
+_DEPTH_MIN: Final = 3
+"""The API's least depth."""
 
 
 class ServerError(Exception):
@@ -50,7 +52,7 @@ class Server:
         """
         kind, id_ = entity(question.entry)
         body = {
-            "metadata": {"depth": question.entry.depth + DEPTH_ABOVE_PATH},
+            "metadata": {"depth": max(question.entry.depth + DEPTH_ABOVE_PATH, _DEPTH_MIN)},
             "entity": {"type": kind, "id": id_},
             "permission": question.operation,
             "subject": {"type": "user", "id": str(question.user.uid)},
