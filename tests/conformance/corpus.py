@@ -100,7 +100,7 @@ def _questions(check: dict[str, Any]) -> Iterator[Question]:
         yield Question(
             entity=parse_entity(check["entity"]),
             permission=permission,
-            subject=_subject(check["subject"]),
+            subject=parse_subject(check["subject"]),
             depth=check.get("depth", DEPTH_DEFAULT),
             arguments=tuple(check.get("arguments", ())),
             tuples=tuple(map(parse_tuple, context.get("tuples", ()))),
@@ -108,12 +108,6 @@ def _questions(check: dict[str, Any]) -> Iterator[Question]:
             data=context.get("data"),
             expected=expected,
         )
-
-
-def _subject(text: str) -> Subject:
-    """A subject whose `...` is kept, for the server to normalise."""
-    subject = parse_subject(text)
-    return subject._replace(relation="...") if text.endswith("#...") else subject
 
 
 def check_json(question: Question) -> dict[str, Any]:
