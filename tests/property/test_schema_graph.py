@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grantlog.schema import ast
@@ -22,6 +22,9 @@ from grantlog.schema.declared import declared, subjects
 from grantlog.schema.print import print_schema
 from grantlog.testing.schemas import valid_schemas
 
+at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
+
 _graphs = st.integers(1, 8).flatmap(
     lambda n: st.lists(st.lists(st.integers(0, n - 1), max_size=4), min_size=n, max_size=n)
 )
@@ -38,6 +41,7 @@ def _reached(successors: dict[_Node, set[_Node]], start: _Node) -> set[_Node]:
     return seen
 
 
+@at_any_speed
 @given(_graphs)
 def test_nodes_share_a_component_exactly_if_each_reaches_the_other(graph: list[list[int]]) -> None:
     found = components(graph)
@@ -50,6 +54,7 @@ def test_nodes_share_a_component_exactly_if_each_reaches_the_other(graph: list[l
         assert all(found[b] <= found[a] for b in graph[a])
 
 
+@at_any_speed
 @given(valid_schemas())
 def test_an_arrow_leads_to_the_plain_types_behind_all_usersets(schema: ast.Schema) -> None:
     names = declared(schema)
@@ -87,6 +92,7 @@ def _edges(
             return
 
 
+@at_any_speed
 @given(valid_schemas())
 def test_a_warning_names_recursion_through_not_exactly_where_there_is_one(
     schema: ast.Schema,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from grantlog.errors import SchemaError
@@ -11,6 +11,9 @@ from grantlog.schema.compile import compile_schema
 from grantlog.schema.parse import parse_schema
 from grantlog.schema.print import print_schema
 from grantlog.testing.schemas import schema_asts, valid_schemas
+
+at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 _BLANKS = (" ", "\n", "\t", "\r\n", "\r", " // or } @\n", "/* ' \n { */", " \n \n ")
 _LANGUAGE = st.sampled_from(
@@ -22,17 +25,20 @@ _LANGUAGE = st.sampled_from(
 )
 
 
+@at_any_speed
 @given(schema_asts())
 def test_what_is_printed_parses_to_an_equal_ast(schema: Schema) -> None:
     assert parse_schema(print_schema(schema)) == schema
 
 
+@at_any_speed
 @given(schema_asts())
 def test_printing_again_changes_nothing(schema: Schema) -> None:
     text = print_schema(schema)
     assert print_schema(parse_schema(text)) == text
 
 
+@at_any_speed
 @given(schema_asts(rules=False), st.data())
 def test_blanks_newlines_and_comments_mean_nothing_between_words(
     schema: Schema, data: st.DataObject
@@ -43,6 +49,7 @@ def test_blanks_newlines_and_comments_mean_nothing_between_words(
     assert parse_schema(noisy) == schema
 
 
+@at_any_speed
 @given(valid_schemas())
 def test_valid_schemas_compile_and_keep_source_order(schema: Schema) -> None:
     compiled = compile_schema(print_schema(schema))
@@ -58,11 +65,13 @@ def test_valid_schemas_compile_and_keep_source_order(schema: Schema) -> None:
             assert [*part] == [name for name in order if name in part]
 
 
+@at_any_speed
 @given(st.lists(_LANGUAGE, max_size=30).map("".join) | st.text(max_size=60))
 def test_any_text_compiles_or_is_refused_at_a_place_inside_it(text: str) -> None:
     _compiles_or_is_refused(text)
 
 
+@at_any_speed
 @given(valid_schemas(), st.data())
 def test_any_small_damage_compiles_or_is_refused_at_a_place_inside_it(
     schema: Schema, data: st.DataObject
