@@ -6,7 +6,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from grantlog.cli import serve
+from grantlog.cli import ask, data, maintain, serve
 
 app = typer.Typer(
     name="grantlog",
@@ -17,6 +17,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("serve")(serve.serve)
+app.command("migrate")(maintain.migrate)
+app.command("check")(ask.check)
+app.add_typer(ask.schema_app, name="schema")
+app.add_typer(data.app, name="data")
+app.add_typer(maintain.projector_app, name="projector")
+app.add_typer(maintain.epoch_app, name="epoch")
 
 
 @app.command()

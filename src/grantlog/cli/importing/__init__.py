@@ -1,0 +1,1 @@
+"""`grantlog data import`: many facts through the API, resumable, nothing lost."""
