@@ -38,7 +38,7 @@ async def postgres_primary(dsn: str) -> AsyncIterator[Primary]:
         open_heads(pool) as heads,
         open_fact_reader(reading) as facts,
         open_fact_lister(dsn, size_max=2) as lister,
-        open_change_log(dsn) as log,
+        open_change_log(reading, listen_dsn=dsn) as log,
     ):
         yield Primary(
             facts=facts,

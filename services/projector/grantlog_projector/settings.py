@@ -1,0 +1,35 @@
+"""Settings of the follower process, read from the environment by `__main__` alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+
+from grantlog.runtime.settings import ServiceSettings
+
+
+class ProjectorSettings(ServiceSettings):
+    """`GRANTLOG_*` variables; docs/operations.md has the table."""
+
+    database_url: SecretStr
+    replica_url: SecretStr | None = None
+    replica_name: str = Field("replica", min_length=1, max_length=64)
+    """Under which the replica is registered in the primary; each needs one of its own."""
+    history_window_s: float | None = Field(None, ge=0)
+    """History older than this is collected; None keeps it for ever."""
+    beat_s: float = Field(1.0, gt=0, le=2.0)
+    upkeep_s: float = Field(10.0, gt=0)
+    """Between passes of purging and collecting."""
+    changes_per_slice_max: int = Field(10_000, ge=1)
+    drain_s_max: float = Field(5.0, ge=0)
+
+    @property
+    def replica_dsn(self) -> str | None:
+        """The replica's address; None where the primary's own tables are read."""
+        return (self.replica_url.get_secret_value() if self.replica_url else "") or None
+
+    @property
+    def history_window(self) -> timedelta | None:
+        """How much history is kept, None for all."""
+        return None if self.history_window_s is None else timedelta(seconds=self.history_window_s)

@@ -1,0 +1,141 @@
+"""Where ports meet their adapters: the jobs of the follower process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import orjson
+import structlog
+
+from grantlog.app.project import FollowLimits, FollowStatus, Projector
+from grantlog.changelog.postgres.log import open_change_log
+from grantlog.errors import UnavailableError
+from grantlog.runtime.supervise import Job
+from grantlog.store.postgres.background import background_tasks
+from grantlog.store.postgres.collect import collect_window, copy_floors
+from grantlog.store.postgres.followers import Role, beat, keep_role, pause
+from grantlog.store.postgres.migrate import check_schema_range
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
+from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
+from grantlog.store.postgres.purge import purge_dead_lives
+from grantlog_projector.settings import ProjectorSettings
+
+_LOG = structlog.get_logger("grantlog.projector")
+_CONNECTIONS_MAX: Final = 3
+_STOPPED_SHOWN_MAX: Final = 20
+
+
+def jobs(settings: ProjectorSettings, stop: asyncio.Event) -> dict[str, Job]:
+    """What this process does: maintenance of the primary, and the replica's projector if any."""
+    dsn = settings.database_url.get_secret_value()
+    found: dict[str, Job] = {
+        "maintenance": lambda: keep_role(dsn, Role.MAINTENANCE, partial(_maintain, settings), stop)
+    }
+    replica = settings.replica_dsn
+    if replica is not None:
+        work = partial(_project, settings, replica)
+        found["projector"] = lambda: keep_role(replica, Role.PROJECTOR, work, stop)
+    return found
+
+
+async def _maintain(settings: ProjectorSettings, until: asyncio.Event) -> None:
+    """Beat, purge dead lives and collect history in the primary."""
+    dsn = settings.database_url.get_secret_value()
+    async with open_pool(
+        dsn,
+        size_max=_CONNECTIONS_MAX,
+        application_name="grantlog maintenance",
+        settings=INDEX_PLANS,
+    ) as pool:
+        await _check(pool)
+
+        async def keep_up() -> None:
+            await purge_dead_lives(pool)
+            if settings.history_window is not None:
+                await collect_window(pool, settings.history_window)
+
+        async with background_tasks() as group:
+            upkeep = group.create_task(
+                _repeat("upkeep", keep_up, settings.upkeep_s, until), name="upkeep"
+            )
+            try:
+                await _repeat(
+                    "beat", lambda: beat(pool, "maintenance", "maintenance"), settings.beat_s, until
+                )
+            finally:
+                upkeep.cancel()
+
+
+async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.Event) -> None:
+    """Follow the log into the replica, beat for it in the primary, and keep it tidy."""
+    dsn = settings.database_url.get_secret_value()
+    limits = FollowLimits(changes_max=settings.changes_per_slice_max)
+    async with (
+        open_pool(
+            dsn, size_max=2, application_name="grantlog projector", settings=INDEX_PLANS
+        ) as primary,
+        open_pool(
+            replica_dsn,
+            size_max=_CONNECTIONS_MAX,
+            application_name="grantlog projector",
+            settings=PROJECTING,
+        ) as replica,
+        open_change_log(primary, listen_dsn=dsn) as log,
+    ):
+        await _check(primary)
+        await _check(replica)
+        store = PostgresProjection(replica)
+        await store.require_replica()
+        projector = Projector(log, store, limits)
+
+        async def tell() -> None:
+            at = projector.status
+            await beat(
+                primary,
+                settings.replica_name,
+                "replica",
+                through=at.applied_through,
+                detail=_detail(at),
+            )
+
+        async def keep_up() -> None:
+            await purge_dead_lives(replica)
+            await copy_floors(primary, replica)
+
+        async with background_tasks() as group:
+            beats = group.create_task(_repeat("beat", tell, settings.beat_s, until), name="beats")
+            upkeep = group.create_task(
+                _repeat("upkeep", keep_up, settings.upkeep_s, until), name="upkeep"
+            )
+            try:
+                await projector.run(until)
+            finally:
+                beats.cancel()
+                upkeep.cancel()
+
+
+async def _check(pool: Pool) -> None:
+    async with acquired(pool, doing="reading the database's version") as connection:
+        await check_schema_range(connection)
+
+
+async def _repeat(
+    what: str, step: Callable[[], Awaitable[object]], every_s: float, until: asyncio.Event
+) -> None:
+    """Do a step again and again; a database that does not answer is asked again later."""
+    while not until.is_set():
+        try:
+            await step()
+        except UnavailableError as error:
+            _LOG.warning("not done, trying again", step=what, because=error.explanation)
+        await pause(every_s, until)
+
+
+def _detail(status: FollowStatus) -> str:
+    """A follower's state as JSON, for people: `grantlog projector status` shows it."""
+    stopped = dict(list(status.stopped.items())[:_STOPPED_SHOWN_MAX])
+    detail = {"behind": status.behind, "stopped": len(status.stopped), "reasons": stopped}
+    return orjson.dumps(detail).decode()

@@ -1,0 +1,232 @@
+"""The follower over both kinds of store: it catches up, stays fair, stops what cannot be right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from grantlog.app.project import FollowLimits, Projector
+from grantlog.app.replicas import Progress, Standing, rebuild, status, verify
+from grantlog.errors import UnavailableError
+from grantlog.model.change import Transaction
+from grantlog.model.ids import Revision, TenantId
+from grantlog.ports.log import ChangeLog, HeadsMoved
+from grantlog.testing.contracts.following import write_a_life
+from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
+from tests.waiting import until
+
+SMALL = FollowLimits(changes_max=3, poll_s=0.02, backoff_s_min=0.01, look_again_s=0.0)
+
+
+class TamperedLog:
+    """A log whose reads a test can disturb."""
+
+    def __init__(self, log: ChangeLog) -> None:
+        self.log = log
+        self.failures = 0
+        self.forged: set[tuple[TenantId, Revision]] = set()
+        self.reads: list[TenantId] = []
+
+    async def heads_moved(self, mark: str | None) -> HeadsMoved:
+        return await self.log.heads_moved(mark)
+
+    async def read(
+        self, tenant: TenantId, *, after: Revision, changes_max: int
+    ) -> Sequence[Transaction]:
+        if self.failures:
+            self.failures -= 1
+            raise UnavailableError("a test cut the line")
+        self.reads.append(tenant)
+        page = await self.log.read(tenant, after=after, changes_max=changes_max)
+        return [
+            replace(entry, previous_digest=b"forged" * 2)
+            if (entry.tenant, entry.revision) in self.forged
+            else entry
+            for entry in page
+        ]
+
+    async def wait(self, timeout_s: float) -> None:
+        await self.log.wait(timeout_s)
+
+
+async def equal(primary: Primary, replica: Copy, tenant: TenantId = ACME) -> bool:
+    ours = await primary.projection.digest(tenant)
+    return ours == await replica.projection.digest(tenant)
+
+
+async def followed(projector: Projector, condition) -> None:
+    """Run a follower until a condition holds."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(projector.run(stop))
+        try:
+            await until(condition)
+        finally:
+            stop.set()
+
+
+async def test_a_follower_catches_up_and_goes_on(primary: Primary, replica: Copy) -> None:
+    await write_a_life(primary)
+    stop = asyncio.Event()
+    projector = Projector(primary.log, replica.projection, SMALL)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(projector.run(stop))
+        await until(lambda: equal(primary, replica))
+        done = await primary.put("doc:9#viewer@user:9", "doc:9$level|integer:9")
+        await until(lambda: equal(primary, replica))
+        await primary.put("doc:9#viewer@user:9", tenant=OTHER)
+        await until(lambda: equal(primary, replica, OTHER))
+        through = projector.status.applied_through
+        assert through is not None
+        assert done.commit_time is not None
+        await until(lambda: projector.status.applied_through > done.commit_time)
+        stop.set()
+    assert projector.status.behind == 0
+    assert projector.status.stopped == {}
+
+
+async def test_a_busy_tenant_does_not_starve_the_others(primary: Primary, replica: Copy) -> None:
+    for number in range(12):
+        await primary.put(*(f"doc:{number}#viewer@user:{n}" for n in range(3)))
+    await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+    log = TamperedLog(primary.log)
+    projector = Projector(log, replica.projection, SMALL)
+    await projector.start()
+    await projector.round()
+    assert {ACME, OTHER} <= set(log.reads)
+    assert log.reads.count(ACME) == 1
+    assert await equal(primary, replica, OTHER)
+    assert not await equal(primary, replica)
+    assert projector.status.applied_through is None
+    while projector.status.behind:
+        await projector.round()
+    assert projector.status.applied_through is not None
+    assert await equal(primary, replica)
+
+
+async def test_a_lost_connection_is_retried_and_nothing_is_folded_twice(
+    primary: Primary, replica: Copy
+) -> None:
+    await write_a_life(primary)
+    log = TamperedLog(primary.log)
+    log.failures = 3
+    projector = Projector(log, replica.projection, SMALL)
+    await followed(projector, lambda: equal(primary, replica))
+    assert log.failures == 0
+
+
+async def test_a_tenant_whose_log_does_not_fit_stops_alone_and_goes_on_when_rebuilt(
+    primary: Primary, replica: Copy
+) -> None:
+    for number in range(4):
+        await primary.put(f"doc:{number}#viewer@user:1")
+    await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+    log = TamperedLog(primary.log)
+    log.forged = {(ACME, Revision(3))}
+    projector = Projector(log, replica.projection, SMALL)
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(projector.run(stop))
+        await until(lambda: ACME in projector.status.stopped)
+        assert "does not continue" in projector.status.stopped[ACME]
+        await until(lambda: equal(primary, replica, OTHER))
+        await primary.put("doc:2#viewer@user:1", tenant=OTHER)
+        await until(lambda: equal(primary, replica, OTHER))
+        standing = {row.tenant: row.standing for row in await status(log, replica.projection)}
+        assert standing[ACME] is Standing.BEHIND
+        log.forged = set()
+        await rebuild(log, replica.projection)
+        await until(lambda: ACME not in projector.status.stopped)
+        await until(lambda: equal(primary, replica))
+        stop.set()
+
+
+async def test_a_replica_that_is_ahead_of_its_log_is_stopped(
+    primary: Primary, replica: Copy
+) -> None:
+    for number in range(3):
+        await primary.put(f"doc:{number}#viewer@user:1")
+    whole = list(await primary.history())
+    await replica.projection.apply(whole)
+
+    class Shortened(TamperedLog):
+        async def heads_moved(self, mark: str | None) -> HeadsMoved:
+            moved = await self.log.heads_moved(mark)
+            cut = whole[1]
+            head = moved.heads.get(ACME)
+            if head is None:
+                return moved
+            shorter = replace(head, revision=cut.revision, digest=cut.digest)
+            return replace(moved, heads={**moved.heads, ACME: shorter})
+
+    log = Shortened(primary.log)
+    projector = Projector(log, replica.projection, SMALL)
+    await projector.start()
+    await projector.round()
+    assert "the log ends at 2" in projector.status.stopped[ACME]
+    rows = {row.tenant: row.standing for row in await status(log, replica.projection)}
+    assert rows[ACME] is Standing.AHEAD
+
+
+async def test_a_new_epoch_without_writes_is_adopted(primary: Primary, replica: Copy) -> None:
+    await primary.put("doc:1#viewer@user:1")
+    projector = Projector(primary.log, replica.projection, SMALL)
+
+    async def same_position() -> bool:
+        head = (await primary.log.heads_moved(None)).heads[ACME]
+        return (await replica.projection.positions()).get(ACME) == head
+
+    await followed(projector, same_position)
+    await primary.open_epoch()
+    await followed(projector, same_position)
+    await primary.open_epoch()
+    await primary.put("doc:2#viewer@user:1")
+    await followed(projector, same_position)
+    assert projector.status.stopped == {}
+
+
+async def test_a_rebuild_reaches_the_head_reports_progress_and_can_be_resumed(
+    primary: Primary, replica: Copy
+) -> None:
+    await write_a_life(primary)
+    log = TamperedLog(primary.log)
+    seen: list[Progress] = []
+    await rebuild(log, replica.projection, progress=seen.append, limits=SMALL)
+    assert await equal(primary, replica)
+    assert seen[-1].revisions_done == seen[-1].revisions
+    assert [step.revisions_done for step in seen] == sorted(step.revisions_done for step in seen)
+    await primary.put("doc:8#viewer@user:1")
+    before = len(log.reads)
+    await rebuild(log, replica.projection, resume=True)
+    assert log.reads[before:] == [ACME]
+    assert await equal(primary, replica)
+
+
+async def test_verification_tells_equal_from_different_while_writes_go_on(
+    primary: Primary, replica: Copy
+) -> None:
+    await write_a_life(primary)
+    await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+    await rebuild(primary.log, replica.projection)
+    await primary.put("doc:2#viewer@user:1", tenant=OTHER)
+    verdicts = {
+        verdict.tenant: verdict
+        for verdict in await verify(
+            primary.log, primary.projection, replica.projection, wait_s_max=0.05
+        )
+    }
+    assert verdicts[ACME].equal
+    assert not verdicts[OTHER].equal
+    assert "not here yet" in verdicts[OTHER].problem
+    assert {row.lag for row in await status(primary.log, replica.projection)} == {0, 1}
+
+    class Liar:
+        async def digest(self, tenant: TenantId, at: Revision | None = None):
+            position, _ = await replica.projection.digest(tenant, at)
+            return position, b"other"
+
+    await rebuild(primary.log, replica.projection, resume=True)
+    liars = await verify(primary.log, primary.projection, Liar(), wait_s_max=0.05)
+    assert not any(verdict.equal for verdict in liars)
+    assert all(v.equal for v in await verify(primary.log, primary.projection, replica.projection))
