@@ -27,3 +27,8 @@ class ApiSettings(ServiceSettings):
     write_connections_max: int = Field(8, ge=1)
     fallback_connections_max: int = Field(4, ge=1)
     cors_allowed_origins: list[str] = Field(default_factory=lambda: ["*"])
+
+    @property
+    def replica_dsn(self) -> str | None:
+        """The replica's address; None where the primary's own tables are read."""
+        return (self.replica_url.get_secret_value() if self.replica_url else "") or None

@@ -16,14 +16,16 @@ from grantlog.app.listing import ListFacts
 from grantlog.app.resolve import Consistency, Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
+from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
-from grantlog.store.postgres.lister import PostgresFactLister
+from grantlog.store.postgres.lister import open_fact_lister
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.reader import open_fact_reader
+from grantlog.store.postgres.replica_reads import open_replica_reads
 from grantlog.store.postgres.schemas import PostgresSchemas
 from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
@@ -57,21 +59,39 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         PreconditionError: the database is of another version, or was not seeded.
     """
     async with AsyncExitStack() as stack:
-        dsn = settings.database_url.get_secret_value()
         primary = await stack.enter_async_context(
             open_primary_pool(
-                dsn, size_max=settings.write_connections_max, application_name="grantlog api"
+                settings.database_url.get_secret_value(),
+                size_max=settings.write_connections_max,
+                application_name="grantlog api",
             )
         )
-        facts, lister = await _open_facts(stack, settings, dsn)
-        handlers = await _open_handlers(stack, settings, primary, facts, lister)
+        known = KnownHeads()
+        facts, lister = await _open_facts(stack, settings, known)
+        handlers = await _open_handlers(stack, settings, primary, known, facts, lister)
         yield Api(Calls(handlers, timeout_s=settings.request_timeout_s), _probe(settings, primary))
 
 
 async def _open_facts(
-    stack: AsyncExitStack, settings: ApiSettings, dsn: str
+    stack: AsyncExitStack, settings: ApiSettings, known: KnownHeads
 ) -> tuple[FactReader, FactLister]:
     """Readers of facts: over the primary's own tables, or over a replica."""
+    dsn = settings.database_url.get_secret_value()
+    if settings.replica_dsn is not None:
+
+        def epoch_floor(tenant: TenantId) -> Epoch:
+            head = known.get(tenant)
+            return head.epoch if head is not None else Epoch(0)
+
+        return await stack.enter_async_context(
+            open_replica_reads(
+                dsn,
+                settings.replica_dsn,
+                epoch_floor=epoch_floor,
+                read_connections_max=settings.read_connections_max,
+                fallback_connections_max=settings.fallback_connections_max,
+            )
+        )
     pool = await stack.enter_async_context(
         open_pool(
             dsn,
@@ -80,14 +100,17 @@ async def _open_facts(
             settings=INDEX_PLANS,
         )
     )
-    reader = await stack.enter_async_context(open_fact_reader(pool))
-    return reader, PostgresFactLister(pool)
+    return (
+        await stack.enter_async_context(open_fact_reader(pool)),
+        await stack.enter_async_context(open_fact_lister(dsn)),
+    )
 
 
 async def _open_handlers(
     stack: AsyncExitStack,
     settings: ApiSettings,
     primary: Pool,
+    known: KnownHeads,
     facts: FactReader,
     lister: FactLister,
 ) -> dict[str, Handler]:
@@ -98,7 +121,6 @@ async def _open_handlers(
     )
     heads = await stack.enter_async_context(open_heads(primary))
     schemas = PostgresSchemas(primary)
-    known = KnownHeads()
     resolver = Resolver(heads, known, Consistency(settings.consistency))
     cache = SchemaCache(schemas)
     pages = Continuations(await read_mac_key(primary))
@@ -152,7 +174,7 @@ def handler_table(
 
 
 def _probe(settings: ApiSettings, primary: Pool) -> HealthProbe:
-    kinds = ["maintenance", "replica"] if settings.replica_url else ["maintenance"]
+    kinds = ["maintenance", "replica"] if settings.replica_dsn else ["maintenance"]
 
     async def trouble() -> str:
         missing = await missing_followers(primary, kinds)
