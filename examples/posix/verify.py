@@ -44,7 +44,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--url", default="http://127.0.0.1:3476", help="REST address")
     parser.add_argument("--tenant", default="posix")
     parser.add_argument("--questions", type=int, default=5000)
-    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 
