@@ -41,14 +41,15 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A service of its own data directory, stopped with SIGTERM; it must end with 0."""
     folder = Path(tempfile.mkdtemp(prefix="grantlog-server-", dir="/tmp"))
     own = os.environ  # noqa: TID251 - handed on to a child
-    process = subprocess.Popen(
-        [
-            _GRANTLOG, "serve", "--http-port", "0", "--grpc-port", "0",
-            "--data-dir", str(folder / "data"), *WAYS[request.param],
-        ],
-        env={name: value for name, value in own.items() if not name.startswith("GRANTLOG_")},
-        stdout=subprocess.PIPE, stderr=(folder / "log").open("wb"), text=True,
-    )  # fmt: skip
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                _GRANTLOG, "serve", "--http-port", "0", "--grpc-port", "0",
+                "--data-dir", str(folder / "data"), *WAYS[request.param],
+            ],
+            env={name: value for name, value in own.items() if not name.startswith("GRANTLOG_")},
+            stdout=subprocess.PIPE, stderr=log, text=True,
+        )  # fmt: skip
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -17,7 +17,10 @@ from pathlib import Path
 import pytest
 
 from grantlog.runtime.os_process import command_of, started_at
+from tests.servers import server
 from tests.waiting import until
+
+__all__ = ["server"]
 
 READY = re.compile(
     r"grantlog is serving  REST (http://[^ ]+)  gRPC ([^ ]+)  \(docs: http://[^ ]+/docs\)"
