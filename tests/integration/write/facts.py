@@ -84,7 +84,7 @@ async def past(pool: Pool, tenant: str = ACME) -> list[tuple[str, int, int]]:
     """Tuples that held: entity id, created, expired."""
     rows = await pool.fetch(
         "SELECT entity_id, created_rev, expired_rev FROM relation_tuples_history"
-        " JOIN heads USING (tenant_key) WHERE tenant_id = $1 ORDER BY 3, 1",
+        " JOIN heads USING (tenant_key) WHERE tenant_id = $1 ORDER BY 3, 2, 1",
         tenant,
     )
     return [tuple(row) for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import CoroutineType, MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -122,6 +122,12 @@ async def acquired(
             yield connection
     except DRIVER_ERRORS as error:
         raise translated(error, doing) from error
+
+
+def discard(connection: Connection) -> None:
+    """End a connection whose state is unknown; one that the pool gave up already is no error."""
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
 
 
 def session_settings(application_name: str, settings: Mapping[str, str]) -> dict[str, str]:

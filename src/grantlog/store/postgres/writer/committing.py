@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import asyncpg
+
 from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection
 from grantlog.store.postgres.epoch import open_epoch_on
-from grantlog.store.postgres.pool import Connection, Pool, acquired
+from grantlog.store.postgres.pool import Connection, Pool, acquired, discard
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.writer.acknowledged import Acknowledged
 from grantlog.store.postgres.writer.intents import Intent, Outcome
@@ -103,8 +105,11 @@ class Committer:
                 head = await lock_head(connection, group[0].tenant, self._new_bytes)
                 self._require_not_behind(head)
                 prepared = await prepare(connection, head, group, self._limits)
-            except BaseException:
+            except (GrantlogError, asyncpg.PostgresError):
                 await _roll_back(connection)
+                raise
+            except BaseException:
+                discard(connection)  # it may not answer any more
                 raise
             if not prepared.transactions:
                 await _roll_back(connection)
@@ -161,13 +166,16 @@ class Committer:
         The head's lock comes first: as long as the server has not ended the lost transaction, it
         holds that lock, so behind it the answer cannot change any more.
         """
-        async with (
-            acquired(self._pool, doing="looking a write up") as connection,
-            connection.transaction(isolation="read_committed"),
-        ):
-            await lock_head(connection, tenant, self._new_bytes)
-            row = await connection.fetchrow(_OUTCOME, tenant, revision)
-            return row is not None and (row["write_id"], row["digest"]) == identity
+        async with acquired(self._pool, doing="looking a write up") as connection:
+            try:
+                await connection.execute(_BEGIN)
+                await lock_head(connection, tenant, self._new_bytes)
+                row = await connection.fetchrow(_OUTCOME, tenant, revision)
+                await connection.execute(_ROLLBACK)
+            except BaseException:
+                discard(connection)  # a polite end would wait for the lock too
+                raise
+        return row is not None and (row["write_id"], row["digest"]) == identity
 
 
 def _is_transient(error: GrantlogError) -> bool:
@@ -183,7 +191,7 @@ async def _commit(connection: Connection, prepared: Prepared) -> None:
         status = await connection.execute(_COMMIT)
     except BaseException as error:
         # Whatever state it is in, nobody else may use this connection.
-        connection.terminate()
+        discard(connection)
         if isinstance(error, DRIVER_ERRORS):
             raise _LostCommitError(prepared) from error
         raise
@@ -196,4 +204,4 @@ async def _roll_back(connection: Connection) -> None:
     try:
         await connection.execute(_ROLLBACK)
     except DRIVER_ERRORS:
-        connection.terminate()
+        discard(connection)
