@@ -12,7 +12,7 @@ import structlog
 
 from grantlog.app.project import FollowLimits, FollowStatus, Projector
 from grantlog.changelog.postgres.log import open_change_log
-from grantlog.errors import UnavailableError
+from grantlog.errors import GrantlogError
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window, copy_floors
@@ -125,12 +125,13 @@ async def _check(pool: Pool) -> None:
 async def _repeat(
     what: str, step: Callable[[], Awaitable[object]], every_s: float, until: asyncio.Event
 ) -> None:
-    """Do a step again and again; a database that does not answer is asked again later."""
+    """Do a step again and again; what fails is told and tried again: the follower goes on."""
     while not until.is_set():
         try:
             await step()
-        except UnavailableError as error:
-            _LOG.warning("not done, trying again", step=what, because=error.explanation)
+        except GrantlogError as error:
+            tell = _LOG.warning if error.retriable else _LOG.error
+            tell("not done, trying again", step=what, because=error.explanation)
         await pause(every_s, until)
 
 

@@ -25,11 +25,12 @@ WHERE ctid = ANY (ARRAY(
     LIMIT $3
 ));
 
--- The time up to which history may go: the window, or the slowest replica that still beats.
+-- The time up to which history may go: the window, or the slowest replica that still beats; none
+-- at all while such a replica has not caught up once.
 -- name: horizon
 SELECT least(
     clock_timestamp() - $1::interval,
-    (SELECT min(coalesce(applied_through, '-infinity')) FROM followers
+    (SELECT min(coalesce(applied_through, to_timestamp(0))) FROM followers
         WHERE kind = 'replica' AND beat_at > clock_timestamp() - $2::interval)
 );
 
