@@ -50,6 +50,7 @@ def _options() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, scratch: Path) -> int:
+    Server(options.url, options.tenant).forget()
     accounts: list[str] = []
     root = options.root
     if options.generated:
@@ -62,7 +63,6 @@ def _run(options: argparse.Namespace, scratch: Path) -> int:
         schema = plant(schema, options.planted)
     (scratch / "schema.perm").write_text(schema, encoding="utf-8")
     _step("export.py", root, *accounts, f"--output={scratch / 'facts'}")
-    Server(options.url, options.tenant).forget()
     server = [f"--grpc-address={options.grpc_address}", f"--tenant={options.tenant}"]
     _grantlog("schema", "write", str(scratch / "schema.perm"), *server)
     _grantlog("data", "import", str(scratch / "facts"), *server)
