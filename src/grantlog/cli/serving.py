@@ -197,6 +197,7 @@ async def _run(started: _Started, stop: asyncio.Event, announce: Callable[[str],
             grace_s=FOLLOWER_GRACE_S,
             rng=SystemRandom(),
         )
+        await started.follower.end(FOLLOWER_GRACE_S)  # before Postgres, which the stack ends first
 
     async def postgres() -> None:
         if started.postgres:
