@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -80,3 +81,11 @@ def memory_mb(pid: int) -> dict[str, float]:
             if line.startswith("Pss:"):
                 held[role(each)] += int(line.split()[1]) / 1024
     return held
+
+
+def machine_busy_s() -> float:
+    """Processor seconds that the whole machine has spent working since it started."""
+    user, nice, system, _idle, _wait, irq, softirq = (
+        int(word) for word in (_PROC / "stat").read_text().split(maxsplit=8)[1:8]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")

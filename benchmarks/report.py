@@ -14,7 +14,8 @@ from drive import Result
 
 _COLUMNS: Final = (
     ("what", 24), ("tuples", 9), ("in flight", 9), ("calls/s", 9), ("p50 ms", 8), ("p99 ms", 8),
-    ("errors", 6), ("api s/1k", 8), ("db s/1k", 8), ("generator", 9), ("baseline", 8),
+    ("errors", 6), ("api s/1k", 8), ("db s/1k", 8), ("generator", 9), ("others", 6),
+    ("baseline", 8),
 )  # fmt: skip
 
 
@@ -28,6 +29,8 @@ class Row:
     result: Result
     cpu_per_1000: Mapping[str, float]
     """Processor seconds per 1,000 calls, by role of the server's processes."""
+    others: float
+    """Processor time that other programs took meanwhile, in cores: near 0 on a quiet machine."""
 
     @property
     def key(self) -> str:
@@ -57,6 +60,7 @@ def line(row: Row, baseline: Mapping[str, float]) -> str:
         f"{row.cpu_per_1000['api']:.3f}",
         f"{row.cpu_per_1000['database']:.3f}",
         f"{result.cpu_share:.0%}",
+        f"{row.others:.0%}",
         f"{result.rate / before:.2f}x" if before else "-",
     )
     padded = (cell.rjust(width) for cell, (_, width) in zip(cells, _COLUMNS, strict=True))

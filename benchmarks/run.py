@@ -11,14 +11,16 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from typing import Any, Final
 
 from drive import Plan, Result
-from processes import cpu_seconds, memory_mb
+from processes import cpu_seconds, machine_busy_s, memory_mb
 from report import Row, header, line, load_rates, save
 from server import HOST, Server, ServerFailedError, running_server
 from world import SCHEMA
@@ -27,6 +29,7 @@ _HERE: Final = Path(__file__).resolve().parent
 _GROWTH_ROUNDS: Final = 3
 _API_CORE: Final = 0
 _GENERATOR_CORE: Final = 1
+_OTHERS_MAX: Final = 0.15
 _BARS: Final = (("grpc check", 64, 2000), ("grpc write", 64, 1000))
 
 
@@ -56,6 +59,28 @@ _LOADS: Final = (
     Load("write", "rest", 64, 64),
     Load("bulk", "grpc", 4, 4),
 )
+
+
+class Meter:
+    """Processor time from its creation to its reading: the server's, and that of strangers."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._server, self._strangers = self._clocks()
+        self._begun = time.perf_counter()
+
+    def _clocks(self) -> tuple[dict[str, float], float]:
+        server = cpu_seconds(self._pid)
+        generator = getrusage(RUSAGE_CHILDREN)
+        ours = sum(server.values()) + generator.ru_utime + generator.ru_stime
+        return server, machine_busy_s() - ours
+
+    def read(self) -> tuple[dict[str, float], float]:
+        """Seconds by role of the server's processes, and the strangers' share in cores."""
+        server, strangers = self._clocks()
+        spent = {role: seconds - self._server[role] for role, seconds in server.items()}
+        elapsed = time.perf_counter() - self._begun
+        return spent, max(0.0, (strangers - self._strangers) / elapsed)
 
 
 class Bench:
@@ -89,13 +114,12 @@ class Bench:
 
     def _measure(self, load: Load, size: int) -> Result:
         """Run a load, and keep and print its row."""
-        before = cpu_seconds(self._server.pid)
+        meter = Meter(self._server.pid)
         result = self._drive(load, size)
-        after = cpu_seconds(self._server.pid)
-        per_1000 = {
-            role: (after[role] - before[role]) / max(result.calls_total, 1) * 1000 for role in after
-        }
-        row = Row(load.name, size, load.in_flight, result, per_1000)
+        spent, others = meter.read()
+        calls = max(result.calls_total, 1)
+        per_1000 = {role: seconds / calls * 1000 for role, seconds in spent.items()}
+        row = Row(load.name, size, load.in_flight, result, per_1000, others)
         self.rows.append(row)
         print(line(row, self._baseline), flush=True)
         if result.errors:
@@ -158,6 +182,12 @@ def _verdicts(rows: list[Row], notes: dict[str, Any]) -> Iterator[str]:
         f"the load generator used at most {busiest.result.cpu_share:.0%} of its core "
         f"({busiest.what}): below 80% it is not what was measured"
     )
+    disturbed = max(rows, key=lambda row: row.others)
+    if disturbed.others > _OTHERS_MAX:
+        yield (
+            f"other programs took up to {disturbed.others:.0%} of a core meanwhile "
+            f"({disturbed.what}): the machine was not quiet, rates are too low"
+        )
     memory = ", ".join(f"{role} {mb:,.0f} MB" for role, mb in notes["memory_mb"].items() if mb)
     yield f"memory at the end: {memory}"
 
