@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.wire.event import (
     PART_BYTES_MAX,
     PART_CHANGES_MAX,
+    _pieces,
     decode_transaction,
     encode_transaction,
 )
@@ -161,6 +163,15 @@ def test_long_texts_are_cut_between_characters(body: Body) -> None:
     assert len(payloads) == 3
     assert all(len(payload) <= PART_BYTES_MAX for payload in payloads)
     assert decode_transaction(payloads) == sample(body)
+
+
+@given(st.text(st.characters(codec="utf-8")), st.integers(4, 20))
+def test_pieces_of_a_text_are_as_long_as_they_may_be(text: str, room: int) -> None:
+    pieces = list(_pieces(text, room))
+    assert "".join(pieces) == text
+    assert all(len(piece.encode()) <= room for piece in pieces)
+    for piece, following in pairwise(pieces):
+        assert len((piece + following[0]).encode()) > room
 
 
 def test_what_cannot_be_cut_is_refused() -> None:
