@@ -122,7 +122,7 @@ class TransactionWriter(Protocol):
         Rows are purged later, in batches, by the follower.
 
         Raises:
-            NotFoundError: neither on the list nor ever written.
+            NotFoundError: neither on the list nor written since its life began.
         """
         ...
 

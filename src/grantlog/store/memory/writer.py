@@ -100,7 +100,9 @@ class MemoryWriter:
 
     async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> None:
         """End a tenant's life, as the port says."""
-        if tenant not in self._tables.tenants:
+        state = self._tables.tenants.get(tenant)
+        unwritten = state is None or state.revision == state.begins
+        if unwritten and tenant not in self._tables.listed:
             raise NotFoundError(f"tenant {tenant!r} does not exist")
         self._commit(tenant, TenantDeleted(), write_id=write_id)
 

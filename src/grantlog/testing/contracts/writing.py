@@ -237,6 +237,17 @@ class SchemaAndTenantContract:
         with pytest.raises(NotFoundError):
             await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
 
+    async def test_a_deleted_tenant_cannot_be_deleted_again_until_it_lives_again(
+        self, primary: Primary
+    ) -> None:
+        await primary.put("doc:1#viewer@user:1")
+        await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
+        with pytest.raises(NotFoundError):
+            await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
+        await primary.writer.create_tenant(ACME, "Acme", write_id=primary.new_id())
+        await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
+        assert (await primary.heads.head(ACME)).revision == len(await primary.history())
+
     async def test_deletion_ends_a_life_and_revisions_go_on(self, primary: Primary) -> None:
         await primary.writer.create_tenant(ACME, "Acme", write_id=primary.new_id())
         await primary.writer.write_schema(ACME, SCHEMA, based_on=None, write_id=primary.new_id())
