@@ -28,10 +28,12 @@ check: dev ## format, lint, types, import contracts, generated code
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/gen_proto.py --check
+	$(BIN)/python scripts/gen_settings_docs.py --check
 
-fix: dev ## format, and fix what the linter can fix
+fix: dev ## format, fix what the linter can fix, write the tables of docs/operations.md
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+	$(BIN)/python scripts/gen_settings_docs.py
 
 proto: dev ## generate src/grantlog/{api,event} from proto/
 	$(BIN)/python scripts/gen_proto.py

@@ -18,10 +18,15 @@ class ServiceSettings(BaseSettings):
     """Base of a service's settings: `GRANTLOG_*` variables, nested names joined by `__`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", frozen=True, extra="ignore"
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
     )
 
     log_level: LogLevel = "info"
+    """Least level that is logged."""
 
 
 def default_data_dir() -> Path:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from grantlog.cli.__main__ import main
+from grantlog.cli.ports import free_port
+from grantlog.errors import PreconditionError
+from grantlog.runtime.settings import default_data_dir
+
+
+def test_version_is_one_line(capsys):
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("grantlog 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["serve", "--nonsense"], "No such option: --nonsense"),
+        (["serve", "--http-port", "many"], "'--http-port'"),
+        (["serve", "--http-port", "70000"], "less than or equal to 65535"),
+        (["check", "doc:1"], "Missing argument 'PERMISSION'"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_exit_code_2(capsys, arguments, says: str):
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
+
+
+def test_contradicting_flags_are_one_line(capsys):
+    assert main(["serve", "--with-replica", "--replica-url", "postgresql://x"]) == 1
+    assert capsys.readouterr().err.startswith("grantlog: --with-replica is for the embedded")
+
+
+def test_a_missing_file_is_one_line(capsys, tmp_path: Path):
+    assert main(["schema", "write", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err == f"grantlog: there is no file {tmp_path}/none\n"
+
+
+def test_a_badly_written_entity_is_one_line_before_any_call(capsys):
+    assert main(["check", "doc", "view", "user:1", "--grpc-address", "127.0.0.1:1"]) == 1
+    assert "'doc' is not an entity" in capsys.readouterr().err
+
+
+def test_root_keeps_data_where_the_machine_does_and_a_user_at_home(monkeypatch, tmp_path: Path):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert default_data_dir() == Path("/var/lib/grantlog")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_data_dir() == tmp_path / "grantlog"
+    monkeypatch.setenv("XDG_DATA_HOME", "not/absolute")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_data_dir() == tmp_path / ".local/share/grantlog"
+
+
+def test_a_port_of_0_is_chosen_and_a_given_one_is_kept():
+    chosen = free_port("127.0.0.1", 0, "--http-port")
+    assert chosen > 0
+    assert free_port("127.0.0.1", chosen, "--http-port") == chosen
+
+
+def test_a_port_in_use_is_named_with_its_flag():
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PreconditionError, match=f"port {port} .* --grpc-port"):
+            free_port("127.0.0.1", port, "--grpc-port")
+
+
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.1"])
+def test_an_address_that_is_not_ours_is_refused(host: str):
+    with pytest.raises(PreconditionError, match="--host"):
+        free_port(host, 0, "--http-port")
