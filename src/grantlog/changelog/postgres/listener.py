@@ -11,8 +11,8 @@ import asyncpg
 from grantlog.errors import GrantlogError
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS
 from grantlog.store.postgres.pool import connect
+from grantlog.store.postgres.signal import CHANNEL
 
-CHANNEL: Final = "grantlog_changes"
 POLL_S: Final = 0.2
 """How often to look while there is no connection that could tell."""
 

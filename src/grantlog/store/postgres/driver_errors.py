@@ -42,6 +42,7 @@ _CODES: Final[dict[str, tuple[type[GrantlogError], str]]] = {
     "55000": (UnavailableError, "the database accepts no writes now: it is not a primary"),
     "55P03": (UnavailableError, "a lock was not granted in time"),
     "25P03": (UnavailableError, "a transaction was left idle for too long"),
+    "0A000": (UnavailableError, "the tables changed their shape just now"),  # a cached plan
     "22021": (InvalidInputError, "a text contains a character that cannot be stored (NUL)"),
     "22P05": (InvalidInputError, "a text contains a character that cannot be stored"),
     "54000": (LimitError, "the request exceeds a limit of the database"),

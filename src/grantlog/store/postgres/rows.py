@@ -6,8 +6,8 @@ stop everything: the log and the tables no longer say the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, TypeVar
 
 import asyncpg
 
@@ -30,6 +30,11 @@ _CREATE_SCHEMAS: Final = _SQL["create_schemas"]
 
 COPY_ROWS_MIN: Final = 2_000
 """From so many rows on, COPY is faster than arrays."""
+
+EXPIRED_ROWS_MAX: Final = 2_000
+"""Rows that one statement expires."""
+
+T = TypeVar("T")
 
 _TUPLE_COLUMNS: Final = (
     "tenant_key",
@@ -69,14 +74,19 @@ async def apply_rows(connection: Connection, tenant_key: int, rows: RowChanges) 
 
 
 async def _expire(connection: Connection, tenant_key: int, rows: RowChanges) -> None:
-    if rows.tuples_expired:
-        columns = _columns(_tuple_row(fact, revision) for fact, revision in rows.tuples_expired)
+    for some in _runs(rows.tuples_expired):
+        columns = _columns(_tuple_row(fact, revision) for fact, revision in some)
         status = await connection.execute(_EXPIRE_TUPLES, tenant_key, *columns)
-        _expect(status, len(rows.tuples_expired))
-    if rows.attributes_expired:
-        columns = _columns(_name_row(name, revision) for name, revision in rows.attributes_expired)
+        _expect(status, len(some))
+    for some in _runs(rows.attributes_expired):
+        columns = _columns(_name_row(name, revision) for name, revision in some)
         status = await connection.execute(_EXPIRE_ATTRIBUTES, tenant_key, *columns)
-        _expect(status, len(rows.attributes_expired))
+        _expect(status, len(some))
+
+
+def _runs(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Stretches short enough that making arrays of one does not hold the event loop up."""
+    return (items[i : i + EXPIRED_ROWS_MAX] for i in range(0, len(items), EXPIRED_ROWS_MAX))
 
 
 def _expect(status: str, count: int) -> None:

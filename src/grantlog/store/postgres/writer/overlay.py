@@ -32,6 +32,8 @@ class StoredFacts:
     attribute_matches: dict[AttributeFilter, Sequence[AttributeName]] = field(
         default_factory=dict[AttributeFilter, Sequence[AttributeName]]
     )
+    matched: int = 0
+    """How many rows the filters matched."""
 
 
 @dataclass(slots=True)

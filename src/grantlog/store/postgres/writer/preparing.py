@@ -11,10 +11,11 @@ import asyncpg
 
 from grantlog.errors import CorruptionError
 from grantlog.model.chain import GENESIS, SALT_BYTES
-from grantlog.model.change import TenantCreated, TenantDeleted, Transaction
+from grantlog.model.change import DataWritten, TenantCreated, TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.writer import DataIntent
-from grantlog.projection.fold import fold
+from grantlog.projection.fold import RowChanges, fold
+from grantlog.store.postgres.off_loop import off_loop
 from grantlog.store.postgres.pool import Connection
 from grantlog.store.postgres.rows import apply_rows
 from grantlog.store.postgres.statements import load
@@ -24,6 +25,7 @@ from grantlog.store.postgres.writer.intents import (
     Intent,
     Outcome,
     SchemaIntent,
+    facts_named,
 )
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.plan import plan_create, plan_data, plan_delete, plan_schema
@@ -112,7 +114,10 @@ async def _plan(
         case DataIntent():
             writes = cast("Sequence[DataIntent]", group)  # only data writes share a group
             stored = await read_stored(connection, head.tenant_key, writes, limits)
-            return plan_data(tail, stored, writes, changes_max=limits.changes_per_write_max)
+            size = sum(map(facts_named, writes)) + stored.matched
+            return await off_loop(
+                size, plan_data, tail, stored, writes, changes_max=limits.changes_per_write_max
+            )
         case SchemaIntent() as intent:
             return [plan_schema(tail, head, intent)]
         case CreateIntent() as intent:
@@ -126,12 +131,31 @@ async def _plan(
 async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
     """Rows, log and head. A deletion's rows stay: they are the dead life's, purged later."""
     last = tail.transactions[-1]
+    rows, parts = await off_loop(_size(tail.transactions), _stored_form, tail.transactions)
     if isinstance(last.body, TenantDeleted):
         await connection.execute(_END_LIFE, head.tenant, last.revision)
     else:
-        await apply_rows(connection, head.tenant_key, fold(tail.transactions))
+        await apply_rows(connection, head.tenant_key, rows)
     if isinstance(last.body, TenantCreated):
         await connection.execute(_LIST_TENANT, head.tenant, last.body.name, last.commit_time)
+    await connection.execute(
+        _APPEND,
+        head.tenant,
+        *parts,
+        last.revision,
+        last.digest,
+        last.commit_time,
+        tail.schema_version,
+    )
+
+
+def _size(transactions: Sequence[Transaction]) -> int:
+    bodies = (transaction.body for transaction in transactions)
+    return sum(len(body.changes) for body in bodies if isinstance(body, DataWritten))
+
+
+def _stored_form(transactions: Sequence[Transaction]) -> tuple[RowChanges, list[list[object]]]:
+    """The net changes of rows, and the columns of the log's new rows."""
     parts = [
         (
             transaction.revision,
@@ -143,17 +167,8 @@ async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
             transaction.digest,
             payload,
         )
-        for transaction in tail.transactions
+        for transaction in transactions
         for payloads in (encode_transaction(transaction),)
         for part, payload in enumerate(payloads)
     ]
-    columns = map(list, zip(*parts, strict=True))
-    await connection.execute(
-        _APPEND,
-        head.tenant,
-        *columns,
-        last.revision,
-        last.digest,
-        last.commit_time,
-        tail.schema_version,
-    )
+    return fold(transactions), [list(column) for column in zip(*parts, strict=True)]

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+import asyncpg
+
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.ports.writer import DataIntent, PutFacts, RemoveFacts, RemoveWhere
 from grantlog.projection.fold import AttributeName
+from grantlog.store.postgres.off_loop import off_loop
 from grantlog.store.postgres.pool import Connection
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.values import decode_value
@@ -37,11 +40,10 @@ async def read_stored(
     if tuples or names:
         await _read_named(connection, tenant_key, stored, tuples, names)
     changes_max = limits.changes_per_write_max
-    matched = 0
     for step in _filters(intents):
-        matched += await _read_matches(connection, tenant_key, stored, step, changes_max + 1)
+        stored.matched += await _read_matches(connection, tenant_key, stored, step, changes_max + 1)
         bound = changes_max if len(intents) == 1 else min(changes_max, limits.group_facts_max)
-        if matched > bound:
+        if stored.matched > bound:
             raise too_many(bound)
     return stored
 
@@ -111,6 +113,11 @@ async def _match_tuples(
     rows = await connection.fetch(
         tuple_statement(where), tenant_key, *tuple_parameters(where), limit
     )
+    await off_loop(len(rows), _take_tuples, stored, where, rows)
+    return len(rows)
+
+
+def _take_tuples(stored: StoredFacts, where: TupleFilter, rows: Sequence[asyncpg.Record]) -> None:
     found = [
         RelationTuple(
             Entity(entity_type, entity_id),
@@ -121,7 +128,6 @@ async def _match_tuples(
     ]
     stored.tuple_matches[where] = found
     stored.tuples.update(found)
-    return len(found)
 
 
 async def _match_attributes(
