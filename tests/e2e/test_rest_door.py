@@ -102,6 +102,22 @@ def test_a_callers_mistake_is_told_in_the_contracts_words(api, tenant, change, c
     assert body["code"] == {404: 5, 400: 3}[code]
 
 
+def test_a_nul_anywhere_is_the_callers_mistake(api, tenant):
+    for path, body, status in (
+        ("tenants/create", {"id": "a", "name": "x\0"}, 400),
+        ("tenants/create", {"id": "a\0", "name": "x"}, 400),
+        (f"tenants/{tenant}/schemas/write", {"schema": "entity user {}\0"}, 400),
+        (f"tenants/{tenant}/schemas/read", {"metadata": {"schema_version": "\0"}}, 404),
+        (
+            f"tenants/{tenant}/data/relationships/read",
+            {"metadata": {}, "filter": {"entity": {"type": "\0"}}},
+            400,
+        ),
+    ):
+        assert api.post(f"/v1/{path}", json=body).status_code == status, path
+    assert api.delete("/v1/tenants/a%00").status_code == 404
+
+
 def test_a_body_that_is_not_json_is_refused(api, tenant):
     answer = api.post(f"/v1/tenants/{tenant}/permissions/check", content=b"{not json")
     assert (answer.status_code, answer.json()["code"]) == (400, 3)

@@ -13,7 +13,7 @@ from grantlog.app.known import KnownHeads
 from grantlog.app.resolve import Resolver
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import NotFoundError
-from grantlog.model.ids import Revision, SchemaVersion, TenantId
+from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
 from grantlog.ports.writer import Committed, TransactionWriter
 from grantlog.schema.compile import compile_schema
@@ -65,7 +65,8 @@ class SchemaCache:
             self._loading.pop(key, None)
 
     async def _compile(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema:
-        record = await self._reader.schema(tenant, version)
+        known_form = SCHEMA_VERSION.fullmatch(version)
+        record = await self._reader.schema(tenant, version) if known_form else None
         if record is None:
             raise _not_found(f"the tenant has no schema version {version!r}")
         schema, plan = await asyncio.to_thread(_compile_text, record.text)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from grantlog.app.known import KnownHeads
 from grantlog.app.schemas import SchemaCache
+from grantlog.errors import InvalidInputError, NotFoundError
 from grantlog.model.ids import TenantId
 from grantlog.ports.writer import TenantLister, TenantRecord, TransactionWriter
 
@@ -32,8 +33,10 @@ class Tenants:
         """Put a tenant on the list; data it already has is kept.
 
         Raises:
-            InvalidInputError: it is on the list already.
+            InvalidInputError: it is on the list already, or a text holds a NUL.
         """
+        if "\0" in tenant or "\0" in name:
+            raise InvalidInputError("a tenant's id and name cannot hold a NUL character")
         return await self._writer.create_tenant(tenant, name, write_id=self._new_id())
 
     async def list(self, *, limit: int, after: TenantId | None) -> list[TenantRecord]:
@@ -46,6 +49,8 @@ class Tenants:
         Raises:
             NotFoundError: neither on the list nor ever written.
         """
+        if "\0" in tenant:
+            raise NotFoundError("no tenant's id holds a NUL character")
         try:
             await self._writer.delete_tenant(tenant, write_id=self._new_id())
         finally:

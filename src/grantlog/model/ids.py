@@ -17,7 +17,8 @@ Epoch = NewType("Epoch", int)
 
 NAME: Final = re.compile(r"[a-zA-Z_]{1,64}")
 ID: Final = re.compile(r"[a-zA-Z0-9_\-@\.:+]{1,128}|\*")
-"""Match both with `fullmatch`: Python's `$` accepts a trailing newline."""
+SCHEMA_VERSION: Final = re.compile(r"[0-9a-v]{20}")
+"""Match all with `fullmatch`: Python's `$` accepts a trailing newline."""
 
 NAME_BYTES_MAX: Final = 64
 ID_BYTES_MAX: Final = 128
