@@ -1,4 +1,4 @@
-"""Identifiers and their alphabets. The patterns are the wire contract's NAME and ID."""
+"""Identifiers and their alphabets. The alphabets are the wire contract's NAME and ID."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ SchemaVersion = NewType("SchemaVersion", str)
 Epoch = NewType("Epoch", int)
 """Number of the log's life: a failover or restore opens the next one."""
 
-NAME: Final = re.compile(r"[a-zA-Z_]{1,64}")
+NAME: Final = re.compile(r"[a-zA-Z_]{1,128}")
 ID: Final = re.compile(r"[a-zA-Z0-9_\-@\.:+]{1,128}|\*")
 SCHEMA_VERSION: Final = re.compile(r"[0-9a-v]{20}")
 """Match all with `fullmatch`: Python's `$` accepts a trailing newline."""
 
-NAME_BYTES_MAX: Final = 64
+NAME_BYTES_MAX: Final = 128
+"""Twice what the contract's rule allows; docs/adr/0010-long-names.md says why."""
 ID_BYTES_MAX: Final = 128

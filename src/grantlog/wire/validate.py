@@ -17,9 +17,14 @@ from google.protobuf.message import Message
 
 from grantlog.api.v1 import validate_pb2
 from grantlog.errors import FieldViolationError
+from grantlog.model.ids import NAME, NAME_BYTES_MAX
 
 Check: TypeAlias = Callable[[Any], None]
 
+_CONTRACT_NAME: Final = "^[a-zA-Z_]{1,64}$"
+_CONTRACT_NAME_BYTES_MAX: Final = 64
+_IS_NAME: Final = NAME.fullmatch
+_OF_LETTERS: Final = re.compile("[a-zA-Z_]*").fullmatch
 _RULED_PACKAGE: Final = "base.v1"
 _EMBEDDED: Final = "embedded message failed validation | caused by: "
 
@@ -92,6 +97,8 @@ def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Ch
     name, prefix = field.name, _prefix(field.containing_type, field.name)
     max_bytes = rules.max_bytes if rules.HasField("max_bytes") else None
     matches = _matcher(rules.pattern) if rules.HasField("pattern") else None
+    if rules.pattern == _CONTRACT_NAME:
+        return _name_check(name, prefix, optional=rules.ignore_empty)
     pattern, ignore_empty = rules.pattern.replace("\\", "\\\\"), rules.ignore_empty
 
     def check_slowly(value: str) -> None:
@@ -112,6 +119,25 @@ def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Ch
             check_slowly(value)
 
     return check
+
+
+def _name_check(name: str, prefix: str, *, optional: bool) -> Check:
+    """The contract's rule for names, but that names of its alphabet may be longer (ADR 0010)."""
+
+    def check(message: Message) -> None:
+        value: str = getattr(message, name)
+        if _IS_NAME(value):
+            return
+        length_max = NAME_BYTES_MAX if _OF_LETTERS(value) else _CONTRACT_NAME_BYTES_MAX
+        if len(value.encode()) > length_max:
+            raise FieldViolationError(f"{prefix}value length must be at most {length_max} bytes")
+        raise FieldViolationError(f'{prefix}value does not match regex pattern "{_CONTRACT_NAME}"')
+
+    def check_optional(message: Message) -> None:
+        if getattr(message, name):
+            check(message)
+
+    return check_optional if optional else check
 
 
 def _refuse_others(field: FieldDescriptor, rules: Message, kept: set[str]) -> None:

@@ -36,11 +36,11 @@ def test_a_schema_of_the_greatest_size_compiles_and_one_byte_more_is_refused() -
     assert "at most 1,048,576 are allowed" in refusal(text + "\n").problem
 
 
-def test_a_name_of_64_bytes_is_the_longest() -> None:
-    compile_schema(f"entity {'a' * 64} {{}}")
-    error = refusal(f"entity {'a' * 65} {{}}")
+def test_a_name_of_128_bytes_is_the_longest() -> None:
+    compile_schema(f"entity {'a' * 128} {{}}")
+    error = refusal(f"entity {'a' * 129} {{}}")
     assert (error.line, error.column) == (1, 8)
-    assert "65 bytes; the API addresses names of at most 64" in error.problem
+    assert "129 bytes; the API addresses names of at most 128" in error.problem
 
 
 def test_entities_are_bounded() -> None:

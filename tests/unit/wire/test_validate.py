@@ -62,6 +62,16 @@ def test_length_counts_bytes_and_comes_before_the_pattern() -> None:
     )
 
 
+def test_a_name_of_letters_may_have_128_bytes() -> None:
+    validate(check_request(permission="a" * 128))
+    assert text_of(check_request(permission="a" * 129)) == (
+        "invalid PermissionCheckRequest.Permission: value length must be at most 128 bytes"
+    )
+    assert text_of(check_request(permission="a" * 64 + "1")) == (
+        "invalid PermissionCheckRequest.Permission: value length must be at most 64 bytes"
+    )
+
+
 def test_only_the_first_violation_in_field_order_is_told() -> None:
     request = service_pb2.PermissionCheckRequest(permission="view2")
     assert text_of(request) == f"invalid PermissionCheckRequest.TenantId: {ID_TEXT}"
