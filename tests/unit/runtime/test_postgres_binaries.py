@@ -60,9 +60,9 @@ def test_our_own_user_runs_the_programs_where_they_are(tmp_path: Path):
 def test_below_a_closed_folder_another_user_gets_a_copy_once(tmp_path: Path, short_folder: Path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    found = PostgresBinaries(installation(closed / "pg", "18.6"), "18.6", 18)
+    found = PostgresBinaries(installation(closed / "wheel" / "pg", "18.6"), "18.6", 18)
     copy = readable_binaries(found, 65534, [short_folder])
-    assert copy.folder.parent.parent == short_folder
+    assert copy.folder.is_relative_to(short_folder)
     marked = copy.folder / "initdb"
     before = marked.stat().st_ino
     assert readable_binaries(found, 65534, [short_folder]) == copy
@@ -73,9 +73,9 @@ def test_below_a_closed_folder_another_user_gets_a_copy_once(tmp_path: Path, sho
 def test_a_copy_that_others_could_have_made_is_not_trusted(tmp_path: Path, short_folder: Path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    found = PostgresBinaries(installation(closed / "pg", "18.6"), "18.6", 18)
-    copy = readable_binaries(found, 65534, [short_folder])
-    os.chown(copy.folder.parent, 65534, 65534)
+    found = PostgresBinaries(installation(closed / "wheel" / "pg", "18.6"), "18.6", 18)
+    readable_binaries(found, 65534, [short_folder])
+    os.chown(next(short_folder.iterdir()), 65534, 65534)
     with pytest.raises(PreconditionError, match="no folder takes a copy"):
         readable_binaries(found, 65534, [short_folder])
 
@@ -84,6 +84,18 @@ def test_a_copy_that_others_could_have_made_is_not_trusted(tmp_path: Path, short
 def test_without_a_place_for_the_copy_the_error_names_the_user(tmp_path: Path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    found = PostgresBinaries(installation(closed / "pg", "18.6"), "18.6", 18)
+    found = PostgresBinaries(installation(closed / "wheel" / "pg", "18.6"), "18.6", 18)
     with pytest.raises(PreconditionError, match="uid 65534"):
         readable_binaries(found, 65534, [Path("/proc/nowhere")])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs Postgres as another user")
+def test_what_was_installed_under_a_strict_umask_is_readable_in_the_copy(
+    tmp_path: Path, short_folder: Path
+):
+    folder = installation(tmp_path / "wheel" / "pg", "18.6")
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o700)
+    copy = readable_binaries(PostgresBinaries(folder, "18.6", 18), 65534, [short_folder])
+    assert (copy.folder / "initdb").stat().st_mode & 0o777 == 0o755
+    assert copy.folder.stat().st_mode & 0o777 == 0o755
