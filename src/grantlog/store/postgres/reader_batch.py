@@ -1,7 +1,7 @@
 """Many reads as one statement's arrays, and the statement's answer as many reads' answers.
 
 Hot: every fact a check needs passes here. Key tuples are transposed in C rather than taken apart
-field by field, and equal keys of one moment are asked once (benchmarks/read.py is the judge).
+field by field, and equal keys of one moment are asked once (benchmarks/read_micro.py is the judge).
 """
 
 from __future__ import annotations
