@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grantlog.app.resolve import Resolver
+from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.app.schemas import SchemaCache, resolve_with_schema
 from grantlog.engine.check import check
 from grantlog.engine.question import CheckQuery, CheckResult
-from grantlog.errors import BehindWindowError
 from grantlog.model.ids import TenantId
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
@@ -43,13 +42,11 @@ class Check:
             InvalidTokenError, BeyondHeadError, LostWriteError: the token cannot be honoured.
             UnavailableError: facts at the revision cannot be read now.
         """
-        try:
-            return await self._answer(tenant, query, snap_token, schema_version)
-        except BehindWindowError:
-            # The tenant was deleted, or history collected, between resolving and reading. The
-            # token asks for "at least", so a newer revision is an answer too.
-            await self._resolver.refresh(tenant)
-            return await self._answer(tenant, query, snap_token, schema_version)
+        return await at_a_live_revision(
+            self._resolver,
+            tenant,
+            lambda: self._answer(tenant, query, snap_token, schema_version),
+        )
 
     async def _answer(
         self, tenant: TenantId, query: CheckQuery, snap_token: str, schema_version: str

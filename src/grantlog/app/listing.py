@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from grantlog.app.continuation import Continuation, Continuations, request_digest
-from grantlog.app.resolve import Resolver
+from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.errors import InvalidTokenError
 from grantlog.model.attributes import Attribute
 from grantlog.model.ids import Epoch, Revision, TenantId
@@ -13,6 +14,8 @@ from grantlog.model.token import SnapToken
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.ports.listing import FactLister
+
+T = TypeVar("T")
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 10_000
@@ -42,19 +45,19 @@ class ListFacts:
 
         Raises:
             InvalidTokenError: a token that is garbled or belongs to another request.
+            BehindWindowError: the continuation's revision is gone; begin anew.
         """
         digest = request_digest("tuples", tenant, where)
-        place = await self._place(tenant, snap_token, continuation, digest, parts=6)
         limit = _limit(page_size)
-        found = await self._lister.tuples(
-            tenant, place.revision, where, limit=limit + 1, after=_tuple_after(place.after)
-        )
-        page = list(found[:limit])
-        if len(found) <= limit:
-            return page, ""
-        last = page[-1]
-        after = (*last.entity, last.relation, *last.subject)
-        return page, self._next(place, after, digest)
+
+        async def page() -> tuple[list[RelationTuple], str]:
+            place = await self._place(tenant, snap_token, continuation, digest, parts=6)
+            found = await self._lister.tuples(
+                tenant, place.revision, where, limit=limit + 1, after=_tuple_after(place.after)
+            )
+            return list(found[:limit]), self._next(place, digest, found, limit, _tuple_key)
+
+        return await at_a_live_revision(self._resolver, tenant, page)
 
     async def attributes(
         self,
@@ -67,16 +70,17 @@ class ListFacts:
     ) -> tuple[list[Attribute], str]:
         """A page of attributes by key bytes; otherwise as `tuples`."""
         digest = request_digest("attributes", tenant, where)
-        place = await self._place(tenant, snap_token, continuation, digest, parts=3)
         limit = _limit(page_size)
-        after = (place.after[0], place.after[1], place.after[2]) if place.after else None
-        found = await self._lister.attributes(
-            tenant, place.revision, where, limit=limit + 1, after=after
-        )
-        page = list(found[:limit])
-        if len(found) <= limit:
-            return page, ""
-        return page, self._next(place, (*page[-1].entity, page[-1].name), digest)
+
+        async def page() -> tuple[list[Attribute], str]:
+            place = await self._place(tenant, snap_token, continuation, digest, parts=3)
+            after = (place.after[0], place.after[1], place.after[2]) if place.after else None
+            found = await self._lister.attributes(
+                tenant, place.revision, where, limit=limit + 1, after=after
+            )
+            return list(found[:limit]), self._next(place, digest, found, limit, _attribute_key)
+
+        return await at_a_live_revision(self._resolver, tenant, page)
 
     async def _place(
         self, tenant: TenantId, snap_token: str, continuation: str, digest: str, *, parts: int
@@ -93,12 +97,31 @@ class ListFacts:
         head = await self._resolver.resolve(tenant, snap_token)
         return Continuation(Epoch(head.epoch), Revision(head.revision), ())
 
-    def _next(self, place: Continuation, after: tuple[str, ...], digest: str) -> str:
+    def _next(
+        self,
+        place: Continuation,
+        digest: str,
+        found: Sequence[T],
+        limit: int,
+        key: Callable[[T], tuple[str, ...]],
+    ) -> str:
+        """The token that leads on from the page's last item, "" if nothing follows it."""
+        if len(found) <= limit:
+            return ""
+        after = key(found[limit - 1])
         return self._continuations.seal(Continuation(place.epoch, place.revision, after), digest)
 
 
 def _limit(page_size: int) -> int:
     return min(page_size or PAGE_DEFAULT, PAGE_MAX)
+
+
+def _tuple_key(fact: RelationTuple) -> tuple[str, ...]:
+    return (*fact.entity, fact.relation, *fact.subject)
+
+
+def _attribute_key(fact: Attribute) -> tuple[str, ...]:
+    return (*fact.entity, fact.name)
 
 
 def _tuple_after(after: tuple[str, ...]) -> RelationTuple | None:

@@ -6,13 +6,17 @@ with the schema version in force at it.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from enum import Enum
+from typing import TypeVar
 
 from grantlog.app.known import KnownHeads
-from grantlog.errors import BeyondHeadError, LostWriteError
+from grantlog.errors import BehindWindowError, BeyondHeadError, LostWriteError
 from grantlog.model.ids import TenantId
 from grantlog.model.token import SnapToken, decode_token, encode_token
 from grantlog.ports.heads import Head, HeadReader
+
+T = TypeVar("T")
 
 
 class Consistency(Enum):
@@ -74,6 +78,21 @@ class Resolver:
                     "failed over; write it again"
                 )
         return head
+
+
+async def at_a_live_revision(
+    resolver: Resolver, tenant: TenantId, answer: Callable[[], Awaitable[T]]
+) -> T:
+    """An answer that resolves its own revision; given once more if that one was overtaken.
+
+    The tenant may be deleted, or history collected, between resolving and reading. Questions ask
+    for "at least", so a newer revision is an answer too.
+    """
+    try:
+        return await answer()
+    except BehindWindowError:
+        await resolver.refresh(tenant)
+        return await answer()
 
 
 def token_of(tenant: TenantId, head: Head) -> str:

@@ -1,0 +1,165 @@
+import pytest
+
+from grantlog.app.resolve import Consistency, token_of
+from grantlog.errors import (
+    BehindWindowError,
+    InvalidInputError,
+    InvalidTokenError,
+    NotFoundError,
+    SchemaError,
+)
+from grantlog.model.attributes import parse_attribute
+from grantlog.ports.facts import AttributeFilter, TupleFilter
+from tests.unit.app.world import SCHEMA, T1, Node
+
+WITHOUT_VIEWER = "entity user {} entity doc { relation owner @user  permission view = owner }"
+
+
+async def node_with_schema(**how):
+    node = Node(**how)
+    await node.schemas.write(T1, SCHEMA)
+    return node
+
+
+async def test_a_write_is_seen_by_its_own_node_at_once_in_both_consistencies():
+    for consistency in Consistency:
+        node = await node_with_schema(consistency=consistency)
+        await node.put("doc:1#viewer@user:ann")
+        assert await node.allowed("doc:1", "view", "user:ann")
+        assert not await node.allowed("doc:1", "view", "user:bob")
+
+
+async def test_another_nodes_write_is_seen_without_a_token_where_consistency_is_head():
+    one = await node_with_schema()
+    other = Node(one.tables, writer=one.writer)
+    assert not await other.allowed("doc:1", "view", "user:ann")
+    await one.put("doc:1#viewer@user:ann")
+    assert await other.allowed("doc:1", "view", "user:ann")
+
+
+async def test_a_token_carries_a_write_to_a_node_that_would_not_ask():
+    one = await node_with_schema()
+    other = Node(one.tables, Consistency.NODE, one.writer)
+    assert not await other.allowed("doc:1", "view", "user:ann")
+    token = token_of(T1, await one.put("doc:1#viewer@user:ann"))
+    assert not await other.allowed("doc:1", "view", "user:ann")
+    assert await other.allowed("doc:1", "view", "user:ann", snap_token=token)
+    assert await other.allowed("doc:1", "view", "user:ann")  # and it never goes back
+
+
+async def test_a_fact_that_was_valid_when_checked_but_not_when_committed_is_refused():
+    one = await node_with_schema()
+    other = Node(one.tables, Consistency.NODE, one.writer)
+    await other.put("doc:1#viewer@user:ann")  # other now knows the first schema
+    await one.schemas.write(T1, WITHOUT_VIEWER)
+    with pytest.raises(NotFoundError) as caught:
+        await other.put("doc:1#viewer@user:bob")
+    assert caught.value.reason == "ERROR_CODE_RELATION_DEFINITION_NOT_FOUND"
+    assert (await other.put("doc:1#owner@user:bob")).revision == 4
+
+
+async def test_a_caller_may_write_against_an_older_version_by_name():
+    node = await node_with_schema()
+    old = (await node.resolver.refresh(T1)).schema_version
+    await node.schemas.write(T1, WITHOUT_VIEWER)
+    await node.put("doc:1#viewer@user:ann", schema_version=old)
+    assert await node.allowed("doc:1", "view", "user:ann", schema_version=old)
+    assert not await node.allowed("doc:1", "view", "user:ann")
+
+
+async def test_a_schema_that_does_not_check_changes_nothing():
+    node = await node_with_schema()
+    before = await node.resolver.refresh(T1)
+    with pytest.raises(SchemaError):
+        await node.schemas.write(T1, "entity doc {")
+    assert await node.resolver.refresh(T1) == before
+
+
+@pytest.mark.parametrize("version", ["nope", "\0", "v" * 20])
+async def test_an_unknown_schema_version_is_not_found(version):
+    node = await node_with_schema()
+    with pytest.raises(NotFoundError):
+        await node.allowed("doc:1", "view", "user:ann", schema_version=version)
+
+
+async def test_a_tenant_without_a_schema_cannot_be_asked_or_written():
+    node = Node()
+    for call in (node.allowed("doc:1", "view", "user:ann"), node.put("doc:1#viewer@user:ann")):
+        with pytest.raises(NotFoundError) as caught:
+            await call
+        assert caught.value.reason == "ERROR_CODE_SCHEMA_NOT_FOUND"
+
+
+async def test_a_tuple_twice_is_one_and_of_an_attribute_twice_the_first_wins():
+    node = await node_with_schema()
+    values = [parse_attribute(f"doc:1$public|boolean:{value}") for value in ("true", "false")]
+    await node.put("doc:1#viewer@user:ann", "doc:1#viewer@user:ann", attributes=values)
+    tuples, _ = await node.lists.tuples(
+        T1, TupleFilter(), snap_token="", page_size=9, continuation=""
+    )
+    attributes, _ = await node.lists.attributes(
+        T1, AttributeFilter(), snap_token="", page_size=9, continuation=""
+    )
+    assert len(tuples) == 1
+    assert attributes == values[:1]
+
+
+async def test_too_many_facts_in_one_write_are_refused_after_duplicates_are_gone():
+    node = await node_with_schema()
+    await node.put(*["doc:1#viewer@user:ann"] * 9)
+    with pytest.raises(InvalidInputError) as caught:
+        await node.put(*[f"doc:{n}#viewer@user:ann" for n in range(6)])
+    assert caught.value.reason == "ERROR_CODE_MAX_DATA_PER_WRITE_EXCEEDED"
+
+
+async def test_writing_what_holds_takes_no_revision():
+    node = await node_with_schema()
+    first = await node.put("doc:1#viewer@user:ann")
+    assert await node.put("doc:1#viewer@user:ann") == first
+
+
+async def test_removing_with_empty_filters_is_refused():
+    node = await node_with_schema()
+    with pytest.raises(InvalidInputError):
+        await node.data.remove(T1, tuples=TupleFilter(), attributes=AttributeFilter())
+
+
+async def test_a_deleted_tenant_is_gone_for_the_node_that_knew_it_and_for_others():
+    one = await node_with_schema()
+    other = Node(one.tables, Consistency.NODE, one.writer)
+    token = token_of(T1, await one.put("doc:1#viewer@user:ann"))
+    assert await other.allowed("doc:1", "view", "user:ann")
+    await one.tenants.delete(T1)
+    for node in (one, other):
+        with pytest.raises(NotFoundError):
+            await node.allowed("doc:1", "view", "user:ann")
+        with pytest.raises(NotFoundError):
+            await node.allowed("doc:1", "view", "user:ann", snap_token=token)
+    await one.schemas.write(T1, SCHEMA)
+    assert not await one.allowed("doc:1", "view", "user:ann", snap_token=token)
+
+
+async def test_pages_stand_at_the_revision_of_the_first():
+    node = await node_with_schema()
+    await node.put(*[f"doc:{n}#viewer@user:ann" for n in range(5)])
+    where = TupleFilter(relation="viewer")
+    page, token = await node.lists.tuples(T1, where, snap_token="", page_size=3, continuation="")
+    assert [fact.entity.id for fact in page] == ["0", "1", "2"]
+    await node.data.remove(T1, tuples=where, attributes=AttributeFilter())
+    rest, end = await node.lists.tuples(T1, where, snap_token="", page_size=3, continuation=token)
+    assert ([fact.entity.id for fact in rest], end) == (["3", "4"], "")
+
+
+async def test_a_page_token_is_refused_with_another_filter_or_after_the_tenant_is_gone():
+    node = await node_with_schema()
+    await node.put("doc:1#viewer@user:ann", "doc:2#viewer@user:ann")
+    _, token = await node.lists.tuples(
+        T1, TupleFilter(), snap_token="", page_size=1, continuation=""
+    )
+    with pytest.raises(InvalidTokenError):
+        await node.lists.tuples(
+            T1, TupleFilter(relation="viewer"), snap_token="", page_size=1, continuation=token
+        )
+    await node.tenants.delete(T1)
+    with pytest.raises(BehindWindowError):
+        await node.lists.tuples(T1, TupleFilter(), snap_token="", page_size=1, continuation=token)

@@ -1,0 +1,75 @@
+"""The use cases wired over the memory store, as a service wires them over Postgres."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from grantlog.app.check import Check
+from grantlog.app.continuation import Continuations
+from grantlog.app.data import WriteData
+from grantlog.app.known import KnownHeads
+from grantlog.app.listing import ListFacts
+from grantlog.app.resolve import Consistency, Resolver
+from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.tenants import Tenants
+from grantlog.engine.question import CheckQuery
+from grantlog.model.ids import TenantId
+from grantlog.model.tuples import parse_entity, parse_subject, parse_tuple
+from grantlog.store.memory.heads import MemoryHeads
+from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
+from grantlog.store.memory.tables import MemoryTables
+from grantlog.store.memory.writer import MemoryWriter
+
+T1 = TenantId("t1")
+SCHEMA = """
+entity user {}
+entity doc {
+  relation viewer @user
+  attribute public boolean
+  permission view = viewer or public
+}
+"""
+
+
+class Node:
+    """One node; several may share tables."""
+
+    def __init__(self, tables=None, consistency=Consistency.HEAD, writer=None):
+        self.tables = tables or MemoryTables()
+        readings, salts, ids = count(), count(1), count(1)
+        start = datetime(2030, 1, 1, tzinfo=UTC)
+        self.writer = writer or MemoryWriter(
+            self.tables,
+            lambda transactions: None,
+            clock=lambda: start + timedelta(milliseconds=next(readings)),
+            new_salt=lambda: next(salts).to_bytes(16, "big"),
+        )
+        heads = MemoryHeads(self.tables)
+        self.known = KnownHeads()
+        self.resolver = Resolver(heads, self.known, consistency)
+        self.cache = SchemaCache(heads)
+        common = {
+            "writer": self.writer, "known": self.known, "cache": self.cache,
+            "new_id": lambda: next(ids).to_bytes(16, "big"),
+        }  # fmt: skip
+        self.schemas = Schemas(reader=heads, resolver=self.resolver, **common)
+        self.data = WriteData(resolver=self.resolver, facts_per_write_max=5, **common)
+        self.tenants = Tenants(lister=heads, **common)
+        self.lists = ListFacts(
+            self.resolver, MemoryFactLister(self.tables), Continuations(b"k" * 32)
+        )
+        self._check = Check(self.resolver, self.cache, MemoryFactReader(self.tables))
+
+    async def put(self, *texts, schema_version="", attributes=()):
+        return await self.data.put(
+            T1,
+            tuples=[parse_tuple(text) for text in texts],
+            attributes=attributes,
+            schema_version=schema_version,
+        )
+
+    async def allowed(self, entity, permission, subject, *, snap_token="", schema_version=""):
+        query = CheckQuery(parse_entity(entity), permission, parse_subject(subject))
+        answer = await self._check(T1, query, snap_token=snap_token, schema_version=schema_version)
+        return answer.result.allowed
