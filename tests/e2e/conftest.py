@@ -11,8 +11,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -35,8 +36,8 @@ class Served:
     process: asyncio.subprocess.Process
     rest: str
     grpc: str
-    ready_s: float
-    stderr: list[str] = field(default_factory=list)
+    log: Path
+    """What it says on stderr."""
 
     @property
     def rest_port(self) -> int:
@@ -56,6 +57,11 @@ class Served:
             elif "grantlog.runtime.service" in command:
                 named[command[-1]] = pid
         return named
+
+    async def ended(self) -> tuple[int, str]:
+        """Wait until it ends by itself: its exit code and all that it said on stderr."""
+        async with asyncio.timeout(30):
+            return await self.process.wait(), self.log.read_text()
 
     async def stop(self, signum: int = signal.SIGINT) -> int:
         """Tell it to stop; its exit code."""
@@ -97,18 +103,18 @@ async def serve(data_path: Path) -> AsyncIterator[Serve]:
     running: list[Served] = []
 
     async def start(*flags: str, data: Path = data_path, **environment: str) -> Served:
-        process = await spawn(
-            "serve", "--http-port", "0", "--grpc-port", "0", "--data-dir", str(data), *flags,
-            **environment,
-        )  # fmt: skip
-        begun = asyncio.get_running_loop().time()
-        served = Served(process, "", "", 0)
+        log = data_path.parent / f"log-{len(running)}"  # a pipe that nobody reads fills up
+        with log.open("wb") as stderr:
+            process = await spawn(
+                "serve", "--http-port", "0", "--grpc-port", "0", "--data-dir", str(data), *flags,
+                stderr=stderr, **environment,
+            )  # fmt: skip
+        served = Served(process, "", "", log)
         running.append(served)
         line = await first_line(process)
         match = READY.fullmatch(line)
-        assert match, f"said {line!r}, then {await rest_of_stderr(process)}"
+        assert match, f"said {line!r}, then {await served.ended()}"
         served.rest, served.grpc = match[1], match[2]
-        served.ready_s = asyncio.get_running_loop().time() - begun
         return served
 
     yield start
@@ -116,13 +122,15 @@ async def serve(data_path: Path) -> AsyncIterator[Serve]:
         await served.stop(signal.SIGTERM)
 
 
-async def spawn(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+async def spawn(
+    *arguments: str, stderr: BinaryIO | int = asyncio.subprocess.PIPE, **environment: str
+) -> asyncio.subprocess.Process:
     """Run the `grantlog` command, with its output in pipes and nothing of ours in its settings."""
     own = os.environ  # noqa: TID251 - handed on to a child
     inherited = {k: v for k, v in own.items() if not k.startswith("GRANTLOG_")}
     return await asyncio.create_subprocess_exec(
         GRANTLOG, *arguments, env=inherited | environment, start_new_session=True,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=stderr,
     )  # fmt: skip
 
 
@@ -130,12 +138,6 @@ async def first_line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
     async with asyncio.timeout(60):
         return (await process.stdout.readline()).decode().rstrip("\n")
-
-
-async def rest_of_stderr(process: asyncio.subprocess.Process) -> str:
-    assert process.stderr is not None
-    async with asyncio.timeout(30):
-        return (await process.stderr.read()).decode()
 
 
 async def failed(*arguments: str, **environment: str) -> tuple[int, str]:

@@ -92,7 +92,7 @@ async def test_an_import_survives_kill_9_of_itself_and_of_the_server(
     await first.communicate()
     second = await spawn(*command)
     os.kill(served.pids()["postgres"], signal.SIGKILL)
-    await served.process.communicate()
+    await served.ended()
     served = await serve(
         "--with-replica", "--http-port", str(served.rest_port),
         "--grpc-port", str(served.grpc_port),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Serve, all_gone, children, failed, rest_of_stderr, spawn
+from tests.e2e.conftest import Serve, all_gone, children, failed, spawn
 from tests.waiting import until
 
 
@@ -47,7 +47,7 @@ async def test_it_serves_ends_without_a_complaint_and_serves_again(serve: Serve,
     pids = first.pids()
     assert set(pids) == {"api", "projector", "postgres"}
     assert await first.stop() == 0
-    assert complaints(await rest_of_stderr(first.process)) == []
+    assert complaints(first.log.read_text()) == []
     await all_gone(pids)
     second = await serve(*ways)
     assert health(second.rest) == "SERVING"
@@ -99,10 +99,10 @@ async def test_kill_9_of_a_part_it_cannot_do_without_ends_it_and_the_next_start_
     served = await serve()
     pids = served.pids()
     os.kill(pids[part], signal.SIGKILL)
-    _, said = await served.process.communicate()
-    assert served.process.returncode == 1
+    code, said = await served.ended()
+    assert code == 1
     name = {"api": "api", "postgres": "Postgres"}[part]
-    assert f"the {name} process was killed by SIGKILL" in said.decode().splitlines()[-1]
+    assert f"the {name} process was killed by SIGKILL" in said.splitlines()[-1]
     await all_gone(pids)
     await serve()
 

@@ -91,7 +91,12 @@ asyncio.run(main())
 async def held(data: Path) -> tuple[asyncio.subprocess.Process, int]:
     """Another process that serves the folder, and its server's pid."""
     holder = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _HOLDER, str(data), stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        _HOLDER,
+        str(data),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
     )
     assert holder.stdout is not None
     return holder, int(await holder.stdout.readline())
@@ -102,6 +107,9 @@ async def test_kill_9_of_the_parent_takes_the_server_down(tmp_path: Path):
     holder.kill()
     await holder.wait()
     await gone(pid)
+    with claimed(tmp_path / "data") as data_dir:  # takes the socket's folder away again
+        async with embedded_postgres(data_dir, find_binaries(), FAST):
+            pass
 
 
 async def test_a_start_right_after_kill_9_of_the_parent_works(tmp_path: Path):
@@ -142,7 +150,7 @@ async def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: P
     refused = pytest.raises(PreconditionError, match=f"in use by another .*{holder.pid}")
     with refused, claimed(tmp_path / "data"):
         pass
-    holder.terminate()
+    holder.send_signal(signal.SIGINT)
     await holder.wait()
 
 
