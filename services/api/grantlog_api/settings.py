@@ -13,20 +13,38 @@ class ApiSettings(ServiceSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
 
     host: str = "127.0.0.1"
+    """Address that both doors listen on; 0.0.0.0 is every interface."""
     http_port: int = Field(3476, ge=0, le=65535)
+    """Port of REST."""
     grpc_port: int = Field(3478, ge=0, le=65535)
+    """Port of gRPC."""
     database_url: SecretStr
+    """The primary."""
     replica_url: SecretStr | None = None
+    """A projected replica; if given, facts are read there and the primary stands behind it."""
     grpc_server: Literal["auto", "native", "grpcio"] = "auto"
+    """Which gRPC server answers: native where there is a wheel of it, else grpcio."""
     consistency: Literal["head", "node"] = "head"
+    """Where an answer without a token stands: at the primary's head, or at what this node knows
+    (right only for the only writer)."""
     facts_per_write_max: int = Field(1000, ge=1, le=100_000)
-    changes_per_write_max: int = Field(100_000, ge=1)
+    """Tuples and attributes of one data write."""
+    changes_per_write_max: int = Field(25_000, ge=1)
+    """Changes of one transaction; bounds what a deletion by filter may match."""
     request_timeout_s: float = Field(30.0, gt=0)
+    """A call that takes longer ends with DEADLINE_EXCEEDED."""
     drain_s_max: float = Field(10.0, ge=0)
+    """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(8, ge=1)
+    """Connections for reading facts."""
     write_connections_max: int = Field(8, ge=1)
+    """Connections to the primary for writes."""
+    lookup_connections_max: int = Field(4, ge=1)
+    """Connections to the primary for heads, schemas, tenants and health."""
     fallback_connections_max: int = Field(4, ge=1)
+    """Connections to the primary for what a replica cannot answer."""
     cors_allowed_origins: list[str] = Field(default_factory=lambda: ["*"])
+    """Origins whose pages may call REST, as a JSON list."""
 
     @property
     def replica_dsn(self) -> str | None:

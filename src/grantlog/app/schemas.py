@@ -15,9 +15,9 @@ from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import NotFoundError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
-from grantlog.ports.writer import Committed, TransactionWriter
+from grantlog.ports.writer import TransactionWriter
 from grantlog.schema.compile import compile_schema
-from grantlog.schema.compiled import CompiledSchema
+from grantlog.schema.compiled import CompiledSchema, SchemaWarning
 
 SCHEMAS_CACHED_MAX: Final = 1_000
 
@@ -31,6 +31,14 @@ class LoadedSchema:
     """The revision that wrote it: nothing is answered with it below that."""
     schema: CompiledSchema
     plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenSchema:
+    """A version that came into force, and what its author probably did not mean."""
+
+    version: SchemaVersion
+    warnings: tuple[SchemaWarning, ...]
 
 
 class SchemaCache:
@@ -129,19 +137,19 @@ class Schemas:
         self._cache = cache
         self._new_id = new_id
 
-    async def write(self, tenant: TenantId, text: str) -> Committed:
+    async def write(self, tenant: TenantId, text: str) -> WrittenSchema:
         """Check a schema text and put it in force as a new version.
 
         Raises:
             SchemaError: it does not parse or check; nothing is stored.
         """
-        await asyncio.to_thread(compile_schema, text)
+        schema = await asyncio.to_thread(compile_schema, text)
         committed = await self._writer.write_schema(
             tenant, text, based_on=None, write_id=self._new_id()
         )
         head = Head(committed.epoch, committed.revision, committed.schema_version)
         self._known.learn(tenant, head)
-        return committed
+        return WrittenSchema(committed.schema_version, schema.warnings)
 
     async def read(self, tenant: TenantId, version: str) -> CompiledSchema:
         """A compiled version; "" is the one in force.

@@ -58,10 +58,14 @@ def schema_write(
     tenant: TenantOption = TENANT,
     grpc_address: GrpcAddressOption = GRPC_ADDRESS,
 ) -> None:
-    """Write a schema; prints its version."""
+    """Write a schema; prints its version, and on standard error what it warns of."""
     from grantlog.cli.questions import write_schema  # noqa: PLC0415 - on demand
+    from grantlog.schema.compile import compile_schema  # noqa: PLC0415 - on demand
 
-    typer.echo(asyncio.run(write_schema(grpc_address, tenant, _source(file))))
+    source = _source(file)
+    typer.echo(asyncio.run(write_schema(grpc_address, tenant, source)))
+    for warning in compile_schema(source).warnings:
+        typer.echo(f"warning: {warning.line}:{warning.column}: {warning.text}", err=True)
 
 
 @schema_app.command("read")

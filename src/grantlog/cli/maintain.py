@@ -107,12 +107,15 @@ def projector_rebuild(
     database_url: DatabaseUrlOption = None,
     replica_url: ReplicaUrlOption = None,
     pg_bin: PgBinOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a rebuild that was interrupted.")
+    ] = False,
 ) -> None:
-    """Empty the replica and fold the whole log anew; reads of it wait or fail meanwhile."""
+    """Empty the replica and fold the whole log anew; reads go to the primary meanwhile."""
     from grantlog.cli.projecting import rebuild  # noqa: PLC0415 - on demand
 
     _with_databases(
-        lambda databases: rebuild(databases, typer.echo),
+        lambda databases: rebuild(databases, typer.echo, resume=resume),
         data_dir, database_url, replica_url, pg_bin,
     )  # fmt: skip
 

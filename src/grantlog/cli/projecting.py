@@ -1,92 +1,85 @@
-"""Looking after a replica: how far it is, whether it is right, folding it anew."""
+"""Looking after a replica from the command line: what `app/replicas.py` finds, in lines."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Final
 
+import orjson
+
+from grantlog.app import replicas
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.cli.databases import Databases
-from grantlog.errors import PreconditionError
-from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.log import NOWHERE, Position
-from grantlog.store.postgres.digest import tenant_digest
+from grantlog.errors import CorruptionError, PreconditionError
+from grantlog.store.postgres.followers import followers
 from grantlog.store.postgres.pool import Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
-
-CHANGES_MAX: Final = 10_000
-"""Folded in one transaction of the replica."""
 
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Both:
-    """The log and what it is folded into."""
+    """The log, the tables it was written with, and what it is folded into."""
 
-    primary: Pool
+    pool: Pool
     log: PostgresChangeLog
+    primary: PostgresProjection
     replica: PostgresProjection
 
 
 async def status(databases: Databases, say: Say) -> None:
-    """Say for each tenant how far the replica is."""
+    """Say for each tenant how far the replica is, and which followers beat."""
     if databases.replica is None:
         say("there is no replica: the primary's own tables are read")
         return
     async with _opened(databases) as both:
-        heads = (await both.log.heads_moved(None)).heads
-        applied = await both.replica.positions()
-    for tenant in sorted(heads):
-        head, there = heads[tenant].revision, applied.get(tenant, NOWHERE).revision
-        say(f"{tenant}: applied {there} of {head}, lag {head - there}")
+        for tenant in await replicas.status(both.log, both.replica):
+            say(
+                f"{tenant.tenant}: {tenant.standing.value}, "
+                f"applied {tenant.applied.revision} of {tenant.head.revision}, lag {tenant.lag}"
+            )
+        for follower in await followers(both.pool):
+            stopped = _stopped(follower.detail)
+            age_s = follower.age.total_seconds()
+            say(f"follower {follower.name} ({follower.kind}): beat {age_s:.1f} s ago")
+            for tenant, why in stopped.items():
+                say(f"  stopped at tenant {tenant}: {why}")
+
+
+def _stopped(detail: str) -> dict[str, str]:
+    return orjson.loads(detail).get("reasons", {}) if detail else {}
 
 
 async def verify(databases: Databases, say: Say) -> bool:
-    """Say for each tenant whether the replica holds what the primary held at its revision."""
-    wrong = 0
+    """Say for each tenant whether the replica holds what the primary holds; whether all do."""
     async with _opened(databases) as both:
-        heads = (await both.log.heads_moved(None)).heads
-        applied = await both.replica.positions()
-        for tenant in sorted(applied.keys() | heads.keys()):
-            position, digest = await both.replica.digest(tenant)
-            equal = position.revision == 0 or await _equal(both, tenant, position, digest)
-            wrong += not equal
-            head = heads.get(tenant, NOWHERE).revision
-            say(f"{tenant}: {'equal' if equal else 'DIFFERENT'} at {position.revision} of {head}")
-    say(f"{wrong} of {len(applied.keys() | heads.keys())} tenants differ")
+        verdicts = await replicas.verify(both.log, both.primary, both.replica)
+    for verdict in verdicts:
+        found = "equal" if verdict.equal else f"NOT EQUAL ({verdict.problem})"
+        say(f"{verdict.tenant}: {found} at revision {verdict.revision}")
+    wrong = sum(not verdict.equal for verdict in verdicts)
+    say(f"{len(verdicts) - wrong} of {len(verdicts)} tenants are equal")
     return not wrong
 
 
-async def _equal(both: _Both, tenant: TenantId, position: Position, digest: bytes) -> bool:
-    _, truth = await tenant_digest(both.primary, tenant, position.revision)
-    return truth == digest
+async def rebuild(databases: Databases, say: Say, *, resume: bool) -> None:
+    """Empty the replica (unless resuming) and fold the whole log.
 
+    Raises:
+        CorruptionError: a tenant's log could not be folded; the text names it.
+    """
 
-async def rebuild(databases: Databases, say: Say) -> None:
-    """Empty the replica and fold the whole log; a follower that runs meanwhile does no harm."""
+    def tell(progress: replicas.Progress) -> None:
+        say(f"folded {progress.revisions_done} of {progress.revisions} revisions")
+
     async with _opened(databases) as both:
-        await both.replica.clear()
-        heads = (await both.log.heads_moved(None)).heads
-        for tenant in sorted(heads):
-            folded = await _fold(both, tenant, heads[tenant])
-            say(f"{tenant}: folded up to {folded}")
-
-
-async def _fold(both: _Both, tenant: TenantId, head: Position) -> Revision:
-    """Fold a tenant's log up to where its head stood."""
-    after = Revision(0)
-    while after < head.revision:
-        transactions = await both.log.read(tenant, after=after, changes_max=CHANGES_MAX)
-        if not transactions:
-            break
-        await both.replica.apply(transactions)
-        after = transactions[-1].revision
-    await both.replica.adopt_epoch(tenant, head)
-    return after
+        found = await replicas.rebuild(both.log, both.replica, resume=resume, progress=tell)
+    if found.stopped:
+        tenant, why = next(iter(found.stopped.items()))
+        raise CorruptionError(f"{len(found.stopped)} tenants were not rebuilt; {tenant}: {why}")
 
 
 @contextlib.asynccontextmanager
@@ -103,4 +96,4 @@ async def _opened(databases: Databases) -> AsyncGenerator[_Both]:
         ) as replica,
         open_change_log(primary, listen_dsn=databases.primary) as log,
     ):
-        yield _Both(primary, log, PostgresProjection(replica))
+        yield _Both(primary, log, PostgresProjection(primary), PostgresProjection(replica))

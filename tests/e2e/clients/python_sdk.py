@@ -39,7 +39,9 @@ def main(base_url, tenant):
     created = tenancy.tenants_create(permify.TenantCreateRequest(id=tenant, name="a tenant"))
     expect("tenants.create", (created.tenant.id, created.tenant.name), (tenant, "a tenant"))
 
-    version = schemas.schemas_write(tenant, permify.SchemaWriteBody(var_schema=SCHEMA)).schema_version
+    version = schemas.schemas_write(
+        tenant, permify.SchemaWriteBody(var_schema=SCHEMA)
+    ).schema_version
     expect("schemas.write", (len(version), version.islower() or version.isdigit()), (20, True))
     meta = permify.SchemaReadRequestMetadata(schema_version=version)
     # The client's model looks for camelCase here; the contract's answers have the protos' names.
@@ -71,15 +73,23 @@ def main(base_url, tenant):
     expect("check public", can("2", "view", "eve"), allowed)
     expect("check banned", can("2", "view", "mal"), denied)
     context = {"tuples": [], "attributes": [], "data": {"clearance": 5}}
-    expect("check rule", can("1", "read", "ann", context=permify.Context.from_dict(context)), allowed)
+    expect(
+        "check rule", can("1", "read", "ann", context=permify.Context.from_dict(context)), allowed
+    )
     context["data"]["clearance"] = 2
-    expect("check rule low", can("1", "read", "ann", context=permify.Context.from_dict(context)), denied)
+    expect(
+        "check rule low",
+        can("1", "read", "ann", context=permify.Context.from_dict(context)),
+        denied,
+    )
 
     where = permify.TupleFilter(entity=permify.EntityFilter(type="doc", ids=["1"]))
     page = data.data_relationships_read(
         tenant,
         permify.ReadRelationshipsBody(
-            metadata=permify.RelationshipReadRequestMetadata(snap_token=token), filter=where, page_size=1
+            metadata=permify.RelationshipReadRequestMetadata(snap_token=token),
+            filter=where,
+            page_size=1,
         ),
     )
     expect("relationships.read", (len(page.tuples), bool(page.continuous_token)), (1, True))
@@ -104,7 +114,9 @@ def main(base_url, tenant):
     expect("check after delete", can("1", "view", "ann", deleted.snap_token), denied)
 
     try:
-        schemas.schemas_write(tenant, permify.SchemaWriteBody(var_schema="entity user {\n  relation a\n}"))
+        schemas.schemas_write(
+            tenant, permify.SchemaWriteBody(var_schema="entity user {\n  relation a\n}")
+        )
     except ApiException as error:
         body = json.loads(error.body)
         expect("schema error", (error.status, body["code"], body["message"][:2]), (400, 3, "3:"))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
+
 from grantlog.api.v1 import service_pb2
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.schemas import Schemas
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.wire.schema import schema_definition
+
+_LOG: Final = structlog.get_logger("grantlog.api")
 
 PAGE_DEFAULT: Final = 50
 PAGE_MAX: Final = 1_000
@@ -25,8 +29,16 @@ class SchemaHandlers:
         self, request: service_pb2.SchemaWriteRequest
     ) -> service_pb2.SchemaWriteResponse:
         """base.v1.Schema/Write."""
-        committed = await self._schemas.write(TenantId(request.tenant_id), request.schema)
-        return service_pb2.SchemaWriteResponse(schema_version=committed.schema_version)
+        written = await self._schemas.write(TenantId(request.tenant_id), request.schema)
+        for warning in written.warnings:
+            _LOG.warning(
+                "schema warning",
+                tenant=request.tenant_id,
+                schema_version=written.version,
+                at=f"{warning.line}:{warning.column}",
+                text=warning.text,
+            )
+        return service_pb2.SchemaWriteResponse(schema_version=written.version)
 
     async def read(self, request: service_pb2.SchemaReadRequest) -> service_pb2.SchemaReadResponse:
         """base.v1.Schema/Read."""
