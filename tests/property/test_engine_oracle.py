@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grantlog.engine.check import FactFetch, check
 from grantlog.engine.plan import Plan, build_plan
-from grantlog.engine.question import CheckQuery, RequestContext
+from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
 from grantlog.errors import DepthExceededError, NotFoundError, RuleFailedError
 from grantlog.schema.compile import compile_schema
 from grantlog.testing.fact_table import FactTable
 from grantlog.testing.oracle import Question, judge, judge_unshared, read_language
 from grantlog.testing.worlds import ATTRIBUTES, Asked, World, questions, worlds
 
-SOME_QUESTIONS = st.lists(questions(), min_size=1, max_size=8)
+SOME_QUESTIONS = st.lists(questions(), min_size=12, max_size=12)
+
+
+def run_now(answer: Coroutine[Any, Any, CheckResult]) -> CheckResult:
+    """Run what never waits for anything but its turn; a hundred times faster than a loop."""
+    while True:
+        try:
+            answer.send(None)
+        except StopIteration as done:
+            return done.value
 
 
 def verdict(plan: Plan, query: CheckQuery, fetch: FactFetch) -> str:
     """The engine's answer in the oracle's words."""
     try:
-        result = asyncio.run(check(plan, query, fetch))
+        result = run_now(check(plan, query, fetch))
     except DepthExceededError:
         return "depth"
     except RuleFailedError as error:
@@ -53,17 +63,19 @@ def question_of(world: World, asked: Asked) -> Question:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(worlds(), SOME_QUESTIONS)
 def test_the_engine_answers_what_the_oracle_answers(world: World, asked: list[Asked]):
     plan, language = build_plan(compile_schema(world.schema)), read_language(world.schema)
     facts = FactTable(world.tuples, world.attributes)
-    for one in asked:
-        expected = judge(language, question_of(world, one))
-        assert verdict(plan, query_of(world, one), facts.fetch) == expected, one
+    for question in asked:
+        for depth in (question.depth, 1, 2, 3, 4, 5, 6):
+            one = replace(question, depth=depth)
+            expected = judge(language, question_of(world, one))
+            assert verdict(plan, query_of(world, one), facts.fetch) == expected, one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(worlds(), SOME_QUESTIONS, st.integers(1, 3))
 def test_answers_do_not_depend_on_the_size_of_pages(
     world: World, asked: list[Asked], page_max: int
@@ -76,7 +88,7 @@ def test_answers_do_not_depend_on_the_size_of_pages(
         assert verdict(plan, query, pages.fetch) == verdict(plan, query, whole.fetch), one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(worlds(), SOME_QUESTIONS)
 def test_facts_sent_along_count_as_if_they_were_stored(world: World, asked: list[Asked]):
     plan = build_plan(compile_schema(world.schema))
@@ -92,7 +104,7 @@ def test_facts_sent_along_count_as_if_they_were_stored(world: World, asked: list
         assert verdict(plan, query_of(moved, one), together.fetch) == expected, one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(worlds(), SOME_QUESTIONS)
 def test_facts_are_fetched_once_and_in_one_batch_for_each_level(world: World, asked: list[Asked]):
     plan = build_plan(compile_schema(world.schema))
@@ -105,7 +117,7 @@ def test_facts_are_fetched_once_and_in_one_batch_for_each_level(world: World, as
         assert len(facts.batches) <= 2 * (one.depth + 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(worlds(), SOME_QUESTIONS)
 def test_what_is_decided_without_sharing_is_decided_alike(world: World, asked: list[Asked]):
     language = read_language(world.schema)
@@ -116,7 +128,7 @@ def test_what_is_decided_without_sharing_is_decided_alike(world: World, asked: l
             assert judge(language, question) == alone, one
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(worlds(), SOME_QUESTIONS)
 def test_two_depths_never_contradict_each_other(world: World, asked: list[Asked]):
     plan = build_plan(compile_schema(world.schema))

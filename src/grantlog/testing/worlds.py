@@ -39,6 +39,7 @@ _VALUES: Final = {
     AttributeType.STRING_ARRAY: ((), ("x", "y"), ("",)),
 }
 _DATA: Final = {"tag": ("x", "y", 3, None), "limit": (1, 2.5, "much")}
+_CROWDS: Final = st.sampled_from((0, 10, 20, 35))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +125,6 @@ def entities() -> st.SearchStrategy[Entity]:
     return st.builds(Entity, st.sampled_from(TYPES), st.sampled_from(IDS))
 
 
-def subjects() -> st.SearchStrategy[Subject]:
-    """An entity or a userset of it; now and then one that no relation can name."""
-    relations = st.sampled_from(("", "", "", *RELATIONS, "view", "public"))
-    return st.builds(Subject, st.sampled_from(TYPES), st.sampled_from(IDS), relations)
-
-
 def relation_tuples(admitted: Kinds) -> st.SearchStrategy[RelationTuple]:
     """A tuple, now and then of a kind that its relation does not admit."""
     fitting = [(place, kind) for place, kinds_ in admitted.items() for kind in kinds_]
@@ -166,7 +161,7 @@ def worlds(draw: st.DrawFn) -> World:
     tuples = relation_tuples(admitted)
     return World(
         schema=draw(schemas(admitted)),
-        tuples=tuple(draw(st.lists(tuples, max_size=40))),
+        tuples=tuple(draw(st.lists(tuples, min_size=draw(_CROWDS), max_size=40))),
         attributes=_one_per_name(draw(st.lists(attributes(), max_size=12))),
         context_tuples=tuple(draw(st.lists(tuples, max_size=6))),
         context_attributes=tuple(draw(st.lists(attributes(), max_size=4))),
@@ -175,5 +170,14 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def questions() -> st.SearchStrategy[Asked]:
-    """Questions to any world."""
-    return st.builds(Asked, entities(), st.sampled_from(NAMES), subjects(), st.sampled_from(DEPTHS))
+    """Questions to any world; now and then about a subject that no relation can name."""
+    relations = ("", "", "", *RELATIONS, "view", "public")
+    subjects = [Subject(t, i, relation) for relation in relations for t in TYPES for i in IDS]
+    entities_ = [Entity(t, i) for t in TYPES for i in IDS]
+    return st.builds(
+        Asked,
+        st.sampled_from(entities_),
+        st.sampled_from(NAMES),
+        st.sampled_from(subjects),
+        st.sampled_from(DEPTHS),
+    )

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+
+from grantlog.engine.rules import RuleProgram, context_data
+from grantlog.errors import CorruptionError, InvalidInputError, LimitError, RuleFailedError
+from grantlog.model.attributes import AttributeType, AttributeValue
+from grantlog.schema.compiled import RuleDef
+
+INTEGER, DOUBLE, STRINGS = AttributeType.INTEGER, AttributeType.DOUBLE, AttributeType.STRING_ARRAY
+
+
+def program(body: str, **parameters: AttributeType) -> RuleProgram:
+    return RuleProgram(RuleDef("tested", parameters, body, b""))
+
+
+def test_parameters_have_their_declared_types():
+    rule = program("score / 2.0 == 1.5 && level / 2 == 1", score=DOUBLE, level=INTEGER)
+    values = {"score": AttributeValue(DOUBLE, 3), "level": AttributeValue(INTEGER, 3)}
+    assert rule.run(values, {}) is True
+
+
+def test_a_parameter_without_a_value_is_its_types_zero():
+    zeros = {f"a_{t.name.lower()}": t for t in AttributeType}
+    body = (
+        "!a_boolean && a_string == '' && a_integer == 0 && a_double == 0.0 && a_string_array == []"
+        " && a_boolean_array == [] && a_integer_array == [] && a_double_array == []"
+    )
+    assert program(body, **zeros).run({}, {}) is True
+
+
+def test_arrays_are_lists():
+    rule = program("'b' in tags", tags=STRINGS)
+    assert rule.run({"tags": AttributeValue(STRINGS, ("a", "b"))}, {}) is True
+    assert rule.run({"tags": AttributeValue(STRINGS, ())}, {}) is False
+
+
+@pytest.mark.parametrize("data", [{"clearance": 3}, {"clearance": 3.0}])
+def test_numbers_of_the_request_are_doubles(data):
+    rule = program(
+        "level <= context.data.clearance && context.data.clearance + 0.5 == 3.5", level=INTEGER
+    )
+    assert rule.run({"level": AttributeValue(INTEGER, 3)}, context_data(data)) is True
+
+
+def test_a_protobuf_struct_serves_as_data():
+    data = Struct()
+    data.update({"clearance": 3, "groups": ["a", {"b": True}]})
+    rule = program("context.data.clearance == 3.0 && context.data.groups[1].b")
+    assert rule.run({}, context_data(data)) is True
+
+
+def test_an_absent_key_is_an_error_that_names_rule_and_key():
+    error = program("context.data.clearance > 3.0").run({}, context_data(None))
+    assert isinstance(error, RuleFailedError)
+    assert error.explanation.startswith("rule tested: ")
+    assert "clearance" in error.explanation
+
+
+def test_an_error_is_never_taken_for_true():
+    assert isinstance(program("1 / level == 1", level=INTEGER).run({}, {}), RuleFailedError)
+
+
+def test_a_result_that_is_no_boolean_is_an_error():
+    error = program("context.data.flag").run({}, {"flag": "yes"})
+    assert isinstance(error, RuleFailedError)
+    assert "not a boolean" in error.explanation
+
+
+def test_a_rule_that_loops_too_long_reaches_a_limit():
+    kind = AttributeType.INTEGER_ARRAY
+    rule = program("l.all(x, l.all(y, l.all(z, x + y + z >= 0)))", l=kind)
+    values = {"l": AttributeValue(kind, tuple(range(100)))}
+    assert isinstance(rule.run(values, {}), LimitError)
+
+
+def test_data_that_nests_too_deep_is_refused():
+    data: dict[str, object] = {}
+    for _ in range(200):
+        data = {"a": data}
+    with pytest.raises(InvalidInputError):
+        context_data(data)
+
+
+def test_a_stored_rule_that_no_longer_compiles_is_corruption():
+    with pytest.raises(CorruptionError):
+        program("level + ")
