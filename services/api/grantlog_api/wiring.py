@@ -50,6 +50,16 @@ class Api:
     probe: HealthProbe
 
 
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the use cases read and write."""
+
+    lookups: Pool
+    writes: Pool
+    facts: FactReader
+    lister: FactLister
+
+
 @asynccontextmanager
 async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
     """The service's parts for the block; they close in reverse order.
@@ -59,17 +69,22 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         PreconditionError: the database is of another version, or was not seeded.
     """
     async with AsyncExitStack() as stack:
-        primary = await stack.enter_async_context(
-            open_primary_pool(
-                settings.database_url.get_secret_value(),
-                size_max=settings.write_connections_max,
-                application_name="grantlog api",
+        dsn = settings.database_url.get_secret_value()
+        # Apart, so that heads never queue behind the tenants that are being written.
+        lookups, writes = [
+            await stack.enter_async_context(
+                open_primary_pool(dsn, size_max=size_max, application_name=f"grantlog api {name}")
             )
-        )
+            for name, size_max in (
+                ("lookups", settings.lookup_connections_max),
+                ("writes", settings.write_connections_max),
+            )
+        ]
         known = KnownHeads()
         facts, lister = await _open_facts(stack, settings, known)
-        handlers = await _open_handlers(stack, settings, primary, known, facts, lister)
-        yield Api(Calls(handlers, timeout_s=settings.request_timeout_s), _probe(settings, primary))
+        places = _Places(lookups, writes, facts, lister)
+        handlers = await _open_handlers(stack, settings, places, known)
+        yield Api(Calls(handlers, timeout_s=settings.request_timeout_s), _probe(settings, lookups))
 
 
 async def _open_facts(
@@ -109,21 +124,19 @@ async def _open_facts(
 async def _open_handlers(
     stack: AsyncExitStack,
     settings: ApiSettings,
-    primary: Pool,
+    places: _Places,
     known: KnownHeads,
-    facts: FactReader,
-    lister: FactLister,
 ) -> dict[str, Handler]:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
     writer = await stack.enter_async_context(
-        open_writer(primary, changed=signal.changed, limits=limits)
+        open_writer(places.writes, changed=signal.changed, limits=limits)
     )
-    heads = await stack.enter_async_context(open_heads(primary))
-    schemas = PostgresSchemas(primary)
+    heads = await stack.enter_async_context(open_heads(places.lookups))
+    schemas = PostgresSchemas(places.lookups)
     resolver = Resolver(heads, known, Consistency(settings.consistency))
     cache = SchemaCache(schemas)
-    pages = Continuations(await read_mac_key(primary))
+    pages = Continuations(await read_mac_key(places.lookups))
     common: Mapping[str, Any] = {
         "writer": writer,
         "known": known,
@@ -131,15 +144,15 @@ async def _open_handlers(
         "new_id": new_write_id,
     }
     return handler_table(
-        permission=PermissionHandlers(Check(resolver, cache, facts)),
+        permission=PermissionHandlers(Check(resolver, cache, places.facts)),
         schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
         data=DataHandlers(
             WriteData(
                 resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
             ),
-            ListFacts(resolver, lister, pages),
+            ListFacts(resolver, places.lister, pages),
         ),
-        tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(primary), **common), pages),
+        tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages),
     )
 
 
@@ -173,11 +186,11 @@ def handler_table(
     }
 
 
-def _probe(settings: ApiSettings, primary: Pool) -> HealthProbe:
+def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:
     kinds = ["maintenance", "replica"] if settings.replica_dsn else ["maintenance"]
 
     async def trouble() -> str:
-        missing = await missing_followers(primary, kinds)
+        missing = await missing_followers(lookups, kinds)
         return f"no follower beats of kind {', '.join(missing)}" if missing else ""
 
     return HealthProbe(trouble)
