@@ -22,14 +22,16 @@ class _Named:
     Attributes:
         type: the entity type.
         name: the name asked for; of an arrow `a.b`, which is no name, its source text.
+        cost: how much depth a chain spends on going here.
     """
 
-    __slots__ = ("name", "number", "type")
+    __slots__ = ("cost", "name", "number", "type")
 
     def __init__(self, number: int, type_: str, name: str) -> None:
         self.number = number
         self.type = type_
         self.name = name
+        self.cost = 1
 
 
 class RelationStep(_Named):
@@ -60,6 +62,7 @@ class ArrowStep(_Named):
 
     def __init__(self, number: int, relation: RelationStep, computed: str) -> None:
         super().__init__(number, relation.type, f"{relation.name}.{computed}")
+        self.cost = 0
         self.relation = relation
         self.targets: Mapping[str, Step] = {}
 

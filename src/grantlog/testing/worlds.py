@@ -39,7 +39,7 @@ _VALUES: Final = {
     AttributeType.STRING_ARRAY: ((), ("x", "y"), ("",)),
 }
 _DATA: Final = {"tag": ("x", "y", 3, None), "limit": (1, 2.5, "much")}
-_CROWDS: Final = st.sampled_from((0, 10, 20, 35))
+_CROWDS: Final = st.sampled_from((0, 15, 30, 40))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def entities() -> st.SearchStrategy[Entity]:
 def relation_tuples(admitted: Kinds) -> st.SearchStrategy[RelationTuple]:
     """A tuple, now and then of a kind that its relation does not admit."""
     fitting = [(place, kind) for place, kinds_ in admitted.items() for kind in kinds_]
-    foreign = [(place, kind) for place in admitted for kind in _KINDS[::5]]
+    foreign = [(place, kind) for place in admitted for kind in _KINDS[::6]]
 
     def tuple_of(choice: tuple[tuple[str, str], tuple[str, str]], ids: str) -> RelationTuple:
         (type_, relation), (subject_type, subject_relation) = choice
@@ -136,7 +136,7 @@ def relation_tuples(admitted: Kinds) -> st.SearchStrategy[RelationTuple]:
         return RelationTuple(Entity(type_, ids[0]), relation, subject)
 
     pairs = [first + second for first in IDS for second in IDS]
-    return st.builds(tuple_of, st.sampled_from(fitting * 2 + foreign), st.sampled_from(pairs))
+    return st.builds(tuple_of, st.sampled_from(fitting * 4 + foreign), st.sampled_from(pairs))
 
 
 @st.composite
@@ -161,7 +161,7 @@ def worlds(draw: st.DrawFn) -> World:
     tuples = relation_tuples(admitted)
     return World(
         schema=draw(schemas(admitted)),
-        tuples=tuple(draw(st.lists(tuples, min_size=draw(_CROWDS), max_size=40))),
+        tuples=tuple(draw(st.lists(tuples, min_size=draw(_CROWDS), max_size=50))),
         attributes=_one_per_name(draw(st.lists(attributes(), max_size=12))),
         context_tuples=tuple(draw(st.lists(tuples, max_size=6))),
         context_attributes=tuple(draw(st.lists(attributes(), max_size=4))),

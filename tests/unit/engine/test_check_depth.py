@@ -59,6 +59,8 @@ def test_operators_cost_nothing_but_each_leaf_costs_one():
       attribute public boolean
       attribute level integer
       permission view = ((owner or public) and low(level)) not blocked
+      permission seen = public
+      permission tame = low(level)
       relation blocked @user
     }
     rule low(level integer) {
@@ -67,8 +69,9 @@ def test_operators_cost_nothing_but_each_leaf_costs_one():
     """
     asking = Asking(schema, "doc:1$public|boolean:true")
     assert asking.allowed("doc:1#view@user:1", depth=1)
-    with pytest.raises(DepthExceededError):
-        asking.check("doc:1#view@user:1", depth=0)
+    for name in ("view", "seen", "tame"):
+        with pytest.raises(DepthExceededError):
+            asking.check(f"doc:1#{name}@user:1", depth=0)
 
 
 def test_what_needs_no_depth_is_decided_without_it():

@@ -71,11 +71,12 @@ def test_stored_tuples_that_the_schema_no_longer_admits_grant_nothing():
     asking = Asking(
         LOOSE,
         "doc:1#viewer@folder:f doc:1#viewer@folder:f#viewer folder:f#viewer@user:1 "
-        "doc:2#parent@doc:1 doc:1$public|string:true",
+        "doc:2#parent@doc:1 doc:3#parent@folder:f#viewer doc:1$public|string:true",
     )
     assert not asking.allowed("doc:1#viewer@folder:f")
     assert not asking.allowed("doc:1#view@user:1")
     assert not asking.allowed("doc:2#view@user:1")
+    assert not asking.allowed("doc:3#view@user:1")
 
 
 def test_contextual_tuples_count_like_stored_ones():
