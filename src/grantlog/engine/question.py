@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from grantlog.model.attributes import Attribute
 from grantlog.model.tuples import Entity, RelationTuple, Subject
@@ -15,9 +14,6 @@ DEPTH_MAX: Final = 1_000
 DEPTH_DEFAULT: Final = 100
 """The depth of a question that names none."""
 
-ContextData: TypeAlias = "Mapping[str, object] | object | None"
-"""What rules see as `context.data`: a mapping as from JSON, or a protobuf Struct."""
-
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
@@ -26,12 +22,12 @@ class RequestContext:
     Attributes:
         tuples: held beside the stored ones; those the schema does not admit count for nothing.
         attributes: win over stored ones; of two for the same name the first counts.
-        data: the value of `context.data` in rules.
+        data: what rules see as `context.data`: a mapping as from JSON, or a protobuf Struct.
     """
 
     tuples: tuple[RelationTuple, ...] = ()
     attributes: tuple[Attribute, ...] = ()
-    data: ContextData = None
+    data: object = None
 
 
 NO_CONTEXT: Final = RequestContext()
