@@ -73,7 +73,7 @@ def leaves() -> st.SearchStrategy[str]:
     """Operands of expressions, as text."""
     names = RELATIONS + PERMISSIONS
     arrows = [f"{relation}.{name}" for relation in RELATIONS for name in names]
-    return st.sampled_from((*names * 3, *arrows, "public", "public", *_calls()))
+    return st.sampled_from((*names * 3, *arrows, "public", "public", *_calls(), *_calls()))
 
 
 def expressions() -> st.SearchStrategy[str]:
