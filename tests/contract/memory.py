@@ -7,7 +7,7 @@ from itertools import count
 
 from grantlog.changelog.memory.log import MemoryChangeLog
 from grantlog.model.ids import Revision, TenantId
-from grantlog.store.memory.heads import MemoryHeads
+from grantlog.store.memory.heads import MemoryHeads, MemoryPast
 from grantlog.store.memory.projection import MemoryProjection
 from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
 from grantlog.store.memory.tables import MemoryTables
@@ -50,6 +50,7 @@ def memory_primary() -> Primary:
             tables, log.record, clock=clock, new_salt=lambda: next(salts).to_bytes(16, "big")
         ),
         heads=heads,
+        past=MemoryPast(tables, lambda: datetime(2040, 1, 1, tzinfo=UTC)),
         schemas=heads,
         tenants=heads,
         log=log,

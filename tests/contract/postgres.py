@@ -11,6 +11,7 @@ from grantlog.store.postgres.collect import collect_before
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.lister import open_fact_lister
+from grantlog.store.postgres.past import PostgresPast
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
@@ -47,6 +48,7 @@ async def postgres_primary(dsn: str) -> AsyncIterator[Primary]:
             collect=collect,
             writer=writer,
             heads=heads,
+            past=PostgresPast(pool),
             schemas=PostgresSchemas(pool),
             tenants=PostgresTenants(pool),
             log=log,

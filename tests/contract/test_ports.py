@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grantlog.testing.contracts.following import ChangeLogContract, ProjectionContract
+from grantlog.testing.contracts.past import PastContract
 from grantlog.testing.contracts.reading import ListerContract, ReaderContract
 from grantlog.testing.contracts.writing import SchemaAndTenantContract, WriterContract
 
@@ -12,6 +13,10 @@ class TestWriter(WriterContract):
 
 
 class TestSchemasAndTenants(SchemaAndTenantContract):
+    pass
+
+
+class TestPast(PastContract):
     pass
 
 

@@ -97,6 +97,24 @@ def test_a_deadline_that_passes_ends_the_call(channel, tenant):
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+def test_a_check_can_be_asked_as_of_the_past(channel, tenant):
+    data = service_pb2_grpc.DataStub(channel)
+    fact = base_pb2.Tuple(
+        entity=base_pb2.Entity(type="doc", id="1"),
+        relation="viewer",
+        subject=base_pb2.Subject(type="user", id="ann"),
+    )
+    metadata = service_pb2.DataWriteRequestMetadata()
+    data.Write(service_pb2.DataWriteRequest(tenant_id=tenant, metadata=metadata, tuples=[fact]))
+    check = service_pb2_grpc.PermissionStub(channel).Check
+    answers = [check(question(tenant), metadata=[("grantlog-as-of", at)]).can for at in "12"]
+    assert answers == [base_pb2.CHECK_RESULT_DENIED, base_pb2.CHECK_RESULT_ALLOWED]
+    error = refused(check, question(tenant), metadata=[("grantlog-as-of", "3")])
+    assert (error.code(), error.details().split(":")[0]) == (
+        grpc.StatusCode.INVALID_ARGUMENT, "BEYOND_HEAD",
+    )  # fmt: skip
+
+
 def test_health_says_serving(channel):
     health = health_pb2_grpc.HealthStub(channel)
     assert health.Check(health_pb2.HealthCheckRequest()).status == 1

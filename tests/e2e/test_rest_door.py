@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -212,6 +213,28 @@ def test_a_deleted_tenant_is_empty_and_can_begin_anew(api, tenant):
     assert check(api, tenant).json()["can"] == "CHECK_RESULT_DENIED"
     metadata = {"depth": 20, "snap_token": old}
     assert check(api, tenant, metadata=metadata).json()["can"] == "CHECK_RESULT_DENIED"
+
+
+def test_a_check_and_a_listing_can_be_asked_as_of_the_past(api, tenant):
+    write(api, tenant, viewer("ann"))  # revision 2, behind the schema
+    filters = {"tuple_filter": {"relation": "viewer"}, "attribute_filter": {}}
+    api.post(f"/v1/tenants/{tenant}/data/delete", json=filters)
+
+    def asked(as_of, path="permissions/check", body=CHECK):
+        headers = {"grantlog-as-of": as_of}
+        return api.post(f"/v1/tenants/{tenant}/{path}", json=body, headers=headers)
+
+    assert [asked(at).json()["can"] for at in "123"] == [
+        "CHECK_RESULT_DENIED", "CHECK_RESULT_ALLOWED", "CHECK_RESULT_DENIED",
+    ]  # fmt: skip
+    read = {"metadata": {}, "filter": {}}
+    assert len(asked("2", "data/relationships/read", read).json()["tuples"]) == 1
+    assert asked("3", "data/relationships/read", read).json()["tuples"] == []
+    now = datetime.now(UTC).isoformat()  # noqa: TID251 - the real clock is what is asked about
+    assert asked(now).json()["can"] == "CHECK_RESULT_DENIED"
+    for refused in ("4", "soon", "2999-01-01T00:00:00Z"):
+        assert asked(refused).status_code == 400, refused
+    assert asked("1", "schemas/write", {"schema": SCHEMA}).status_code == 400
 
 
 def test_health_and_documentation_are_there(api):

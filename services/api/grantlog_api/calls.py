@@ -9,11 +9,17 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import Message
 
-from grantlog.errors import NotImplementedYetError
+from grantlog.app.as_of import AsOf, parse_as_of
+from grantlog.errors import InvalidInputError, NotImplementedYetError
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
 Handler = Callable[[Any], Awaitable[Message]]
+PastHandler = Callable[[Any, AsOf | None], Awaitable[Message]]
+"""Of a call that can be answered as of the past."""
+
+AS_OF: Final = "grantlog-as-of"
+"""Metadata key and HTTP header: answer as of exactly this revision or time."""
 
 _LOG = structlog.get_logger("grantlog.api")
 _OURS: Final = frozenset({2, 13, 14, 15})
@@ -23,11 +29,18 @@ _OURS: Final = frozenset({2, 13, 14, 15})
 class Calls:
     """Answers calls by their full method, `/base.v1.Permission/Check`."""
 
-    def __init__(self, handlers: Mapping[str, Handler], *, timeout_s: float) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        past_handlers: Mapping[str, PastHandler],
+        *,
+        timeout_s: float,
+    ) -> None:
         self._handlers = handlers
+        self._past_handlers = past_handlers
         self._timeout_s = timeout_s
 
-    async def unary(self, full_method: str, request: Message) -> Message:
+    async def unary(self, full_method: str, request: Message, as_of: str | None = None) -> Message:
         """Validate and answer a request.
 
         Raises:
@@ -35,9 +48,19 @@ class Calls:
             TimeoutError: it took longer than the bound of every call.
         """
         validate(request)
+        past_handler = self._past_handlers.get(full_method)
+        if past_handler is not None:
+            past = parse_as_of(as_of) if as_of is not None else None
+            async with asyncio.timeout(self._timeout_s):
+                return await past_handler(request, past)
         handler = self._handlers.get(full_method)
         if handler is None:
             raise NotImplementedYetError(f"{full_method} is not served by this version yet")
+        if as_of is not None:
+            raise InvalidInputError(
+                f"{full_method} cannot be asked as of the past: leave {AS_OF} out",
+                reason="INVALID_AS_OF",
+            )
         async with asyncio.timeout(self._timeout_s):
             return await handler(request)
 

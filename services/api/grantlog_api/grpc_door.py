@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from grantlog.errors import PreconditionError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
-from grantlog_api.calls import Calls, failed
+from grantlog_api.calls import AS_OF, Calls, failed
 from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -80,11 +80,18 @@ def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
 
     async def answer(request: Message, context: aio.ServicerContext[Any, Any]) -> Message:
         try:
-            return await calls.unary(full_method, request)
+            return await calls.unary(full_method, request, _as_of(context))
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
 
     return answer
+
+
+def _as_of(context: aio.ServicerContext[Any, Any]) -> str | None:
+    for key, value in context.invocation_metadata() or ():
+        if key == AS_OF:
+            return value if isinstance(value, str) else value.decode("latin-1")
+    return None
 
 
 def _streaming(route: Route, calls: Calls) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ from grantlog.wire import protojson
 from grantlog.wire.openapi import openapi_document
 from grantlog.wire.status import WireStatus, error_body, stream_error
 from grantlog.wire.transcode import bind, find_route
-from grantlog_api.calls import Calls, failed
+from grantlog_api.calls import AS_OF, Calls, failed
 from grantlog_api.health import HealthProbe
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -54,7 +54,7 @@ def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
             streaming, method = route.server_streaming, route.full_method
             body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
-            response = await calls.unary(method, message)
+            response = await calls.unary(method, message, request.headers.get(AS_OF))
             return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             return _failure(failed(method, error), streaming=streaming)

@@ -22,6 +22,7 @@ from grantlog.ports.listing import FactLister
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
+from grantlog.store.postgres.past import PostgresPast
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.reader import open_fact_reader
@@ -31,7 +32,7 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
-from grantlog_api.calls import Calls, Handler
+from grantlog_api.calls import Calls, Handler, PastHandler
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
@@ -83,8 +84,8 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         known = KnownHeads()
         facts, lister = await _open_facts(stack, settings, known)
         places = _Places(lookups, writes, facts, lister)
-        handlers = await _open_handlers(stack, settings, places, known)
-        yield Api(Calls(handlers, timeout_s=settings.request_timeout_s), _probe(settings, lookups))
+        calls = await _open_calls(stack, settings, places, known)
+        yield Api(calls, _probe(settings, lookups))
 
 
 async def _open_facts(
@@ -121,12 +122,12 @@ async def _open_facts(
     )
 
 
-async def _open_handlers(
+async def _open_calls(
     stack: AsyncExitStack,
     settings: ApiSettings,
     places: _Places,
     known: KnownHeads,
-) -> dict[str, Handler]:
+) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
     writer = await stack.enter_async_context(
@@ -134,7 +135,8 @@ async def _open_handlers(
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
     schemas = PostgresSchemas(places.lookups)
-    resolver = Resolver(heads, known, Consistency(settings.consistency))
+    past = PostgresPast(places.lookups)
+    resolver = Resolver(heads, past, known, Consistency(settings.consistency))
     cache = SchemaCache(schemas)
     pages = Continuations(await read_mac_key(places.lookups))
     common: Mapping[str, Any] = {
@@ -143,16 +145,17 @@ async def _open_handlers(
         "cache": cache,
         "new_id": new_write_id,
     }
-    return handler_table(
-        permission=PermissionHandlers(Check(resolver, cache, places.facts)),
-        schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
-        data=DataHandlers(
-            WriteData(
-                resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
-            ),
-            ListFacts(resolver, places.lister, pages),
-        ),
-        tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages),
+    permission = PermissionHandlers(Check(resolver, cache, places.facts))
+    schema = SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages)
+    data = DataHandlers(
+        WriteData(resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common),
+        ListFacts(resolver, places.lister, pages),
+    )
+    tenancy = TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages)
+    return Calls(
+        handler_table(schema=schema, data=data, tenancy=tenancy),
+        past_handler_table(permission=permission, schema=schema, data=data),
+        timeout_s=settings.request_timeout_s,
     )
 
 
@@ -162,27 +165,31 @@ def new_write_id() -> bytes:
 
 
 def handler_table(
-    *,
-    permission: PermissionHandlers,
-    schema: SchemaHandlers,
-    data: DataHandlers,
-    tenancy: TenancyHandlers,
+    *, schema: SchemaHandlers, data: DataHandlers, tenancy: TenancyHandlers
 ) -> dict[str, Handler]:
-    """The calls that are served, by full method."""
+    """The calls that are served as of now alone, by full method."""
     return {
-        "/base.v1.Permission/Check": permission.check,
         "/base.v1.Schema/Write": schema.write,
-        "/base.v1.Schema/Read": schema.read,
         "/base.v1.Schema/List": schema.list,
         "/base.v1.Data/Write": data.write,
         "/base.v1.Data/WriteRelationships": data.write_relationships,
-        "/base.v1.Data/ReadRelationships": data.read_relationships,
-        "/base.v1.Data/ReadAttributes": data.read_attributes,
         "/base.v1.Data/Delete": data.delete,
         "/base.v1.Data/DeleteRelationships": data.delete_relationships,
         "/base.v1.Tenancy/Create": tenancy.create,
         "/base.v1.Tenancy/List": tenancy.list,
         "/base.v1.Tenancy/Delete": tenancy.delete,
+    }
+
+
+def past_handler_table(
+    *, permission: PermissionHandlers, schema: SchemaHandlers, data: DataHandlers
+) -> dict[str, PastHandler]:
+    """The calls that can be answered as of the past too, by full method."""
+    return {
+        "/base.v1.Permission/Check": permission.check,
+        "/base.v1.Schema/Read": schema.read,
+        "/base.v1.Data/ReadRelationships": data.read_relationships,
+        "/base.v1.Data/ReadAttributes": data.read_attributes,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grantlog.app.as_of import AsOf
 from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.app.schemas import SchemaCache, resolve_with_schema
 from grantlog.engine.check import check
@@ -31,9 +32,15 @@ class Check:
         self._facts = facts
 
     async def __call__(
-        self, tenant: TenantId, query: CheckQuery, *, snap_token: str, schema_version: str
+        self,
+        tenant: TenantId,
+        query: CheckQuery,
+        *,
+        snap_token: str,
+        schema_version: str,
+        as_of: AsOf | None = None,
     ) -> CheckAnswer:
-        """Decide, at one revision: at least the token's, else as the consistency says.
+        """Decide, at one revision: as of, or at least the token's, or as the consistency says.
 
         Raises:
             NotFoundError: the schema, entity type or permission does not exist.
@@ -45,11 +52,16 @@ class Check:
         return await at_a_live_revision(
             self._resolver,
             tenant,
-            lambda: self._answer(tenant, query, snap_token, schema_version),
+            lambda: self._answer(tenant, query, snap_token, schema_version, as_of),
         )
 
     async def _answer(
-        self, tenant: TenantId, query: CheckQuery, snap_token: str, schema_version: str
+        self,
+        tenant: TenantId,
+        query: CheckQuery,
+        snap_token: str,
+        schema_version: str,
+        as_of: AsOf | None,
     ) -> CheckAnswer:
         head, loaded = await resolve_with_schema(
             self._resolver,
@@ -57,6 +69,7 @@ class Check:
             tenant=tenant,
             snap_token=snap_token,
             schema_version=schema_version,
+            as_of=as_of,
         )
 
         async def fetch(keys: Sequence[FactKey]) -> Sequence[FactAnswer]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.errors import InvalidTokenError
@@ -40,6 +41,7 @@ class ListFacts:
         snap_token: str,
         page_size: int,
         continuation: str,
+        as_of: AsOf | None = None,
     ) -> tuple[list[RelationTuple], str]:
         """A page of tuples by key bytes, and the token of the next page, "" behind the last.
 
@@ -51,7 +53,7 @@ class ListFacts:
         limit = _limit(page_size)
 
         async def page() -> tuple[list[RelationTuple], str]:
-            place = await self._place(tenant, snap_token, continuation, digest, parts=6)
+            place = await self._place(tenant, snap_token, as_of, continuation, digest, parts=6)
             found = await self._lister.tuples(
                 tenant, place.revision, where, limit=limit + 1, after=_tuple_after(place.after)
             )
@@ -67,13 +69,14 @@ class ListFacts:
         snap_token: str,
         page_size: int,
         continuation: str,
+        as_of: AsOf | None = None,
     ) -> tuple[list[Attribute], str]:
         """A page of attributes by key bytes; otherwise as `tuples`."""
         digest = request_digest("attributes", tenant, where)
         limit = _limit(page_size)
 
         async def page() -> tuple[list[Attribute], str]:
-            place = await self._place(tenant, snap_token, continuation, digest, parts=3)
+            place = await self._place(tenant, snap_token, as_of, continuation, digest, parts=3)
             after = (place.after[0], place.after[1], place.after[2]) if place.after else None
             found = await self._lister.attributes(
                 tenant, place.revision, where, limit=limit + 1, after=after
@@ -83,7 +86,14 @@ class ListFacts:
         return await at_a_live_revision(self._resolver, tenant, page)
 
     async def _place(
-        self, tenant: TenantId, snap_token: str, continuation: str, digest: str, *, parts: int
+        self,
+        tenant: TenantId,
+        snap_token: str,
+        as_of: AsOf | None,
+        continuation: str,
+        digest: str,
+        *,
+        parts: int,
     ) -> Continuation:
         if continuation:
             place = self._continuations.open(continuation, digest)
@@ -94,7 +104,7 @@ class ListFacts:
                 )
             await self._resolver.admit(tenant, SnapToken(place.epoch, place.revision))
             return place
-        head = await self._resolver.resolve(tenant, snap_token)
+        head = await self._resolver.resolve(tenant, snap_token, as_of)
         return Continuation(Epoch(head.epoch), Revision(head.revision), ())
 
     def _next(

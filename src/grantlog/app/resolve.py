@@ -7,14 +7,16 @@ with the schema version in force at it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from enum import Enum
 from typing import TypeVar
 
+from grantlog.app.as_of import AsOf
 from grantlog.app.known import KnownHeads
-from grantlog.errors import BehindWindowError, BeyondHeadError, LostWriteError
+from grantlog.errors import BehindWindowError, BeyondHeadError, InvalidInputError, LostWriteError
 from grantlog.model.ids import TenantId
 from grantlog.model.token import SnapToken, decode_token, encode_token
-from grantlog.ports.heads import Head, HeadReader
+from grantlog.ports.heads import Head, HeadReader, PastReader
 
 T = TypeVar("T")
 
@@ -31,20 +33,27 @@ class Consistency(Enum):
 class Resolver:
     """Resolves the revision to answer at."""
 
-    def __init__(self, heads: HeadReader, known: KnownHeads, consistency: Consistency) -> None:
+    def __init__(
+        self, heads: HeadReader, past: PastReader, known: KnownHeads, consistency: Consistency
+    ) -> None:
         self._heads = heads
+        self._past = past
         self._known = known
         self._consistency = consistency
 
-    async def resolve(self, tenant: TenantId, snap_token: str) -> Head:
-        """The head to answer at: at least the token's revision, or as the consistency says.
+    async def resolve(self, tenant: TenantId, snap_token: str, as_of: AsOf | None = None) -> Head:
+        """The head to answer at: exactly as of, at least the token's, or as the consistency says.
 
         Raises:
+            InvalidInputError: a token and an as-of at once, or an as-of in the future.
+            BehindWindowError: the history of the as-of is no longer kept.
             InvalidTokenError: the token is garbled or another tenant's.
             BeyondHeadError: the token's write was never committed here.
             LostWriteError: the token's write was lost by a failover or restore.
             UnavailableError: the primary is needed and does not answer.
         """
+        if as_of is not None:
+            return await self._as_of(tenant, snap_token, as_of)
         if snap_token:
             return await self.admit(tenant, decode_token(tenant, snap_token))
         if self._consistency is Consistency.NODE:
@@ -52,6 +61,16 @@ class Resolver:
             if known is not None:
                 return known
         return await self.refresh(tenant)
+
+    async def _as_of(self, tenant: TenantId, snap_token: str, as_of: AsOf) -> Head:
+        if snap_token:
+            raise InvalidInputError(
+                "a snap token asks for a fresh answer and an as-of for a past one: give one",
+                reason="INVALID_AS_OF",
+            )
+        if isinstance(as_of, datetime):
+            return await self._past.at_time(tenant, as_of)
+        return await self._past.at_revision(tenant, as_of)
 
     async def refresh(self, tenant: TenantId) -> Head:
         """The head by the primary, or what is known if that is newer."""

@@ -9,10 +9,11 @@ from typing import Final
 
 from cachetools import LRUCache
 
+from grantlog.app.as_of import AsOf
 from grantlog.app.known import KnownHeads
 from grantlog.app.resolve import Resolver
 from grantlog.engine.plan import Plan, build_plan
-from grantlog.errors import NotFoundError
+from grantlog.errors import InvalidInputError, NotFoundError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
 from grantlog.ports.writer import TransactionWriter
@@ -72,6 +73,10 @@ class SchemaCache:
         finally:
             self._loading.pop(key, None)
 
+    def keep(self, tenant: TenantId, loaded: LoadedSchema) -> None:
+        """Have a version that was compiled to be written."""
+        self._loaded[tenant, loaded.version] = loaded
+
     async def _compile(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema:
         known_form = SCHEMA_VERSION.fullmatch(version)
         record = await self._reader.schema(tenant, version) if known_form else None
@@ -102,6 +107,7 @@ async def resolve_with_schema(
     tenant: TenantId,
     snap_token: str,
     schema_version: str,
+    as_of: AsOf | None = None,
 ) -> tuple[Head, LoadedSchema]:
     """The head to answer at and the schema to answer with.
 
@@ -109,10 +115,17 @@ async def resolve_with_schema(
 
     Raises:
         NotFoundError: no such version, or no schema at all.
+        InvalidInputError: the version was written behind the as-of.
     """
-    head = await resolver.resolve(tenant, snap_token)
+    head = await resolver.resolve(tenant, snap_token, as_of)
     loaded = await cache.load(tenant, SchemaVersion(schema_version) or head.schema_version)
     if loaded.revision > head.revision:
+        if as_of is not None:
+            raise InvalidInputError(
+                f"schema version {loaded.version} was written at revision {loaded.revision}, "
+                f"behind the as-of (revision {head.revision})",
+                reason="INVALID_AS_OF",
+            )
         head = await resolver.refresh(tenant)
     return head, loaded
 
@@ -143,22 +156,32 @@ class Schemas:
         Raises:
             SchemaError: it does not parse or check; nothing is stored.
         """
-        schema = await asyncio.to_thread(compile_schema, text)
+        schema, plan = await asyncio.to_thread(_compile_text, text)
         committed = await self._writer.write_schema(
             tenant, text, based_on=None, write_id=self._new_id()
         )
         head = Head(committed.epoch, committed.revision, committed.schema_version)
         self._known.learn(tenant, head)
+        self._cache.keep(
+            tenant, LoadedSchema(committed.schema_version, committed.revision, schema, plan)
+        )
         return WrittenSchema(committed.schema_version, schema.warnings)
 
-    async def read(self, tenant: TenantId, version: str) -> CompiledSchema:
-        """A compiled version; "" is the one in force.
+    async def read(
+        self, tenant: TenantId, version: str, as_of: AsOf | None = None
+    ) -> CompiledSchema:
+        """A compiled version; "" is the one in force, as of then if so asked.
 
         Raises:
             NotFoundError: no such version, or no schema at all.
         """
         _, loaded = await resolve_with_schema(
-            self._resolver, self._cache, tenant=tenant, snap_token="", schema_version=version
+            self._resolver,
+            self._cache,
+            tenant=tenant,
+            snap_token="",
+            schema_version=version,
+            as_of=as_of,
         )
         return loaded.schema
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from grantlog.errors import InvalidInputError
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 
 
@@ -39,6 +40,44 @@ class HeadReader(Protocol):
         Only for epochs older than the head's. A tenant that the next epoch did not know: 0.
         """
         ...
+
+
+class PastReader(Protocol):
+    """Reads from the primary where a tenant stood earlier, with the schema in force then.
+
+    Common errors: BehindWindowError (the history was collected, or the tenant deleted since),
+    UnavailableError.
+    """
+
+    async def at_revision(self, tenant: TenantId, revision: Revision) -> Head:
+        """The head as it was at exactly a revision.
+
+        Raises:
+            BeyondHeadError: the tenant has no such revision yet.
+        """
+        ...
+
+    async def at_time(self, tenant: TenantId, time: datetime) -> Head:
+        """The head as it was at a time (UTC), by the commit times of its transactions.
+
+        Raises:
+            InvalidInputError: the time is in the future, by the database's clock.
+        """
+        ...
+
+
+def require_past(time: datetime, *, now: datetime) -> None:
+    """Refuse a time of which it cannot be known yet what will be committed by then.
+
+    Raises:
+        InvalidInputError: it is in the future.
+    """
+    if time > now:
+        raise InvalidInputError(
+            f"{time.isoformat()} is in the future; it is {now.isoformat(timespec='milliseconds')} "
+            "by the database's clock",
+            reason="AS_OF_IN_FUTURE",
+        )
 
 
 @dataclass(frozen=True, slots=True)

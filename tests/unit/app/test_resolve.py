@@ -33,7 +33,7 @@ class Heads:
 
 def resolver(heads, consistency):
     known = KnownHeads()
-    return Resolver(heads, known, consistency), known
+    return Resolver(heads, None, known, consistency), known
 
 
 async def test_head_consistency_asks_the_primary_for_every_question_without_a_token():

@@ -1,8 +1,12 @@
+from datetime import UTC, datetime
+
 import pytest
 
+from grantlog.app.as_of import parse_as_of
 from grantlog.app.resolve import Consistency, token_of
 from grantlog.errors import (
     BehindWindowError,
+    BeyondHeadError,
     InvalidInputError,
     InvalidTokenError,
     NotFoundError,
@@ -163,3 +167,43 @@ async def test_a_page_token_is_refused_with_another_filter_or_after_the_tenant_i
     await node.tenants.delete(T1)
     with pytest.raises(BehindWindowError):
         await node.lists.tuples(T1, TupleFilter(), snap_token="", page_size=1, continuation=token)
+
+
+async def test_a_check_as_of_a_revision_sees_the_facts_and_the_schema_of_then():
+    node = await node_with_schema()
+    put = await node.put("doc:1#viewer@user:ann")
+    await node.data.remove(T1, tuples=TupleFilter(relation="viewer"), attributes=AttributeFilter())
+    await node.schemas.write(T1, WITHOUT_VIEWER)
+    assert await node.allowed("doc:1", "view", "user:ann", as_of=put.revision)
+    assert not await node.allowed("doc:1", "view", "user:ann", as_of=put.revision + 1)
+    assert not await node.allowed("doc:1", "view", "user:ann")
+
+
+async def test_an_as_of_goes_with_no_token_and_no_later_schema_version():
+    node = await node_with_schema()
+    head = await node.put("doc:1#viewer@user:ann")
+    later = (await node.schemas.write(T1, WITHOUT_VIEWER)).version
+    for more in ({"snap_token": token_of(T1, head)}, {"schema_version": later}):
+        with pytest.raises(InvalidInputError):
+            await node.allowed("doc:1", "view", "user:ann", as_of=head.revision, **more)
+
+
+async def test_an_as_of_beyond_head_or_before_a_deletion_is_refused():
+    node = await node_with_schema()
+    head = await node.put("doc:1#viewer@user:ann")
+    with pytest.raises(BeyondHeadError):
+        await node.allowed("doc:1", "view", "user:ann", as_of=head.revision + 1)
+    await node.tenants.delete(T1)
+    with pytest.raises(BehindWindowError):
+        await node.allowed("doc:1", "view", "user:ann", as_of=head.revision)
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-11-21T20:26:00", "-1", "1.5", "9" * 40])
+def test_what_is_neither_a_revision_nor_a_time_with_an_offset_is_no_as_of(text):
+    with pytest.raises(InvalidInputError):
+        parse_as_of(text)
+
+
+def test_an_as_of_is_a_revision_or_a_time():
+    assert parse_as_of("42") == 42
+    assert parse_as_of("2026-11-21T21:26:00+01:00") == datetime(2026, 11, 21, 20, 26, tzinfo=UTC)

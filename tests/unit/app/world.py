@@ -16,7 +16,7 @@ from grantlog.app.tenants import Tenants
 from grantlog.engine.question import CheckQuery
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import parse_entity, parse_subject, parse_tuple
-from grantlog.store.memory.heads import MemoryHeads
+from grantlog.store.memory.heads import MemoryHeads, MemoryPast
 from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
 from grantlog.store.memory.tables import MemoryTables
 from grantlog.store.memory.writer import MemoryWriter
@@ -47,7 +47,12 @@ class Node:
         )
         heads = MemoryHeads(self.tables)
         self.known = KnownHeads()
-        self.resolver = Resolver(heads, self.known, consistency)
+        self.resolver = Resolver(
+            heads,
+            MemoryPast(self.tables, lambda: start + timedelta(days=1)),
+            self.known,
+            consistency,
+        )
         self.cache = SchemaCache(heads)
         common = {
             "writer": self.writer, "known": self.known, "cache": self.cache,
@@ -69,7 +74,11 @@ class Node:
             schema_version=schema_version,
         )
 
-    async def allowed(self, entity, permission, subject, *, snap_token="", schema_version=""):
+    async def allowed(
+        self, entity, permission, subject, *, snap_token="", schema_version="", as_of=None
+    ):
         query = CheckQuery(parse_entity(entity), permission, parse_subject(subject))
-        answer = await self._check(T1, query, snap_token=snap_token, schema_version=schema_version)
+        answer = await self._check(
+            T1, query, snap_token=snap_token, schema_version=schema_version, as_of=as_of
+        )
         return answer.result.allowed

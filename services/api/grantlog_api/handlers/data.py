@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grantlog.api.v1 import base_pb2, service_pb2
+from grantlog.app.as_of import AsOf
 from grantlog.app.data import WriteData
 from grantlog.app.listing import ListFacts
 from grantlog.app.resolve import token_of
@@ -65,7 +66,7 @@ class DataHandlers:
         return service_pb2.RelationshipDeleteResponse(snap_token=token_of(tenant, head))
 
     async def read_relationships(
-        self, request: service_pb2.RelationshipReadRequest
+        self, request: service_pb2.RelationshipReadRequest, as_of: AsOf | None
     ) -> service_pb2.RelationshipReadResponse:
         """base.v1.Data/ReadRelationships."""
         page, token = await self._list.tuples(
@@ -74,12 +75,13 @@ class DataHandlers:
             snap_token=request.metadata.snap_token,
             page_size=request.page_size,
             continuation=request.continuous_token,
+            as_of=as_of,
         )
         tuples: list[base_pb2.Tuple] = [convert.tuple_message(item) for item in page]
         return service_pb2.RelationshipReadResponse(tuples=tuples, continuous_token=token)
 
     async def read_attributes(
-        self, request: service_pb2.AttributeReadRequest
+        self, request: service_pb2.AttributeReadRequest, as_of: AsOf | None
     ) -> service_pb2.AttributeReadResponse:
         """base.v1.Data/ReadAttributes."""
         page, token = await self._list.attributes(
@@ -88,6 +90,7 @@ class DataHandlers:
             snap_token=request.metadata.snap_token,
             page_size=request.page_size,
             continuation=request.continuous_token,
+            as_of=as_of,
         )
         attributes: list[base_pb2.Attribute] = [convert.attribute_message(item) for item in page]
         return service_pb2.AttributeReadResponse(attributes=attributes, continuous_token=token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grantlog.api.v1 import base_pb2, service_pb2
+from grantlog.app.as_of import AsOf
 from grantlog.app.check import Check
 from grantlog.engine.question import CheckQuery
 from grantlog.model.ids import TenantId
@@ -19,7 +20,7 @@ class PermissionHandlers:
         self._check = check
 
     async def check(
-        self, request: service_pb2.PermissionCheckRequest
+        self, request: service_pb2.PermissionCheckRequest, as_of: AsOf | None
     ) -> service_pb2.PermissionCheckResponse:
         """base.v1.Permission/Check."""
         metadata = request.metadata
@@ -36,6 +37,7 @@ class PermissionHandlers:
             query,
             snap_token=metadata.snap_token,
             schema_version=metadata.schema_version,
+            as_of=as_of,
         )
         result = answer.result
         return service_pb2.PermissionCheckResponse(

@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from grantlog.api.v1 import service_pb2
+from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.schemas import Schemas
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
@@ -40,10 +41,12 @@ class SchemaHandlers:
             )
         return service_pb2.SchemaWriteResponse(schema_version=written.version)
 
-    async def read(self, request: service_pb2.SchemaReadRequest) -> service_pb2.SchemaReadResponse:
+    async def read(
+        self, request: service_pb2.SchemaReadRequest, as_of: AsOf | None
+    ) -> service_pb2.SchemaReadResponse:
         """base.v1.Schema/Read."""
         schema = await self._schemas.read(
-            TenantId(request.tenant_id), request.metadata.schema_version
+            TenantId(request.tenant_id), request.metadata.schema_version, as_of
         )
         return service_pb2.SchemaReadResponse(schema=schema_definition(schema))
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Callable
+from datetime import datetime
+
+from grantlog.errors import BeyondHeadError
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
-from grantlog.ports.heads import Head, SchemaRecord
+from grantlog.ports.heads import Head, SchemaRecord, require_past
 from grantlog.ports.writer import TenantRecord
 from grantlog.store.memory.tables import MemoryTables
 
@@ -44,3 +49,34 @@ class MemoryHeads:
         floor = b"" if after is None else after.encode()
         behind = (r for r in self._tables.listed.values() if r.id.encode() > floor)
         return sorted(behind, key=lambda record: record.id.encode())[:limit]
+
+
+class MemoryPast:
+    """PastReader over a store in memory.
+
+    Args:
+        tables: the store.
+        clock: the time, UTC.
+    """
+
+    def __init__(self, tables: MemoryTables, clock: Callable[[], datetime]) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def at_revision(self, tenant: TenantId, revision: Revision) -> Head:
+        """The head as it was at a revision; errors as the port."""
+        state = self._tables.tenants.get(tenant)
+        if revision > (state.revision if state else 0):
+            raise BeyondHeadError(f"revision {revision} is beyond the tenant's head")
+        if state is None:
+            return Head(self._tables.epoch, Revision(0), SchemaVersion(""))
+        state.require_readable(revision)
+        written = [v for v, record in state.schemas.items() if record.revision <= revision]
+        return Head(state.epoch, revision, max(written, default=SchemaVersion("")))
+
+    async def at_time(self, tenant: TenantId, time: datetime) -> Head:
+        """The head as it was at a time; errors as the port."""
+        require_past(time, now=self._clock())
+        state = self._tables.tenants.get(tenant)
+        revision = bisect_right(state.times, time) if state else 0
+        return await self.at_revision(tenant, Revision(revision))

@@ -32,6 +32,8 @@ class TenantState:
     revision: Revision = NOTHING
     digest: bytes = GENESIS
     commit_time: datetime | None = None
+    times: list[datetime] = field(default_factory=list[datetime])
+    """Commit times of revisions 1, 2, 3 …"""
     begins: Revision = NOTHING
     floor: Revision = NOTHING
     schema_version: SchemaVersion = NO_SCHEMA
@@ -109,6 +111,7 @@ class MemoryTables:
                 self._fold(state, run)
             state.epoch, state.revision, state.digest = last.epoch, last.revision, last.digest
             state.commit_time = last.commit_time
+            state.times += (transaction.commit_time for transaction in run)
 
     def _end_life(self, state: TenantState, deletion: Transaction) -> None:
         state.begins = deletion.revision

@@ -19,7 +19,7 @@ from grantlog.ports.facts import (
     TupleFilter,
     UsersetsKey,
 )
-from grantlog.ports.heads import HeadReader, SchemaReader
+from grantlog.ports.heads import HeadReader, PastReader, SchemaReader
 from grantlog.ports.listing import FactLister
 from grantlog.ports.log import ChangeLog, ProjectionStore
 from grantlog.ports.writer import (
@@ -56,6 +56,7 @@ class Primary(Copy):
 
     writer: TransactionWriter
     heads: HeadReader
+    past: PastReader
     schemas: SchemaReader
     tenants: TenantLister
     log: ChangeLog
