@@ -122,13 +122,13 @@ async def test_a_rebuilt_replica_is_the_same_whether_or_not_the_service_runs(
     await ran("data", "import", str(facts), *at(served))
     data = ["--data-dir", str(data_path)]
     rebuilt, _ = await ran("projector", "rebuild", *data)
-    assert rebuilt == "t1: folded up to 3\n"
+    assert rebuilt == "folded 3 of 3 revisions\n"
     assert await allowed(served, "doc:1", "user:ann")
     await served.stop()
     again, _ = await ran("projector", "rebuild", *data)
     assert again == rebuilt
     verified, _ = await ran("projector", "verify", *data)
-    assert verified == "t1: equal at 3 of 3\n0 of 1 tenants differ\n"
+    assert verified == "t1: equal at revision 3\n1 of 1 tenants are equal\n"
 
 
 async def test_commands_without_a_server_are_one_line_each(tmp_path: Path):

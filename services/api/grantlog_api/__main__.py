@@ -9,6 +9,7 @@ import sys
 from grantlog.errors import PreconditionError
 from grantlog.runtime.logging import configure_logging
 from grantlog.runtime.service import run_service
+from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog_api import grpc_door, rest_door
 from grantlog_api.settings import ApiSettings
@@ -24,6 +25,7 @@ async def main(settings: ApiSettings) -> None:
     Raises:
         GrantlogError: it could not start; the text says why.
     """
+    configure_logging("api", settings.log_level)
     stop = asyncio.Event()
     with _bound(settings.host, settings.http_port, "--http-port") as listener:
         async with open_api(settings) as api:
@@ -68,9 +70,8 @@ def _bound(host: str, port: int, flag: str) -> socket.socket:
 
 def run() -> None:
     """Run the service and exit with its code."""
-    settings = ApiSettings()  # pyright: ignore[reportCallIssue] - the environment has the rest
-    configure_logging("api", settings.log_level)
-    sys.exit(run_service(lambda: main(settings)))
+    configure_logging("api")
+    sys.exit(run_service(lambda: main(read_settings(ApiSettings))))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import structlog
 from google.protobuf.message import Message
 
 from grantlog.app.as_of import AsOf, parse_as_of
-from grantlog.errors import InvalidInputError, NotImplementedYetError
+from grantlog.errors import InvalidInputError, NotImplementedYetError, UnavailableError
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
@@ -22,8 +22,6 @@ AS_OF: Final = "grantlog-as-of"
 """Metadata key and HTTP header: answer as of exactly this revision or time."""
 
 _LOG = structlog.get_logger("grantlog.api")
-_OURS: Final = frozenset({2, 13, 14, 15})
-"""gRPC codes that are this server's fault: UNKNOWN, INTERNAL, UNAVAILABLE, DATA_LOSS."""
 
 
 class Calls:
@@ -38,7 +36,8 @@ class Calls:
     ) -> None:
         self._handlers = handlers
         self._past_handlers = past_handlers
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
+        """Seconds that a call may take, and that its request may take to arrive."""
 
     async def unary(self, full_method: str, request: Message, as_of: str | None = None) -> Message:
         """Validate and answer a request.
@@ -51,7 +50,7 @@ class Calls:
         past_handler = self._past_handlers.get(full_method)
         if past_handler is not None:
             past = parse_as_of(as_of) if as_of is not None else None
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self.timeout_s):
                 return await past_handler(request, past)
         handler = self._handlers.get(full_method)
         if handler is None:
@@ -61,15 +60,15 @@ class Calls:
                 f"{full_method} cannot be asked as of the past: leave {AS_OF} out",
                 reason="INVALID_AS_OF",
             )
-        async with asyncio.timeout(self._timeout_s):
+        async with asyncio.timeout(self.timeout_s):
             return await handler(request)
 
 
 def failed(full_method: str, error: BaseException) -> WireStatus:
     """The status that a failed call ends with; logged here, once, if it is our fault."""
     status = status_of(error)
-    if status.code in _OURS:
-        unexpected = status.code != 14  # noqa: PLR2004 - UNAVAILABLE is expected to happen
+    if status.is_our_fault:
+        unexpected = not isinstance(error, UnavailableError)
         _LOG.error(
             "request failed",
             method=full_method,

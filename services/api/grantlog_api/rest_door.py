@@ -12,7 +12,7 @@ import orjson
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -27,6 +27,7 @@ from grantlog_api.health import HealthProbe
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
 _HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}
+_CLIENT_CLOSED: Final = 499
 _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 
 
@@ -52,10 +53,13 @@ def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
             raw_path = request.scope["raw_path"].decode("latin-1")
             route, variables = find_route(request.method, raw_path)
             streaming, method = route.server_streaming, route.full_method
-            body = await _read_body(request)
+            async with asyncio.timeout(calls.timeout_s):
+                body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
             response = await calls.unary(method, message, request.headers.get(AS_OF))
             return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_CLOSED)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             return _failure(failed(method, error), streaming=streaming)
 

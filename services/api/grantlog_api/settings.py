@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from grantlog.runtime.settings import ServiceSettings
+from grantlog.store.postgres.writer.limits import CHANGES_PER_WRITE_MAX
 
 
 class ApiSettings(ServiceSettings):
@@ -29,14 +30,17 @@ class ApiSettings(ServiceSettings):
     (right only for the only writer)."""
     facts_per_write_max: int = Field(1000, ge=1, le=100_000)
     """Tuples and attributes of one data write."""
-    changes_per_write_max: int = Field(25_000, ge=1)
+    changes_per_write_max: int = Field(CHANGES_PER_WRITE_MAX, ge=1)
     """Changes of one transaction; bounds what a deletion by filter may match."""
     request_timeout_s: float = Field(30.0, gt=0)
     """A call that takes longer ends with DEADLINE_EXCEEDED."""
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
-    read_connections_max: int = Field(8, ge=1)
-    """Connections for reading facts."""
+    read_connections_max: int = Field(2, ge=1)
+    """Connections for reading facts: statements in flight, each for many checks. More of them make
+    each smaller."""
+    list_connections_max: int = Field(4, ge=1)
+    """Connections for listing facts by filter."""
     write_connections_max: int = Field(8, ge=1)
     """Connections to the primary for writes."""
     lookup_connections_max: int = Field(4, ge=1)
@@ -45,6 +49,15 @@ class ApiSettings(ServiceSettings):
     """Connections to the primary for what a replica cannot answer."""
     cors_allowed_origins: list[str] = Field(default_factory=lambda: ["*"])
     """Origins whose pages may call REST, as a JSON list."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> ApiSettings:
+        if 2 * self.facts_per_write_max > self.changes_per_write_max:
+            raise ValueError(
+                "GRANTLOG_CHANGES_PER_WRITE_MAX must be at least twice "
+                "GRANTLOG_FACTS_PER_WRITE_MAX: overwriting an attribute is two changes"
+            )
+        return self
 
     @property
     def replica_dsn(self) -> str | None:

@@ -106,6 +106,7 @@ async def _open_facts(
                 epoch_floor=epoch_floor,
                 read_connections_max=settings.read_connections_max,
                 fallback_connections_max=settings.fallback_connections_max,
+                list_connections_max=settings.list_connections_max,
             )
         )
     pool = await stack.enter_async_context(
@@ -117,8 +118,12 @@ async def _open_facts(
         )
     )
     return (
-        await stack.enter_async_context(open_fact_reader(pool)),
-        await stack.enter_async_context(open_fact_lister(dsn)),
+        await stack.enter_async_context(
+            open_fact_reader(pool, statements_max=settings.read_connections_max)
+        ),
+        await stack.enter_async_context(
+            open_fact_lister(dsn, size_max=settings.list_connections_max)
+        ),
     )
 
 

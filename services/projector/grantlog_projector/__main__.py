@@ -7,6 +7,7 @@ import sys
 
 from grantlog.runtime.logging import configure_logging
 from grantlog.runtime.service import run_service
+from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.wiring import jobs
@@ -18,15 +19,15 @@ async def main(settings: ProjectorSettings) -> None:
     Raises:
         GrantlogError: it could not work; the text says why.
     """
+    configure_logging("projector", settings.log_level)
     stop = asyncio.Event()
     await supervise(jobs(settings, stop), stop=stop, grace_s=settings.drain_s_max)
 
 
 def run() -> None:
     """Run the service and exit with its code."""
-    settings = ProjectorSettings()  # pyright: ignore[reportCallIssue] - the environment has the rest
-    configure_logging("projector", settings.log_level)
-    sys.exit(run_service(lambda: main(settings)))
+    configure_logging("projector")
+    sys.exit(run_service(lambda: main(read_settings(ProjectorSettings))))
 
 
 if __name__ == "__main__":

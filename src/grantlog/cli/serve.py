@@ -61,8 +61,12 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     """Serve the whole service on this machine, with an embedded Postgres unless one is given."""
     from grantlog.cli.serving import ServeOptions, serve_until_stopped  # noqa: PLC0415 - on demand
     from grantlog.runtime.logging import configure_logging  # noqa: PLC0415 - on demand
-    from grantlog.runtime.settings import default_data_dir  # noqa: PLC0415 - on demand
+    from grantlog.runtime.settings import (  # noqa: PLC0415 - on demand
+        default_data_dir,
+        refuse_unknown_settings,
+    )
 
+    refuse_unknown_settings()
     if with_replica and (database_url or replica_url):
         raise InvalidInputError(
             "--with-replica is for the embedded database alone: with --database-url give a "

@@ -4,14 +4,54 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from grantlog.errors import InvalidInputError
 from grantlog.runtime.logging import LogLevel
 
 ENV_PREFIX: Final = "GRANTLOG_"
+TEST_PREFIX: Final = "GRANTLOG_TEST_"
+
+KNOWN: Final = frozenset(
+    {
+        "GRANTLOG_BEAT_S",
+        "GRANTLOG_CHANGES_PER_SLICE_MAX",
+        "GRANTLOG_CHANGES_PER_WRITE_MAX",
+        "GRANTLOG_CONSISTENCY",
+        "GRANTLOG_CORS_ALLOWED_ORIGINS",
+        "GRANTLOG_DATABASE_URL",
+        "GRANTLOG_DATA_DIR",
+        "GRANTLOG_DRAIN_S_MAX",
+        "GRANTLOG_FACTS_PER_WRITE_MAX",
+        "GRANTLOG_FALLBACK_CONNECTIONS_MAX",
+        "GRANTLOG_GRPC_ADDRESS",
+        "GRANTLOG_GRPC_PORT",
+        "GRANTLOG_GRPC_SERVER",
+        "GRANTLOG_HISTORY_WINDOW_S",
+        "GRANTLOG_HOST",
+        "GRANTLOG_HTTP_PORT",
+        "GRANTLOG_LIST_CONNECTIONS_MAX",
+        "GRANTLOG_LOG_LEVEL",
+        "GRANTLOG_LOOKUP_CONNECTIONS_MAX",
+        "GRANTLOG_PG_BIN",
+        "GRANTLOG_READ_CONNECTIONS_MAX",
+        "GRANTLOG_REPLICA_NAME",
+        "GRANTLOG_REPLICA_URL",
+        "GRANTLOG_REQUEST_TIMEOUT_S",
+        "GRANTLOG_TENANT",
+        "GRANTLOG_UPKEEP_S",
+        "GRANTLOG_WITH_REPLICA",
+        "GRANTLOG_WRITE_CONNECTIONS_MAX",
+    }
+)
+"""Every variable that a service or the command reads; a test compares it with them."""
+
+S = TypeVar("S", bound="ServiceSettings")
 
 
 class ServiceSettings(BaseSettings):
@@ -23,10 +63,45 @@ class ServiceSettings(BaseSettings):
         frozen=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        hide_input_in_errors=True,  # it may hold a password
     )
 
     log_level: LogLevel = "info"
     """Least level that is logged."""
+
+
+def read_settings(settings: type[S]) -> S:
+    """A service's settings, read from the environment.
+
+    Raises:
+        InvalidInputError: a variable is missing, wrong or unknown; the text names it, not its
+            value, which may be a secret.
+    """
+    refuse_unknown_settings()
+    try:
+        return settings()
+    except ValidationError as errors:
+        told = [f"{_variable(error['loc'])}: {error['msg']}" for error in errors.errors()]
+        raise InvalidInputError("; ".join(told)) from None
+
+
+def refuse_unknown_settings() -> None:
+    """Refuse a `GRANTLOG_*` variable that nothing here reads: it is a setting mistyped.
+
+    Raises:
+        InvalidInputError: there is one.
+    """
+    environment = os.environ  # noqa: TID251 - this is a settings module
+    for name in sorted(environment):
+        if not name.startswith(ENV_PREFIX) or name.startswith(TEST_PREFIX) or name in KNOWN:
+            continue
+        near = get_close_matches(name, KNOWN, n=1)
+        hint = f"did you mean {near[0]}?" if near else "docs/operations.md lists them"
+        raise InvalidInputError(f"{name} is not a setting of Grantlog: {hint}")
+
+
+def _variable(place: tuple[int | str, ...]) -> str:
+    return ENV_PREFIX + "__".join(map(str, place)).upper()
 
 
 def default_data_dir() -> Path:

@@ -125,6 +125,11 @@ class WireStatus:
         """The HTTP status."""
         return HTTP_OF_CODE[self.code]
 
+    @property
+    def is_our_fault(self) -> bool:
+        """Whether the server failed, rather than the caller."""
+        return self.code in {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS}
+
 
 def status_of(error: BaseException) -> WireStatus:
     """The status that an error becomes; of a group, its first error of ours decides."""

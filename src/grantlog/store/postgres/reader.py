@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
-from grantlog.errors import GrantlogError, InvalidInputError, UnavailableError
+from grantlog.errors import CorruptionError, GrantlogError, InvalidInputError, UnavailableError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.background import background_tasks
@@ -128,6 +128,13 @@ class PostgresFactReader:
             else:
                 text = "a key holds a character that cannot be stored"
                 _fail(calls, InvalidInputError(f"{_DOING}: {text}"), error)
+        except CorruptionError as error:
+            # A row that cannot be read concerns only whoever reads it.
+            if len(calls) > 1:
+                for call in calls:
+                    await self._serve([call])
+            else:
+                _fail(calls, error, error.__cause__)
         except DRIVER_ERRORS as error:
             _fail(calls, translated(error, _DOING), error)
         except asyncio.CancelledError:

@@ -199,8 +199,9 @@ async def open_replica_reads(
     replica_dsn: str,
     *,
     epoch_floor: EpochFloor,
-    read_connections_max: int = 4,
+    read_connections_max: int = 2,
     fallback_connections_max: int = 2,
+    list_connections_max: int = 4,
     limits: ReplicaLimits | None = None,
 ) -> AsyncGenerator[tuple[ReplicaFactReader, ReplicaFactLister]]:
     """A reader and a lister over a replica, with their own small pools of the primary.
@@ -211,6 +212,7 @@ async def open_replica_reads(
         epoch_floor: the epoch that the primary is known to have for a tenant (0 if unknown).
         read_connections_max: of the replica, for reads of facts.
         fallback_connections_max: of the primary, for what the replica cannot answer.
+        list_connections_max: of the replica, for listing facts.
         limits: bounds, the defaults if None.
 
     Raises:
@@ -232,10 +234,12 @@ async def open_replica_reads(
             settings=INDEX_PLANS,
         ) as primary_pool,
         open_fact_reader(
-            replica_pool, statements_max=min(2, read_connections_max), epoch_floor=epoch_floor
+            replica_pool, statements_max=read_connections_max, epoch_floor=epoch_floor
         ) as replica,
-        open_fact_reader(primary_pool, statements_max=min(2, fallback_connections_max)) as primary,
-        open_fact_lister(replica_dsn, epoch_floor=epoch_floor) as replica_lister,
+        open_fact_reader(primary_pool, statements_max=fallback_connections_max) as primary,
+        open_fact_lister(
+            replica_dsn, size_max=list_connections_max, epoch_floor=epoch_floor
+        ) as replica_lister,
         open_fact_lister(primary_dsn, size_max=fallback_connections_max) as primary_lister,
     ):
         first = ReplicaFirst(replica, limits or ReplicaLimits())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import cast
 
+from grantlog.errors import CorruptionError
 from grantlog.model.attributes import AttributeType, AttributeValue, Data, Scalar
 
 
@@ -23,9 +24,16 @@ def encode_value(value: AttributeValue) -> str:
 
 
 def decode_value(number: int, text: str) -> AttributeValue:
-    """The value of a type number and a text."""
-    kind = AttributeType(number)
-    data = cast("Scalar | list[Scalar]", json.loads(text))
+    """The value of a type number and a text.
+
+    Raises:
+        CorruptionError: a row that no version of ours wrote.
+    """
+    try:
+        kind = AttributeType(number)
+        data = cast("Scalar | list[Scalar]", json.loads(text))
+    except ValueError as error:
+        raise CorruptionError(f"an attribute's row holds no value of type {number}") from error
     held: Data = tuple(data) if isinstance(data, list) else data
     return AttributeValue(kind, held)
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+CHANGES_PER_WRITE_MAX: Final = 25_000
+"""By default. A transaction of so many changes keeps its tenant's writers waiting for seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class WriterLimits:
     """What one write, one group and one queue may hold, and how long things may take."""
 
-    changes_per_write_max: int = 100_000
+    changes_per_write_max: int = CHANGES_PER_WRITE_MAX
     """Changes of one write; a removal by filter that matches more is refused."""
 
     queue_writes_max: int = 4_096

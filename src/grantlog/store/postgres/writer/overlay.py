@@ -135,5 +135,6 @@ def too_many(changes_max: int) -> LimitError:
     """The error of a write that changes too much; it names the way that works."""
     return LimitError(
         f"one write may change at most {changes_max} facts and this one would change more: "
-        "delete in several calls, each with a narrower filter (by entity ids, relation or subject)"
+        "use several calls, each with fewer facts or a narrower filter (by entity ids, relation or "
+        "subject)"
     )

@@ -1,0 +1,50 @@
+import pytest
+import typer
+from grantlog_api.settings import ApiSettings
+from grantlog_projector.settings import ProjectorSettings
+
+from grantlog.cli.app import app
+from grantlog.errors import InvalidInputError
+from grantlog.runtime.settings import ENV_PREFIX, KNOWN, read_settings, refuse_unknown_settings
+
+
+def test_every_setting_that_is_read_is_known_and_no_other():
+    read = {
+        f"{ENV_PREFIX}{name.upper()}"
+        for settings in (ApiSettings, ProjectorSettings)
+        for name in settings.model_fields
+    }
+    group = typer.main.get_command(app)
+    waiting = [group]
+    while waiting:
+        command = waiting.pop()
+        waiting += getattr(command, "commands", {}).values()
+        for option in command.params:
+            names = getattr(option, "envvar", None) or []
+            read.update([names] if isinstance(names, str) else names)
+    assert {name for name in read if name.startswith(ENV_PREFIX)} == KNOWN
+
+
+def test_a_mistyped_setting_is_refused_with_the_nearest_name(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_CONSISTENCE", "node")
+    with pytest.raises(InvalidInputError, match="did you mean GRANTLOG_CONSISTENCY"):
+        refuse_unknown_settings()
+
+
+def test_a_wrong_setting_is_named_without_its_value(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_REPLICA_URL", "postgresql://u:s3cret@h/db")
+    monkeypatch.setenv("GRANTLOG_REQUEST_TIMEOUT_S", "soon")
+    with pytest.raises(InvalidInputError) as caught:
+        read_settings(ApiSettings)
+    told = str(caught.value)
+    assert "GRANTLOG_DATABASE_URL: Field required" in told
+    assert "GRANTLOG_REQUEST_TIMEOUT_S: " in told
+    assert "s3cret" not in told
+    assert "soon" not in told
+
+
+def test_bounds_that_contradict_each_other_are_refused(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql:///x")
+    monkeypatch.setenv("GRANTLOG_FACTS_PER_WRITE_MAX", "100000")
+    with pytest.raises(InvalidInputError, match="at least twice"):
+        read_settings(ApiSettings)
