@@ -46,12 +46,19 @@ class Calls:
             GrantlogError: what the caller is to be told.
             TimeoutError: it took longer than the bound of every call.
         """
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
         validate(request)
+        answer = self._answer(full_method, request, as_of)
+        async with asyncio.timeout(self.timeout_s):
+            response = await answer
+        _LOG.debug("request answered", method=full_method, ms=1000 * (loop.time() - begun))
+        return response
+
+    def _answer(self, full_method: str, request: Message, as_of: str | None) -> Awaitable[Message]:
         past_handler = self._past_handlers.get(full_method)
         if past_handler is not None:
-            past = parse_as_of(as_of) if as_of is not None else None
-            async with asyncio.timeout(self.timeout_s):
-                return await past_handler(request, past)
+            return past_handler(request, parse_as_of(as_of) if as_of is not None else None)
         handler = self._handlers.get(full_method)
         if handler is None:
             raise NotImplementedYetError(f"{full_method} is not served by this version yet")
@@ -60,8 +67,7 @@ class Calls:
                 f"{full_method} cannot be asked as of the past: leave {AS_OF} out",
                 reason="INVALID_AS_OF",
             )
-        async with asyncio.timeout(self.timeout_s):
-            return await handler(request)
+        return handler(request)
 
 
 def failed(full_method: str, error: BaseException) -> WireStatus:

@@ -1,7 +1,7 @@
 """Entities, subjects and relation tuples, with their text forms.
 
 They are NamedTuples, not frozen dataclasses: checks hash and compare them by the thousand, and a
-tuple's hash and equality run in C (benchmarks/check.py is the judge).
+tuple's hash and equality run in C (benchmarks/engine_micro.py is the judge).
 """
 
 from __future__ import annotations

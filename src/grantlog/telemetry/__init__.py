@@ -1,1 +1,0 @@
-"""Names of log keys and metrics, said once."""
