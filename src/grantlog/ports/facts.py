@@ -78,6 +78,7 @@ class SubjectPage(NamedTuple):
 
 PAGE_SUBJECTS_MAX = 1000
 
+# Keys are tuples, so two of different classes can be equal: a map of them is keyed by (type, key).
 FactKey: TypeAlias = DirectKey | UsersetsKey | SubjectsKey | MemberOfUsersetKey | AttributeKey
 FactAnswer: TypeAlias = bool | SubjectPage | AttributeValue | None
 

@@ -18,6 +18,7 @@ from typing import Final, TypedDict
 from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.runtime.os_process import command_of, running_in
 
+OWN_USER: Final = "grantlog"
 UNPRIVILEGED_UID: Final = 65534
 SOCKET_BYTES_MAX: Final = 107
 """A unix socket's path may not be longer."""
@@ -31,7 +32,11 @@ _ENVIRONMENT: Final = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 def server_uid(cluster: Path) -> int:
-    """Who the server runs as: we, or if we are root the cluster's owner or an unprivileged user."""
+    """Who the server runs as: we, or as root the cluster's owner, else `grantlog`, else nobody.
+
+    Whoever else runs as that user may read and change the data: `nobody` is shared by other
+    daemons, so a machine that has them should have a user of its own for this.
+    """
     ours = os.geteuid()
     if ours != 0:
         return ours
@@ -39,7 +44,7 @@ def server_uid(cluster: Path) -> int:
         owner = cluster.stat().st_uid
     except FileNotFoundError:
         owner = 0
-    uid = owner or UNPRIVILEGED_UID
+    uid = owner or _own_uid()
     try:
         pwd.getpwuid(uid)
     except KeyError as error:
@@ -48,6 +53,13 @@ def server_uid(cluster: Path) -> int:
             "it as: run grantlog as an ordinary user, or give --database-url"
         ) from error
     return uid
+
+
+def _own_uid() -> int:
+    try:
+        return pwd.getpwnam(OWN_USER).pw_uid
+    except KeyError:
+        return UNPRIVILEGED_UID
 
 
 class RunAs(TypedDict, total=False):
