@@ -33,7 +33,7 @@ def test_the_python_client_works_over_rest(server: Server):
         pytest.skip("not run: the clients' environment is not installed (make test installs it)")
     script = str(_HERE / "clients" / "python_sdk.py")
     said = _run(str(_PYTHON), "-W", "ignore", script, server.rest, _tenant())
-    assert said.count("ok ") == 15
+    assert said.endswith("all ok\n")
 
 
 def test_the_node_client_works_over_grpc(server: Server):
@@ -41,4 +41,4 @@ def test_the_node_client_works_over_grpc(server: Server):
     if node is None or not _NODE_MODULES.exists():
         pytest.skip("not run: Node or its client is not installed (make test installs the client)")
     said = _run(node, "client.js", server.grpc, _tenant(), cwd=_HERE / "node")
-    assert said.count("ok ") == 12
+    assert said.endswith("all ok\n")

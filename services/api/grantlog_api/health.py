@@ -27,6 +27,7 @@ class HealthProbe:
         self._probe = probe
         self._lock = asyncio.Lock()
         self._draining = False
+        self._told = ""
 
     def drain(self) -> None:
         """From now on: not serving."""
@@ -45,10 +46,14 @@ class HealthProbe:
             return error.explanation or error.reason
 
     async def serving(self) -> bool:
-        """Whether this node is serving; what is wrong is logged."""
+        """Whether this node is serving; a change is logged."""
         trouble = await self.trouble()
-        if trouble:
-            _LOG.warning("not serving", because=trouble)
+        if trouble != self._told:
+            self._told = trouble
+            if trouble:
+                _LOG.warning("not serving", because=trouble)
+            else:
+                _LOG.info("serving")
         return not trouble
 
 

@@ -61,7 +61,7 @@ class SchemaCache:
         if loaded is not None:
             return loaded
         if not version:
-            raise _not_found("the tenant has no schema yet: write one first")
+            raise _not_found(f"tenant {tenant} has no schema: write one, or is it another tenant?")
         lock = self._loading.setdefault(key, asyncio.Lock())
         try:
             async with lock:
@@ -195,5 +195,5 @@ class Schemas:
         """
         head = await self._resolver.refresh(tenant)
         if not head.schema_version:
-            raise _not_found("the tenant has no schema yet: write one first")
+            raise _not_found(f"tenant {tenant} has no schema: write one, or is it another tenant?")
         return head.schema_version, await self._reader.schemas(tenant, limit=limit, before=before)

@@ -40,7 +40,7 @@ async def check(
         LimitError: one of `limits` was reached.
     """
     if not 0 <= query.depth <= DEPTH_MAX:
-        raise InvalidInputError(f"depth must be from 0 to {DEPTH_MAX}")
+        raise InvalidInputError(f"depth is {query.depth}; it may be at most {DEPTH_MAX}")
     subject = plain_subject(query.subject)
     if subject is not query.subject:
         query = replace(query, subject=subject)

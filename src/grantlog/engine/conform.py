@@ -50,14 +50,16 @@ def check_tuple(schema: CompiledSchema, fact: RelationTuple) -> RelationTuple:
         )
     relation = entity.relations.get(fact.relation)
     if relation is None:
+        kind = "a permission" if fact.relation in entity.permissions else "not a relation"
+        named = ", ".join(entity.relations) or "none"
         raise NotFoundError(
-            f"{fact.relation} is not a relation of {entity.name}",
+            f"{fact}: {fact.relation} is {kind} of {entity.name}; its relations are: {named}",
             reason="ERROR_CODE_RELATION_DEFINITION_NOT_FOUND",
         )
     if RelationType(subject.type, subject.relation) not in relation.types:
-        kind = f"{subject.type}#{subject.relation}" if subject.relation else subject.type
+        admitted = ", ".join(map(str, relation.types))
         raise NotFoundError(
-            f"{entity.name}#{relation.name} does not admit subjects of type {kind}",
+            f"{fact}: {entity.name}#{relation.name} admits {admitted}",
             reason="ERROR_CODE_SUBJECT_TYPE_NOT_FOUND",
         )
     return fact if subject is fact.subject else fact._replace(subject=subject)
@@ -73,7 +75,7 @@ def check_attribute(schema: CompiledSchema, fact: Attribute) -> None:
     declared = entity.attributes.get(fact.name)
     if declared is None:
         raise NotFoundError(
-            f"{fact.name} is not an attribute of {entity.name}",
+            f"{fact.entity}${fact.name}: {fact.name} is not an attribute of {entity.name}",
             reason="ERROR_CODE_ATTRIBUTE_DEFINITION_NOT_FOUND",
         )
     if declared is not fact.value.type:

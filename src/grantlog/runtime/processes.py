@@ -17,8 +17,9 @@ from typing import Final
 
 import structlog
 
-from grantlog.errors import UnavailableError
+from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.runtime.os_process import die_with_parent, started_at
+from grantlog.runtime.service import EXIT_SETTINGS
 
 _LOG: Final = structlog.get_logger("grantlog.processes")
 _ORPHAN_S_MAX: Final = 5.0
@@ -159,6 +160,9 @@ async def keep_running(
     """Keep a service running until `stop`: when its process ends by itself, start another.
 
     `first` already runs and belongs to the caller. Attempts that fail soon are further apart.
+
+    Raises:
+        PreconditionError: it refuses its settings.
     """
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -166,6 +170,10 @@ async def keep_running(
     service = first
     async with contextlib.AsyncExitStack() as stack:
         while await ended_before(service.process, stop):
+            if service.process.returncode == EXIT_SETTINGS:
+                raise PreconditionError(
+                    f"the {service.name} process refuses its settings: the line above says which"
+                )
             failures = 1 if loop.time() - begun > _HEALTHY_S else failures + 1
             wait_s = backoff_s(failures, rng)
             _LOG.error(

@@ -19,10 +19,13 @@ import structlog
 import uvloop
 
 from grantlog.errors import GrantlogError, PreconditionError
+from grantlog.runtime.settings import INVALID_SETTING
 
 GROUP: Final = "grantlog.services"
 EXIT_FAILED: Final = 1
 """The service could not do its work and said why in one line."""
+EXIT_SETTINGS: Final = 2
+"""A setting is wrong: starting it again will not help."""
 EXIT_DEFECT: Final = 70
 """Something that should not happen: a traceback is in the log."""
 
@@ -48,7 +51,7 @@ def run_service(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
             runner.run(main())
     except GrantlogError as error:
         _LOG.error("service ended", reason=error.reason, because=error.explanation)
-        return EXIT_FAILED
+        return EXIT_SETTINGS if error.reason == INVALID_SETTING else EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_FAILED
     except Exception:  # noqa: BLE001 - the last line of the process, told with its traceback

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from grantlog.errors import InvalidInputError
 from grantlog.runtime.logging import LogLevel
 
 ENV_PREFIX: Final = "GRANTLOG_"
-TEST_PREFIX: Final = "GRANTLOG_TEST_"
+INVALID_SETTING: Final = "INVALID_SETTING"
+
+_NOT_OURS: Final = re.compile(
+    r"GRANTLOG_TEST_"  # the tests' own
+    # What Kubernetes tells every pod of a Service called grantlog, or grantlog-something.
+    r"|GRANTLOG_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_[0-9]+_(TCP|UDP)\w*)$"
+)
 
 KNOWN: Final = frozenset(
     {
@@ -82,7 +89,10 @@ def read_settings(settings: type[S]) -> S:
         return settings()
     except ValidationError as errors:
         told = [f"{_variable(error['loc'])}: {error['msg']}" for error in errors.errors()]
-        raise InvalidInputError("; ".join(told)) from None
+    except SettingsError as error:  # a list that is no JSON
+        name = re.search(r'field "(\w+)"', str(error))
+        told = [f'{_variable((name[1] if name else "",))}: expected JSON, as \'["a", "b"]\'']
+    raise InvalidInputError("; ".join(told), reason=INVALID_SETTING)
 
 
 def refuse_unknown_settings() -> None:
@@ -93,11 +103,13 @@ def refuse_unknown_settings() -> None:
     """
     environment = os.environ  # noqa: TID251 - this is a settings module
     for name in sorted(environment):
-        if not name.startswith(ENV_PREFIX) or name.startswith(TEST_PREFIX) or name in KNOWN:
+        if not name.startswith(ENV_PREFIX) or name in KNOWN or _NOT_OURS.match(name):
             continue
-        near = get_close_matches(name, KNOWN, n=1)
+        near = get_close_matches(name, KNOWN, n=1, cutoff=0.8)
         hint = f"did you mean {near[0]}?" if near else "docs/operations.md lists them"
-        raise InvalidInputError(f"{name} is not a setting of Grantlog: {hint}")
+        raise InvalidInputError(
+            f"{name} is not a setting of Grantlog: {hint}", reason=INVALID_SETTING
+        )
 
 
 def _variable(place: tuple[int | str, ...]) -> str:

@@ -70,6 +70,9 @@ class RelationType:
     type: str
     relation: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.type}#{self.relation}" if self.relation else self.type
+
 
 @dataclass(frozen=True, slots=True)
 class RelationDef:

@@ -123,6 +123,7 @@ def main(base_url, tenant):
     else:
         sys.exit("a broken schema was accepted")
     expect("tenants.delete", tenancy.tenants_delete(tenant).tenant_id, tenant)
+    print("all ok")
 
 
 def write_body():

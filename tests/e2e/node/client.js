@@ -91,6 +91,7 @@ async function main(endpoint, tenantId) {
   console.log("ok check of an unknown permission");
   const gone = await client.tenancy.delete({ id: tenantId });
   expect("tenancy.delete", gone.tenantId, tenantId);
+  console.log("all ok");
 }
 
 main(process.argv[2], process.argv[3]).then(

@@ -31,6 +31,29 @@ def test_a_mistyped_setting_is_refused_with_the_nearest_name(monkeypatch):
         refuse_unknown_settings()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PORT",
+        "SERVICE_HOST",
+        "SERVICE_PORT_GRPC",
+        "PORT_3476_TCP_ADDR",
+        "API_PORT",
+        "TEST_POSTGRES",
+    ],
+)
+def test_what_kubernetes_and_the_tests_set_is_no_setting(monkeypatch, name):
+    monkeypatch.setenv(f"GRANTLOG_{name}", "tcp://10.0.0.1:3476")
+    refuse_unknown_settings()
+
+
+def test_a_list_that_is_no_json_is_told_how_to_write(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql:///x")
+    monkeypatch.setenv("GRANTLOG_CORS_ALLOWED_ORIGINS", "https://a")
+    with pytest.raises(InvalidInputError, match="GRANTLOG_CORS_ALLOWED_ORIGINS: expected JSON"):
+        read_settings(ApiSettings)
+
+
 def test_a_wrong_setting_is_named_without_its_value(monkeypatch):
     monkeypatch.setenv("GRANTLOG_REPLICA_URL", "postgresql://u:s3cret@h/db")
     monkeypatch.setenv("GRANTLOG_REQUEST_TIMEOUT_S", "soon")
