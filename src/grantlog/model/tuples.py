@@ -57,8 +57,21 @@ def parse_entity(text: str) -> Entity:
     """
     type_, colon, id_ = text.partition(":")
     if not colon or not NAME.fullmatch(type_) or not ID.fullmatch(id_):
-        raise InvalidInputError(f"{text!r} is not an entity: expected type:id, as doc:1")
+        raise InvalidInputError(f"{text!r} is not an entity: {_why_no_entity(type_, colon, id_)}")
     return Entity(type_, id_)
+
+
+def _why_no_entity(type_: str, colon: str, id_: str) -> str:
+    """What is wrong with it; the first character that cannot stand there is named."""
+    if not (type_ and colon and id_):
+        return "expected type:id, as doc:1"
+    for char in type_:
+        if not NAME.fullmatch(char):
+            return f"{char!r} cannot stand in a type, which is of the letters a-z, A-Z and _"
+    for char in id_:
+        if char == "*" or not ID.fullmatch(char):
+            return f"{char!r} cannot stand in an id, which is of letters, digits and _-@.:+"
+    return "a type or an id is longer than 128 characters"
 
 
 def parse_subject(text: str) -> Subject:

@@ -95,3 +95,23 @@ def test_what_is_not_a_tuple_is_refused(text):
 def test_what_is_not_an_attribute_is_refused(text):
     with pytest.raises(InvalidInputError):
         parse_attribute(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("doc", "expected type:id"),
+        (":1", "expected type:id"),
+        ("doc:", "expected type:id"),
+        ("do%c:1", "'%' cannot stand in a type"),
+        ("doc2:1", "'2' cannot stand in a type"),
+        ("doc:a b", "' ' cannot stand in an id"),
+        ("doc:a*", "'*' cannot stand in an id"),
+        ("doc:é", "'é' cannot stand in an id"),
+        ("doc:" + "x" * 129, "longer than 128"),
+    ],
+)
+def test_what_is_no_entity_is_told_with_the_character_that_cannot_stand_there(text, why):
+    with pytest.raises(InvalidInputError) as raised:
+        parse_subject(text)
+    assert why in raised.value.explanation
