@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 from tests.e2e.conftest import Serve, Served, spawn
+from tests.ports import kept_port
 from tests.waiting import until
 
 SCHEMA = """
@@ -80,7 +81,8 @@ async def test_what_is_imported_is_checked_and_what_is_refused_is_in_a_file(
 async def test_an_import_survives_kill_9_of_itself_and_of_the_server(
     serve: Serve, tmp_path: Path, data_path: Path
 ):
-    served = await serve("--with-replica")
+    ports = ["--http-port", str(kept_port()), "--grpc-port", str(kept_port())]
+    served = await serve("--with-replica", *ports)
     await with_schema(served, tmp_path)
     facts = tmp_path / "facts"
     count = 20_000
@@ -90,13 +92,12 @@ async def test_an_import_survives_kill_9_of_itself_and_of_the_server(
     await until((tmp_path / "facts.progress").exists)
     first.kill()
     await first.communicate()
+    place = json.loads((tmp_path / "facts.progress").read_text())["place"]
+    assert place["line"] < count
     second = await spawn(*command)
     os.kill(served.pids()["postgres"], signal.SIGKILL)
     await served.ended()
-    served = await serve(
-        "--with-replica", "--http-port", str(served.rest_port),
-        "--grpc-port", str(served.grpc_port),
-    )  # fmt: skip
+    served = await serve("--with-replica", *ports)
     async with asyncio.timeout(120):
         said, err = await second.communicate()
     assert second.returncode == 0, err
@@ -110,6 +111,31 @@ async def test_an_import_survives_kill_9_of_itself_and_of_the_server(
     await until(caught_up)
     verified, _ = await ran("projector", "verify", "--data-dir", str(data_path))
     assert verified.startswith("t1: equal at ")
+
+
+async def test_an_import_that_begins_before_the_server_waits_for_it(serve: Serve, tmp_path: Path):
+    ports = ["--http-port", str(kept_port()), "--grpc-port", str(kept_port())]
+    served = await serve(*ports)
+    await with_schema(served, tmp_path)
+    await served.stop()
+    facts = tmp_path / "facts"
+    facts.write_text("doc:1#viewer@user:ann\n")
+    process = await spawn("data", "import", str(facts), *at(served))
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        told = await process.stderr.readline()
+    assert (
+        told
+        == (
+            f"grantlog: no server answers at {served.grpc} yet: waiting for one, 60 s at most\n"
+        ).encode()
+    )
+    served = await serve(*ports)
+    async with asyncio.timeout(60):
+        said, err = await process.communicate()
+    assert (process.returncode, err) == (0, b"")
+    assert said.startswith(b"imported 1 facts in ")
+    assert await allowed(served, "doc:1", "user:ann")
 
 
 async def test_a_rebuilt_replica_is_the_same_whether_or_not_the_service_runs(
@@ -131,13 +157,11 @@ async def test_a_rebuilt_replica_is_the_same_whether_or_not_the_service_runs(
     assert verified == "t1: equal at revision 3\n1 of 1 tenants are equal\n"
 
 
-async def test_commands_without_a_server_are_one_line_each(tmp_path: Path):
+async def test_commands_without_a_server_are_one_line_each():
     nowhere = ["--grpc-address", "127.0.0.1:1"]
-    (tmp_path / "facts").write_text("doc:1#viewer@user:1\n")
     for command in (
         ["check", "doc:1", "view", "user:1", *nowhere],
         ["schema", "read", *nowhere],
-        ["data", "import", str(tmp_path / "facts"), *nowhere],
     ):
         _, said = await ran(*command, code=1)
         assert said.startswith("grantlog: no server answers at 127.0.0.1:1")

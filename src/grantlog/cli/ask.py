@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
+from grantlog.cli.files import unreadable
 from grantlog.cli.options import GRPC_ADDRESS, TENANT, GrpcAddressOption, TenantOption
-from grantlog.errors import InvalidInputError, NotFoundError
+from grantlog.errors import InvalidInputError
 
 EXIT_DENIED = 4
 
@@ -84,7 +85,7 @@ def schema_read(
 def _source(file: Path) -> str:
     try:
         return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {file}") from error
+    except OSError as error:
+        raise unreadable(file, error) from error
     except UnicodeDecodeError as error:
         raise InvalidInputError(f"{file} is not UTF-8") from error

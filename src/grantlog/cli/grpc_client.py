@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Final
 
 import grpc
 from grpc import aio
 
+from grantlog.cli.address import await_server
 from grantlog.errors import GrantlogError, UnavailableError
 from grantlog.wire.google import error_details_pb2, status_pb2
 
 CONNECT_S_MAX: Final = 5.0
 _DETAILS: Final = "grpc-status-details-bin"
-_OPTIONS: Final = [("grpc.max_receive_message_length", -1)]
+_CUT: Final = "…"
+_OPTIONS: Final = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+]
+"""A server that comes back is found within a second, and nothing stands between it and us."""
 
 
 class CallFailedError(GrantlogError):
@@ -30,26 +39,33 @@ class CallFailedError(GrantlogError):
         self.code = error.code()
         self.text = error.details() or ""
         explained = _explanation(error)
-        shown = f"{self.text}: {explained}" if explained else self.text
+        says_it = explained.removesuffix(_CUT) in self.text  # of a long one, its beginning
+        shown = self.text if says_it else f"{self.text}: {explained}"
         super().__init__(f"{self.code.name}: {shown}" if shown else self.code.name)
 
 
 @contextlib.asynccontextmanager
-async def connected(address: str) -> AsyncGenerator[aio.Channel]:
+async def connected(
+    address: str, *, wait_s_max: float = 0.0, waiting: Callable[[], None] = lambda: None
+) -> AsyncGenerator[aio.Channel]:
     """A channel to a server that answers.
 
+    Args:
+        address: HOST:PORT.
+        wait_s_max: how long a server that is not there yet is waited for.
+        waiting: called once if it is.
+
     Raises:
-        UnavailableError: none does.
+        UnavailableError: none answers, or what answers does not speak gRPC.
+        NotFoundError: there is no such host.
     """
+    await await_server(address, wait_s_max=wait_s_max, waiting=waiting)
     async with aio.insecure_channel(address, options=_OPTIONS) as channel:
         try:
-            async with asyncio.timeout(CONNECT_S_MAX):
+            async with asyncio.timeout(CONNECT_S_MAX + wait_s_max):
                 await channel.channel_ready()
         except TimeoutError as error:
-            raise UnavailableError(
-                f"no server answers at {address}: start one with `grantlog serve`, "
-                "or name another with --grpc-address"
-            ) from error
+            raise UnavailableError(f"the server at {address} no longer answers") from error
         yield channel
 
 

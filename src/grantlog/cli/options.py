@@ -7,6 +7,19 @@ from typing import Annotated
 
 import typer
 
+from grantlog.cli.address import parse_address
+from grantlog.errors import InvalidInputError
+
+
+def _address(text: str) -> str:
+    """The same, once it is known to be HOST:PORT."""
+    try:
+        parse_address(text)
+    except InvalidInputError as error:
+        raise typer.BadParameter(error.explanation) from error
+    return text
+
+
 DataDirOption = Annotated[
     Path | None,
     typer.Option(
@@ -52,6 +65,7 @@ GrpcAddressOption = Annotated[
         "--grpc-address",
         envvar="GRANTLOG_GRPC_ADDRESS",
         help="HOST:PORT where the API speaks gRPC.",
+        callback=_address,
     ),
 ]
 TenantOption = Annotated[

@@ -22,13 +22,13 @@ from rich.progress import (
 )
 
 from grantlog.api.v1 import service_pb2_grpc
+from grantlog.cli.files import unreadable
 from grantlog.cli.grpc_client import connected
 from grantlog.cli.importing.batches import gather
 from grantlog.cli.importing.lines import read_lines
 from grantlog.cli.importing.progress import Place, Progress, begin, marks_of
 from grantlog.cli.importing.runner import run_import
-from grantlog.cli.importing.send import Sender, writer
-from grantlog.errors import NotFoundError
+from grantlog.cli.importing.send import RETRY_S_MAX, Sender, writer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,19 @@ async def import_file(options: ImportOptions, stdin: BinaryIO, terminal: TextIO)
     """Import a file's facts, from where an interrupted import of it stood.
 
     Raises:
-        NotFoundError: there is no such file.
+        NotFoundError: there is no such file, or it cannot be read.
         GrantlogError: the import stopped; run again, it goes on.
     """
     loop = asyncio.get_running_loop()
     marks = _marks(options)
-    async with connected(options.address) as channel:
+
+    def waiting() -> None:
+        terminal.write(
+            f"grantlog: no server answers at {options.address} yet: "
+            f"waiting for one, {RETRY_S_MAX:.0f} s at most\n"
+        )
+
+    async with connected(options.address, wait_s_max=RETRY_S_MAX, waiting=waiting) as channel:
         progress = begin(
             options.progress if options.source else None,
             options.rejects,
@@ -94,8 +101,8 @@ def _marks(options: ImportOptions) -> dict[str, str]:
         return {}
     try:
         return marks_of(options.source, options.tenant, options.address)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"there is no file {options.source}") from error
+    except OSError as error:
+        raise unreadable(options.source, error) from error
 
 
 @contextlib.contextmanager
