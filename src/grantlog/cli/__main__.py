@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
             list(arguments), prog_name="grantlog", standalone_mode=False
         )
     except TyperException as error:
-        _tell(f"{_one_line(error.format_message())} (see grantlog --help)")
+        _tell_usage(error)
         return EXIT_USAGE
     except GrantlogError as error:
         _tell(error.explanation or error.reason)
@@ -55,6 +55,16 @@ def main(arguments: Sequence[str]) -> int:
 
 def _tell(text: str) -> None:
     sys.stderr.write(f"grantlog: {text}\n")
+
+
+def _tell_usage(error: TyperException) -> None:
+    """One line and where to read on; the help itself, as laid out, where nothing was asked for."""
+    text = error.format_message()
+    if text.startswith("Usage:"):
+        sys.stderr.write(text.rstrip() + "\n")
+        return
+    command: object = getattr(getattr(error, "ctx", None), "command_path", "grantlog")
+    _tell(f"{_one_line(text)} (see {command} --help)")
 
 
 def _one_line(text: str) -> str:

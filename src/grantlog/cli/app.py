@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version as installed_version
+from typing import Annotated
 
 import typer
 
@@ -10,7 +11,6 @@ from grantlog.cli import ask, data, maintain, serve
 
 app = typer.Typer(
     name="grantlog",
-    help="Grantlog: an event-sourced authorization service that speaks Permify's API.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -25,7 +25,26 @@ app.add_typer(maintain.projector_app, name="projector")
 app.add_typer(maintain.epoch_app, name="epoch")
 
 
-@app.command()
-def version() -> None:
+def _print_version(asked: bool = True) -> None:  # noqa: FBT001, FBT002 - typer calls it so
+    if asked:
+        typer.echo(f"grantlog {installed_version('grantlog')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _grantlog(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Grantlog: an event-sourced authorization service that speaks Permify's API."""
+
+
+@app.command("version")
+def _version_command() -> None:
     """Print the version."""
-    typer.echo(f"grantlog {installed_version('grantlog')}")
+    _print_version()

@@ -12,9 +12,54 @@ from grantlog.errors import PreconditionError
 from grantlog.runtime.settings import default_data_dir
 
 
-def test_version_is_one_line(capsys):
-    assert main(["version"]) == 0
-    assert capsys.readouterr().out.startswith("grantlog 0.")
+@pytest.mark.parametrize("asked", ["version", "--version"])
+def test_version_is_one_line(capsys, asked: str):
+    assert main([asked]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("grantlog 0.")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("group", [[], ["data"], ["schema"], ["projector"], ["epoch"]])
+def test_a_group_of_commands_alone_prints_its_help_as_laid_out(capsys, group: list[str]):
+    assert main(group) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(" ".join(["Usage: grantlog", *group, "[OPTIONS] COMMAND"]))
+    assert "Commands:" in lines
+    assert "  --help" in "".join(line[:8] + "\n" for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["nonsense"], "grantlog"),
+        (["data", "nonsense"], "grantlog data"),
+        (["data", "import", "--nonsense"], "grantlog data import"),
+        (["check", "doc:1"], "grantlog check"),
+    ],
+)
+def test_a_wrong_command_line_names_the_command_whose_help_helps(
+    capsys, arguments: list[str], command: str
+):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.endswith(f" (see {command} --help)\n")
+
+
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("localhost", "'localhost' is not HOST:PORT"),
+        (":3478", "':3478' is not HOST:PORT"),
+        ("::1:3478", "is not HOST:PORT"),
+        ("http://127.0.0.1:3478", "leave 'http://' out"),
+        ("127.0.0.1:70000", "70000 is not a port"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_before_any_call(capsys, address: str, says: str):
+    assert main(["check", "doc:1", "view", "user:1", "--grpc-address", address]) == 2
+    said = capsys.readouterr().err
+    assert says in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -42,6 +87,12 @@ def test_contradicting_flags_are_one_line(capsys):
 def test_a_missing_file_is_one_line(capsys, tmp_path: Path):
     assert main(["schema", "write", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err == f"grantlog: there is no file {tmp_path}/none\n"
+
+
+@pytest.mark.parametrize("command", [["schema", "write"], ["data", "import"]])
+def test_a_folder_in_a_files_place_is_one_line(capsys, tmp_path: Path, command: list[str]):
+    assert main([*command, str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"grantlog: {tmp_path} is a folder: name a file\n"
 
 
 def test_a_badly_written_entity_is_one_line_before_any_call(capsys):
