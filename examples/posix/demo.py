@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from posixfs.ending import EXIT_INTERRUPTED
+from posixfs.kernel import why_not
 from posixfs.planted import MISTAKES, plant
 from posixfs.server import Server, ServerError
 
@@ -22,8 +24,12 @@ class StepError(Exception):
 
 
 def main() -> int:
-    """Exit status: 0 no difference, 1 differences, 2 not run."""
+    """Exit status: 0 no difference, 1 differences, 2 not run, 130 interrupted."""
     options = _options()
+    reason = why_not()
+    if reason:
+        print(f"demo: not run: {reason}", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="grantlog-posix-") as folder:
         scratch = Path(folder)
         scratch.chmod(0o755)
@@ -32,6 +38,9 @@ def main() -> int:
         except (ServerError, OSError, StepError) as error:
             print(f"demo: not run: {error}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt:
+            print("demo: interrupted", file=sys.stderr)
+            return EXIT_INTERRUPTED
 
 
 def _options() -> argparse.Namespace:
@@ -64,8 +73,9 @@ def _run(options: argparse.Namespace, scratch: Path) -> int:
     (scratch / "schema.perm").write_text(schema, encoding="utf-8")
     _step("export.py", root, *accounts, f"--output={scratch / 'facts'}")
     server = [f"--grpc-address={options.grpc_address}", f"--tenant={options.tenant}"]
-    _grantlog("schema", "write", str(scratch / "schema.perm"), *server)
-    _grantlog("data", "import", str(scratch / "facts"), *server)
+    version = _grantlog("schema", "write", str(scratch / "schema.perm"), *server)
+    print(f"schema version {version.strip()}", flush=True)
+    print(_grantlog("data", "import", str(scratch / "facts"), *server), end="", flush=True)
     verify = [f"--url={options.url}", f"--tenant={options.tenant}", f"--seed={options.seed}"]
     return _script("verify.py", root, *accounts, f"--questions={options.questions}", *verify)
 
@@ -83,14 +93,16 @@ def _script(script: str, *arguments: str) -> int:
     return subprocess.run([sys.executable, _HERE / script, *arguments], check=False).returncode
 
 
-def _grantlog(*arguments: str) -> None:
-    """Run grantlog's own command: the one of this checkout, or the one that is installed."""
+def _grantlog(*arguments: str) -> str:
+    """What grantlog's own command prints: the one of this checkout, or the installed one."""
     own = _HERE.parents[1] / ".venv" / "bin" / "grantlog"
     command = str(own) if own.exists() else shutil.which("grantlog")
     if command is None:
         raise StepError("there is no grantlog command: run `make serve` first")
-    if subprocess.run([command, *arguments], check=False).returncode != 0:
+    done = subprocess.run([command, *arguments], check=False, stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
         raise StepError(f"grantlog {' '.join(arguments[:2])} failed")
+    return done.stdout
 
 
 if __name__ == "__main__":

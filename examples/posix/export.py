@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from posixfs.accounts import read_accounts
+from posixfs.ending import end_with
 from posixfs.facts import facts
 from posixfs.walk import Skipped, walk
 
@@ -39,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+from posixfs.ending import end_with
 from posixfs.trees import TreeMaker
 
 
@@ -31,4 +32,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

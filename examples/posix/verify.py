@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from posixfs.accounts import User, read_accounts
+from posixfs.ending import end_with
 from posixfs.facts import entity
 from posixfs.kernel import KernelError, ask_kernel, why_not
 from posixfs.mounts import refuses_execution
@@ -114,4 +115,4 @@ def _report(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -32,7 +32,7 @@ class KernelError(Exception):
 def why_not() -> str | None:
     """Why the kernel cannot be asked as another user by this process; None if it can."""
     if os.geteuid() != 0:
-        return "asking the kernel as other users needs root"
+        return "asking the kernel as other users needs root (begin the command with sudo)"
     held = _effective_capabilities()
     missing = [name for name, bit in _CAPABILITIES.items() if not held >> bit & 1]
     return f"root lacks {', '.join(missing)} here" if missing else None
