@@ -47,5 +47,4 @@ def test_an_error_is_said_once_with_all_that_is_known_of_it(error: GrantlogError
 
 
 def test_an_explanation_that_was_cut_is_not_said_beside_the_longer_text():
-    assert failed(SchemaError(LONG)).count("line line") < failed(SchemaError(LONG)).count("line")
     assert len(failed(SchemaError(LONG))) < 1600
