@@ -136,6 +136,7 @@ def test_bytes_that_are_no_message_do_no_harm(channel, tenant):
     raw = channel.unary_unary(
         "/base.v1.Permission/Check", request_serializer=bytes, response_deserializer=bytes
     )
-    assert refused(raw, b"\xff\xff\xff").code() is not grpc.StatusCode.OK
+    for damaged in (b"\xff\xff\xff", b"\n\x02\xff\xfe", b"\x1a\x05"):
+        assert refused(raw, damaged).code() is grpc.StatusCode.INVALID_ARGUMENT
     check = service_pb2_grpc.PermissionStub(channel).Check
     assert check(question(tenant)).can == base_pb2.CHECK_RESULT_DENIED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import socket
 from datetime import UTC, datetime
 
 import httpx
@@ -251,3 +253,21 @@ def test_browsers_may_call_it(api, tenant):
     )
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("flood", [b"X-A: " + b"a" * 100_000, b"X-A: b\r\n" * 20_000])
+def test_a_head_that_is_too_large_ends_the_connection(server, flood):
+    host, port = server.rest.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        with contextlib.suppress(OSError):  # it may be closed before all is sent
+            connection.sendall(b"POST /v1/tenants/list HTTP/1.1\r\nHost: x\r\n" + flood)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1000).startswith(b"HTTP/1.1 431 ")
+            assert connection.recv(1000) == b""
+
+
+def test_a_large_body_right_behind_a_small_head_is_no_large_head(api, tenant):
+    body = b'{"schema":"' + b" " * 500_000 + b'"}'
+    answer = api.post(f"/v1/tenants/{tenant}/schemas/write", content=body)
+    assert answer.status_code == 400
+    assert answer.json()["code"] == 3

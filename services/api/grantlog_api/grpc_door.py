@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from typing import Any, Final, Literal, NoReturn, cast
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc import aio
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection
 
-from grantlog.errors import PreconditionError
+from grantlog.errors import InvalidInputError, PreconditionError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 from grantlog_api.calls import AS_OF, Calls, failed
@@ -64,23 +64,33 @@ def add_services(server: aio.Server, calls: Calls, probe: HealthProbe) -> None:
 
 
 def _handler(route: Route, calls: Calls) -> MethodHandler:
-    decode: Callable[[bytes], Any] = route.request_class.FromString
+    # Requests are parsed by the handler: what does not parse is the caller's mistake, and the
+    # servers would call it theirs.
     encode: Callable[[Any], bytes] = route.response_class.SerializeToString
     if route.server_streaming:
         return grpc.unary_stream_rpc_method_handler(
-            _streaming(route, calls), request_deserializer=decode, response_serializer=encode
+            _streaming(route, calls), request_deserializer=None, response_serializer=encode
         )
     return grpc.unary_unary_rpc_method_handler(
-        _unary(route, calls), request_deserializer=decode, response_serializer=encode
+        _unary(route, calls), request_deserializer=None, response_serializer=encode
     )
+
+
+def _parsed(route: Route, request: bytes) -> Message:
+    try:
+        return route.request_class.FromString(request)
+    except DecodeError as error:
+        raise InvalidInputError(
+            f"the request is no {route.request_class.__name__}: it is damaged, or nests too deep"
+        ) from error
 
 
 def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
     full_method = route.full_method
 
-    async def answer(request: Message, context: aio.ServicerContext[Any, Any]) -> Message:
+    async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> Message:
         try:
-            return await calls.unary(full_method, request, _as_of(context))
+            return await calls.unary(full_method, _parsed(route, request), _as_of(context))
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
 
@@ -98,10 +108,12 @@ def _streaming(route: Route, calls: Calls) -> Callable[..., Any]:
     full_method = route.full_method
 
     async def answer(
-        request: Message, context: aio.ServicerContext[Any, Any]
+        request: bytes, context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[Message]:
         try:
-            yield await calls.unary(full_method, request)  # none has a handler yet: it raises
+            yield await calls.unary(
+                full_method, _parsed(route, request)
+            )  # none has a handler yet: it raises
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
 

@@ -23,6 +23,7 @@ from grantlog.wire.status import WireStatus, error_body, stream_error
 from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import AS_OF, Calls, failed
 from grantlog_api.health import HealthProbe
+from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
@@ -111,6 +112,8 @@ async def serve(
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(drain_s_max)),
+        http=BoundedHttp,
+        limit_concurrency=CONNECTIONS_MAX,
     )
     server = _Server(config)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from grantlog.app.known import KnownHeads
+from grantlog.app.known import KnownHeads, head_of
 from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache
 from grantlog.engine.conform import check_attribute, check_tuple
-from grantlog.errors import ConflictError, InvalidInputError, StaleSchemaError
+from grantlog.errors import ConflictError, InvalidInputError, LimitError, StaleSchemaError
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import SchemaVersion, TenantId
+from grantlog.model.ids import Revision, SchemaVersion, TenantId
 from grantlog.model.tuples import Entity, RelationTuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.ports.heads import Head
 from grantlog.ports.writer import DataIntent, PutFacts, RemoveWhere, Step, TransactionWriter
+
+VALUE_BYTES_MAX: Final = 64 * 1024
+"""UTF-8 length of the texts of an attribute's value, 8 for every other item."""
 
 SCHEMA_RACES_MAX: Final = 8
 """How often a write is validated anew because another schema came into force meanwhile."""
@@ -62,9 +65,7 @@ class WriteData:
             loaded = await self._schema(tenant, schema_version)
             self._validate(loaded, facts)
             try:
-                return await self._commit(
-                    tenant, facts, loaded.version, schema_pinned=bool(schema_version)
-                )
+                return await self._commit(tenant, facts, loaded, schema_pinned=bool(schema_version))
             except StaleSchemaError:
                 await self._resolver.refresh(tenant)
         raise ConflictError("the schema keeps changing while this is written; retry")
@@ -83,7 +84,7 @@ class WriteData:
                 "both filters are empty: name at least one field of tuple_filter or "
                 "attribute_filter; to remove everything, delete the tenant"
             )
-        return await self._commit(tenant, RemoveWhere(tuples, attributes), SchemaVersion(""))
+        return await self._commit(tenant, RemoveWhere(tuples, attributes), None)
 
     async def _schema(self, tenant: TenantId, schema_version: str) -> LoadedSchema:
         if schema_version:
@@ -98,6 +99,7 @@ class WriteData:
             check_tuple(loaded.schema, fact)
         for attribute in facts.attributes:
             check_attribute(loaded.schema, attribute)
+            _require_small(attribute)
         count = len(facts.tuples) + len(facts.attributes)
         if count > self._facts_per_write_max:
             raise InvalidInputError(
@@ -110,7 +112,7 @@ class WriteData:
         self,
         tenant: TenantId,
         step: Step,
-        schema_version: SchemaVersion,
+        loaded: LoadedSchema | None,
         *,
         schema_pinned: bool = False,
     ) -> Head:
@@ -118,14 +120,27 @@ class WriteData:
             DataIntent(
                 tenant=tenant,
                 steps=(step,),
-                schema_version=schema_version,
+                schema_version=loaded.version if loaded else SchemaVersion(""),
                 schema_pinned=schema_pinned,
+                schema_revision=loaded.revision if loaded else Revision(0),
                 write_id=self._new_id(),
             )
         )
-        head = Head(committed.epoch, committed.revision, committed.schema_version)
+        head = head_of(committed)
         self._known.learn(tenant, head)
         return head
+
+
+def _require_small(attribute: Attribute) -> None:
+    """Refuse a value so large that rules could not take it and pages not hold it."""
+    data = attribute.value.data
+    items = data if isinstance(data, tuple) else (data,)
+    size = sum(len(item.encode()) if isinstance(item, str) else 8 for item in items)
+    if size > VALUE_BYTES_MAX:
+        raise LimitError(
+            f"the value of {attribute.entity}${attribute.name} has {size} bytes, at most "
+            f"{VALUE_BYTES_MAX} are allowed"
+        )
 
 
 def _first_of_each(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:

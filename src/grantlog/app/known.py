@@ -8,8 +8,14 @@ from cachetools import LRUCache
 
 from grantlog.model.ids import TenantId
 from grantlog.ports.heads import Head
+from grantlog.ports.writer import Committed
 
 TENANTS_MAX: Final = 100_000
+
+
+def head_of(committed: Committed) -> Head:
+    """The head that a write made, or met."""
+    return Head(committed.epoch, committed.revision, committed.schema_version, committed.begins)
 
 
 class KnownHeads:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.resolve import Resolver, at_a_live_revision
-from grantlog.errors import InvalidTokenError
+from grantlog.errors import BehindWindowError, InvalidTokenError
 from grantlog.model.attributes import Attribute
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken
@@ -19,8 +19,14 @@ from grantlog.ports.listing import FactLister
 T = TypeVar("T")
 
 PAGE_DEFAULT: Final = 50
-PAGE_MAX: Final = 10_000
-"""A larger `page_size` is served as this; the continuation token leads on."""
+PAGE_MAX: Final = 5_000
+"""Tuples; a larger `page_size` is served as this, and the continuation token leads on."""
+ATTRIBUTES_PAGE_MAX: Final = 500
+"""The same for attributes, whose values may be large."""
+PAGE_BYTES_MAX: Final = 2 * 1024 * 1024
+"""A page of attributes ends when its values are longer: a gRPC message holds 4 MiB."""
+ITEM_BYTES: Final = 12
+"""Of an item that is no text."""
 
 
 class ListFacts:
@@ -50,7 +56,7 @@ class ListFacts:
             BehindWindowError: the continuation's revision is gone; begin anew.
         """
         digest = request_digest("tuples", tenant, where)
-        limit = _limit(page_size)
+        limit = min(page_size or PAGE_DEFAULT, PAGE_MAX)
 
         async def page() -> tuple[list[RelationTuple], str]:
             place = await self._place(tenant, snap_token, as_of, continuation, digest, parts=6)
@@ -73,7 +79,7 @@ class ListFacts:
     ) -> tuple[list[Attribute], str]:
         """A page of attributes by key bytes; otherwise as `tuples`."""
         digest = request_digest("attributes", tenant, where)
-        limit = _limit(page_size)
+        limit = min(page_size or PAGE_DEFAULT, ATTRIBUTES_PAGE_MAX)
 
         async def page() -> tuple[list[Attribute], str]:
             place = await self._place(tenant, snap_token, as_of, continuation, digest, parts=3)
@@ -81,7 +87,8 @@ class ListFacts:
             found = await self._lister.attributes(
                 tenant, place.revision, where, limit=limit + 1, after=after
             )
-            return list(found[:limit]), self._next(place, digest, found, limit, _attribute_key)
+            shown = _within_bytes(found[:limit])
+            return list(found[:shown]), self._next(place, digest, found, shown, _attribute_key)
 
         return await at_a_live_revision(self._resolver, tenant, page)
 
@@ -102,7 +109,9 @@ class ListFacts:
                     "the continuation token cannot be used",
                     reason="ERROR_CODE_INVALID_CONTINUOUS_TOKEN",
                 )
-            await self._resolver.admit(tenant, SnapToken(place.epoch, place.revision))
+            head = await self._resolver.admit(tenant, SnapToken(place.epoch, place.revision))
+            if place.revision < head.begins:  # a replica may not have heard of the deletion yet
+                raise BehindWindowError("the tenant was deleted since the first page was read")
             return place
         head = await self._resolver.resolve(tenant, snap_token, as_of)
         return Continuation(Epoch(head.epoch), Revision(head.revision), ())
@@ -112,18 +121,26 @@ class ListFacts:
         place: Continuation,
         digest: str,
         found: Sequence[T],
-        limit: int,
+        shown: int,
         key: Callable[[T], tuple[str, ...]],
     ) -> str:
         """The token that leads on from the page's last item, "" if nothing follows it."""
-        if len(found) <= limit:
+        if len(found) <= shown:
             return ""
-        after = key(found[limit - 1])
+        after = key(found[shown - 1])
         return self._continuations.seal(Continuation(place.epoch, place.revision, after), digest)
 
 
-def _limit(page_size: int) -> int:
-    return min(page_size or PAGE_DEFAULT, PAGE_MAX)
+def _within_bytes(attributes: Sequence[Attribute]) -> int:
+    """How many of them fit a page; at least one."""
+    size = 0
+    for count, attribute in enumerate(attributes):
+        data = attribute.value.data
+        items = data if isinstance(data, tuple) else (data,)
+        size += sum(4 * len(item) if isinstance(item, str) else ITEM_BYTES for item in items)
+        if size > PAGE_BYTES_MAX and count:
+            return count
+    return len(attributes)
 
 
 def _tuple_key(fact: RelationTuple) -> tuple[str, ...]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
 from cachetools import LRUCache
 
 from grantlog.app.as_of import AsOf
-from grantlog.app.known import KnownHeads
+from grantlog.app.known import KnownHeads, head_of
 from grantlog.app.resolve import Resolver
 from grantlog.engine.plan import Plan, build_plan
-from grantlog.errors import InvalidInputError, NotFoundError
+from grantlog.errors import InvalidInputError, NotFoundError, UnavailableError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
 from grantlog.ports.writer import TransactionWriter
@@ -21,6 +22,8 @@ from grantlog.schema.compile import compile_schema
 from grantlog.schema.compiled import CompiledSchema, SchemaWarning
 
 SCHEMAS_CACHED_MAX: Final = 1_000
+COMPILES_WAITING_MAX: Final = 32
+"""Texts that may wait for the one compiling thread; each takes the interpreter from everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class SchemaCache:
     def __init__(self, reader: SchemaReader, entries_max: int = SCHEMAS_CACHED_MAX) -> None:
         self._reader = reader
         self._loaded: LRUCache[tuple[TenantId, SchemaVersion], LoadedSchema] = LRUCache(entries_max)
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="schema-compiler")
+        self._compiling = 0
         self._loading: dict[tuple[TenantId, SchemaVersion], asyncio.Lock] = {}
 
     async def load(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema:
@@ -73,6 +78,22 @@ class SchemaCache:
         finally:
             self._loading.pop(key, None)
 
+    async def compile(self, text: str) -> tuple[CompiledSchema, Plan]:
+        """A schema and its plan; one text at a time, in a thread that nothing else waits for.
+
+        Raises:
+            SchemaError: it does not parse or check.
+            UnavailableError: too many texts wait.
+        """
+        if self._compiling >= COMPILES_WAITING_MAX:
+            raise UnavailableError("too many schemas wait to be compiled: try again later")
+        self._compiling += 1
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._compiler, _compile_text, text)
+        finally:
+            self._compiling -= 1
+
     def keep(self, tenant: TenantId, loaded: LoadedSchema) -> None:
         """Have a version that was compiled to be written."""
         self._loaded[tenant, loaded.version] = loaded
@@ -82,7 +103,7 @@ class SchemaCache:
         record = await self._reader.schema(tenant, version) if known_form else None
         if record is None:
             raise _not_found(f"the tenant has no schema version {version!r}")
-        schema, plan = await asyncio.to_thread(_compile_text, record.text)
+        schema, plan = await self.compile(record.text)
         return LoadedSchema(version, record.revision, schema, plan)
 
     def forget(self, tenant: TenantId) -> None:
@@ -119,6 +140,7 @@ async def resolve_with_schema(
     """
     head = await resolver.resolve(tenant, snap_token, as_of)
     loaded = await cache.load(tenant, SchemaVersion(schema_version) or head.schema_version)
+    require_living(loaded, head)
     if loaded.revision > head.revision:
         if as_of is not None:
             raise InvalidInputError(
@@ -128,6 +150,16 @@ async def resolve_with_schema(
             )
         head = await resolver.refresh(tenant)
     return head, loaded
+
+
+def require_living(loaded: LoadedSchema, head: Head) -> None:
+    """Refuse a version of a life of the tenant that ended; caches may still hold it.
+
+    Raises:
+        NotFoundError: the version was written before the tenant was deleted.
+    """
+    if loaded.revision < head.begins:
+        raise _not_found(f"schema version {loaded.version!r} ended with the tenant's deletion")
 
 
 class Schemas:
@@ -156,11 +188,11 @@ class Schemas:
         Raises:
             SchemaError: it does not parse or check; nothing is stored.
         """
-        schema, plan = await asyncio.to_thread(_compile_text, text)
+        schema, plan = await self._cache.compile(text)
         committed = await self._writer.write_schema(
             tenant, text, based_on=None, write_id=self._new_id()
         )
-        head = Head(committed.epoch, committed.revision, committed.schema_version)
+        head = head_of(committed)
         self._known.learn(tenant, head)
         self._cache.keep(
             tenant, LoadedSchema(committed.schema_version, committed.revision, schema, plan)

@@ -10,7 +10,7 @@ from grantlog.engine.desk import FactDesk, Memory
 from grantlog.engine.graph import Graph
 from grantlog.engine.node import IDLE, OPENED, Node
 from grantlog.engine.question import CheckQuery, Limits
-from grantlog.engine.rules import context_data
+from grantlog.engine.rules import RuleData, context_data
 from grantlog.engine.search import SubjectSearch
 from grantlog.engine.steps import (
     ArrowStep,
@@ -27,6 +27,10 @@ from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey
 
 MOVES_PER_TURN: Final = 500
 """How much is done before others on the event loop have their turn: about 2 ms."""
+
+
+RULES_PER_TURN: Final = 4
+"""Rules that are run before others have their turn: the worst take much longer than most."""
 
 
 class Evaluation:
@@ -60,7 +64,8 @@ class Evaluation:
         self._subject = query.subject
         self._context = context
         self._limits = limits
-        self._data: object = None
+        self._data: RuleData | None = None
+        self._rules_run = 0
         self._desk = FactDesk(limits.keys_max, memory)
         self.graph = Graph(
             step,
@@ -98,7 +103,8 @@ class Evaluation:
             else:
                 return
             moves += 1
-            if moves % MOVES_PER_TURN == 0:
+            if moves >= MOVES_PER_TURN or self._rules_run >= RULES_PER_TURN:
+                moves = self._rules_run = 0
                 yield
 
     def wanted(self) -> Sequence[FactKey]:
@@ -191,6 +197,7 @@ class Evaluation:
                 values[name] = value
         if self._data is None:
             self._data = context_data(self._query.context.data)
+        self._rules_run += 1
         self.graph.settle(node, program.run(values, self._data))
 
     def _value(

@@ -22,7 +22,7 @@ class RequestContext:
     Attributes:
         tuples: held beside the stored ones; those the schema does not admit count for nothing.
         attributes: win over stored ones; of two for the same name the first counts.
-        data: what rules see as `context.data`: a mapping as from JSON, or a protobuf Struct.
+        data: what rules see as `context.data`: a mapping as from JSON.
     """
 
     tuples: tuple[RelationTuple, ...] = ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 from cel_expr_python import cel
 
@@ -19,6 +20,18 @@ from grantlog.schema.compiled import RuleDef
 
 DATA_NESTING_MAX: Final = 100
 """How deep `context.data` may nest; protobuf's own bound for a Struct."""
+
+INPUT_MAX: Final = 64 * 1024
+"""Characters and items that may reach a rule, arguments and `context.data` together."""
+
+INPUT_MAX_COMPREHENSIVE: Final = 16 * 1024
+"""The same for a rule that goes over lists (`all`, `exists`, `map`, `filter`): CEL bounds how often
+its body runs, not what each run costs, and nobody else is answered meanwhile."""
+
+ITEM_WEIGHT: Final = 8
+"""What an item of a list or map weighs beside its characters."""
+
+_MACROS: Final = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
 
 _SCALARS: Final = {
     AttributeType.BOOLEAN: cel.Type.BOOL,
@@ -36,7 +49,7 @@ class RuleProgram:
         parameters: its parameters with their types.
     """
 
-    __slots__ = ("_expression", "_zeros", "name", "parameters")
+    __slots__ = ("_expression", "_input_max", "_zeros", "name", "parameters")
 
     def __init__(self, rule: RuleDef) -> None:
         """Compile the rule.
@@ -46,6 +59,7 @@ class RuleProgram:
         """
         self.name = rule.name
         self.parameters = dict(rule.parameters)
+        self._input_max = INPUT_MAX_COMPREHENSIVE if _MACROS.search(rule.body) else INPUT_MAX
         self._zeros = {
             name: _plain(AttributeValue(kind, kind.zero)) for name, kind in self.parameters.items()
         }
@@ -58,19 +72,26 @@ class RuleProgram:
                 f"rule {rule.name} of a stored schema does not compile: {error}"
             ) from error
 
-    def run(self, values: Mapping[str, AttributeValue], data: object) -> bool | GrantlogError:
+    def run(self, values: Mapping[str, AttributeValue], data: RuleData) -> bool | GrantlogError:
         """Whether the predicate holds; a parameter without a value is its type's zero.
 
         Args:
             values: the parameters' values, of the declared types.
-            data: what `context.data` is, from `context_data`.
+            data: what `context.data` is.
 
         Returns:
             True, False, or the error that its evaluation is.
         """
-        arguments: dict[str, object] = {**self._zeros, "context": {"data": data}}
+        arguments: dict[str, object] = {**self._zeros, "context": {"data": data.value}}
+        weight = data.weight
         for name, value in values.items():
             arguments[name] = _plain(value)
+            weight += weigh(value.data)
+        if weight > self._input_max:
+            return LimitError(
+                f"rule {self.name} would be given {weight} characters and items of attributes and "
+                f"context.data; it may be given {self._input_max}"
+            )
         try:
             result = self._expression.eval(data=arguments)
         except RuntimeError as error:
@@ -89,17 +110,40 @@ class RuleProgram:
         return RuleFailedError(f"rule {self.name}: {text}")
 
 
-def context_data(data: object) -> object:
+class RuleData(NamedTuple):
+    """What rules see as `context.data`, and what it weighs."""
+
+    value: object
+    weight: int
+
+
+NO_DATA: Final = RuleData({}, 0)
+
+
+def weigh(value: object) -> int:
+    """Characters and items of a value: what evaluation may have to go over."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return sum(ITEM_WEIGHT + len(key) + weigh(item) for key, item in items)
+    if isinstance(value, list | tuple):
+        return sum(ITEM_WEIGHT + weigh(item) for item in cast("list[object]", value))
+    return 1
+
+
+def context_data(data: object) -> RuleData:
     """`data` as rules see it: every number of a mapping is a double, as in a protobuf Struct.
 
     Raises:
         InvalidInputError: it nests deeper than `DATA_NESTING_MAX`.
     """
     if data is None:
-        return {}
-    if isinstance(data, Mapping):
-        return _as_json(cast("Mapping[str, object]", data), DATA_NESTING_MAX)
-    return data
+        return NO_DATA
+    if not isinstance(data, Mapping):
+        raise InvalidInputError("context.data is no mapping")
+    value = _as_json(cast("Mapping[str, object]", data), DATA_NESTING_MAX)
+    return RuleData(value, weigh(value))
 
 
 def _as_json(value: object, levels: int) -> object:

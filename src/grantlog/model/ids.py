@@ -9,6 +9,9 @@ TenantId = NewType("TenantId", str)
 Revision = NewType("Revision", int)
 """Dense place of a transaction in its tenant's order: 1, 2, 3 …; 0 is before the first write."""
 
+NOTHING: Final = Revision(0)
+"""The revision before the first write."""
+
 SchemaVersion = NewType("SchemaVersion", str)
 """Immutable id of a compiled schema: 20 lower-case characters that sort in revision order."""
 

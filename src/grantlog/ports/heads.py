@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from grantlog.errors import InvalidInputError
-from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.model.ids import NOTHING, Epoch, Revision, SchemaVersion, TenantId
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class Head:
     revision: Revision
     schema_version: SchemaVersion
     """The schema version in force at `revision`; "" if there is none."""
+    begins: Revision = NOTHING
+    """The deletion that began the tenant's current life: what was written up to it is gone."""
 
 
 class HeadReader(Protocol):

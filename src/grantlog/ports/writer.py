@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
+from grantlog.errors import NotFoundError
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.model.ids import NOTHING, Epoch, Revision, SchemaVersion, TenantId
 from grantlog.model.tuples import Entity, RelationTuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 
@@ -50,10 +51,25 @@ class DataIntent:
     """The version the facts were validated against; "" where nothing needed validation."""
     schema_pinned: bool = False
     """Whether the caller named that version. If not, it must still be in force at commit."""
+    schema_revision: Revision = NOTHING
+    """The revision that wrote a pinned version: it must belong to the tenant's current life."""
     write_id: bytes = b""
     """16 fresh bytes."""
     actor: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def require_living_schema(intent: DataIntent, begins: Revision) -> None:
+    """Refuse a pinned schema version of a life of the tenant that ended at `begins`.
+
+    Raises:
+        NotFoundError: the version went with that life.
+    """
+    if intent.schema_pinned and intent.schema_revision < begins:
+        raise NotFoundError(
+            f"schema version {intent.schema_version!r} ended with the tenant's deletion",
+            reason="ERROR_CODE_SCHEMA_NOT_FOUND",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +81,8 @@ class Committed:
     schema_version: SchemaVersion
     """The schema version in force at `revision`."""
     commit_time: datetime | None = None
+    begins: Revision = NOTHING
+    """The deletion that began the tenant's current life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +106,7 @@ class TransactionWriter(Protocol):
 
         Raises:
             StaleSchemaError: another version came into force since validation; validate again.
+            NotFoundError: the pinned version belongs to a life of the tenant that ended.
             LimitError: a removal by filter matches more than `changes_per_write_max` facts.
         """
         ...

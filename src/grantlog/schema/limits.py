@@ -11,7 +11,7 @@ from typing import Final
 
 from grantlog.model.ids import NAME_BYTES_MAX
 
-schema_bytes_max: Final = 1024 * 1024
+schema_bytes_max: Final = 256 * 1024
 """UTF-8 length of a whole schema text."""
 
 name_bytes_max: Final = NAME_BYTES_MAX
@@ -42,7 +42,7 @@ rule_bytes_max: Final = 16 * 1024
 rule_nesting_max: Final = 32
 """Braces within braces in a rule's body; CEL itself stops at 32 brackets of any kind."""
 
-warning_edges_max: Final = 200_000
+warning_edges_max: Final = 50_000
 """References among relations and permissions that the search for suspicious cycles looks at."""
 
 warnings_max: Final = 100

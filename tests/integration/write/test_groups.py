@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grantlog.errors import GrantlogError, LimitError, StaleSchemaError, UnavailableError
+from grantlog.errors import GrantlogError, StaleSchemaError, UnavailableError
 from grantlog.ports.writer import Committed, PutFacts, RemoveFacts, Step
 from grantlog.store.postgres.writer import WriterLimits, open_writer
 from grantlog.store.postgres.writer.committing import Committer
@@ -222,7 +222,7 @@ async def test_a_full_queue_refuses_and_an_empty_one_takes_again(place: Place):
         async def attempt(number: int) -> bool:
             try:
                 await writer.write(write(put(f"doc:{number}#viewer@user:1")))
-            except LimitError:
+            except UnavailableError:
                 return False
             return True
 

@@ -207,3 +207,19 @@ def test_what_is_neither_a_revision_nor_a_time_with_an_offset_is_no_as_of(text):
 def test_an_as_of_is_a_revision_or_a_time():
     assert parse_as_of("42") == 42
     assert parse_as_of("2026-11-21T21:26:00+01:00") == datetime(2026, 11, 21, 20, 26, tzinfo=UTC)
+
+
+async def test_a_schema_version_of_a_life_that_ended_is_gone_on_every_node():
+    one = await node_with_schema()
+    other = Node(one.tables, writer=one.writer)
+    old = (await one.resolver.refresh(T1)).schema_version
+    await one.put("doc:1#viewer@user:ann")
+    assert await other.allowed("doc:1", "view", "user:ann", schema_version=old)
+    await one.tenants.delete(T1)
+    for node in (one, other):
+        with pytest.raises(NotFoundError):
+            await node.allowed("doc:1", "view", "user:ann", schema_version=old)
+        with pytest.raises(NotFoundError):
+            await node.put("doc:1#viewer@user:ann", schema_version=old)
+    await one.schemas.write(T1, SCHEMA)
+    assert not await one.allowed("doc:1", "view", "user:ann")

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
 
-from grantlog.engine.rules import RuleProgram, context_data
+from grantlog.engine.rules import (
+    INPUT_MAX,
+    INPUT_MAX_COMPREHENSIVE,
+    NO_DATA,
+    RuleProgram,
+    context_data,
+)
 from grantlog.errors import CorruptionError, InvalidInputError, LimitError, RuleFailedError
 from grantlog.model.attributes import AttributeType, AttributeValue
 from grantlog.schema.compiled import RuleDef
@@ -18,7 +23,7 @@ def program(body: str, **parameters: AttributeType) -> RuleProgram:
 def test_parameters_have_their_declared_types():
     rule = program("score / 2.0 == 1.5 && level / 2 == 1", score=DOUBLE, level=INTEGER)
     values = {"score": AttributeValue(DOUBLE, 3), "level": AttributeValue(INTEGER, 3)}
-    assert rule.run(values, {}) is True
+    assert rule.run(values, NO_DATA) is True
 
 
 def test_a_parameter_without_a_value_is_its_types_zero():
@@ -27,13 +32,13 @@ def test_a_parameter_without_a_value_is_its_types_zero():
         "!a_boolean && a_string == '' && a_integer == 0 && a_double == 0.0 && a_string_array == []"
         " && a_boolean_array == [] && a_integer_array == [] && a_double_array == []"
     )
-    assert program(body, **zeros).run({}, {}) is True
+    assert program(body, **zeros).run({}, NO_DATA) is True
 
 
 def test_arrays_are_lists():
     rule = program("'b' in tags", tags=STRINGS)
-    assert rule.run({"tags": AttributeValue(STRINGS, ("a", "b"))}, {}) is True
-    assert rule.run({"tags": AttributeValue(STRINGS, ())}, {}) is False
+    assert rule.run({"tags": AttributeValue(STRINGS, ("a", "b"))}, NO_DATA) is True
+    assert rule.run({"tags": AttributeValue(STRINGS, ())}, NO_DATA) is False
 
 
 @pytest.mark.parametrize("data", [{"clearance": 3}, {"clearance": 3.0}])
@@ -44,9 +49,8 @@ def test_numbers_of_the_request_are_doubles(data):
     assert rule.run({"level": AttributeValue(INTEGER, 3)}, context_data(data)) is True
 
 
-def test_a_protobuf_struct_serves_as_data():
-    data = Struct()
-    data.update({"clearance": 3, "groups": ["a", {"b": True}]})
+def test_data_may_nest():
+    data = {"clearance": 3, "groups": ["a", {"b": True}]}
     rule = program("context.data.clearance == 3.0 && context.data.groups[1].b")
     assert rule.run({}, context_data(data)) is True
 
@@ -59,11 +63,11 @@ def test_an_absent_key_is_an_error_that_names_rule_and_key():
 
 
 def test_an_error_is_never_taken_for_true():
-    assert isinstance(program("1 / level == 1", level=INTEGER).run({}, {}), RuleFailedError)
+    assert isinstance(program("1 / level == 1", level=INTEGER).run({}, NO_DATA), RuleFailedError)
 
 
 def test_a_result_that_is_no_boolean_is_an_error():
-    error = program("context.data.flag").run({}, {"flag": "yes"})
+    error = program("context.data.flag").run({}, context_data({"flag": "yes"}))
     assert isinstance(error, RuleFailedError)
     assert "not a boolean" in error.explanation
 
@@ -72,7 +76,7 @@ def test_a_rule_that_loops_too_long_reaches_a_limit():
     kind = AttributeType.INTEGER_ARRAY
     rule = program("l.all(x, l.all(y, l.all(z, x + y + z >= 0)))", l=kind)
     values = {"l": AttributeValue(kind, tuple(range(100)))}
-    assert isinstance(rule.run(values, {}), LimitError)
+    assert isinstance(rule.run(values, NO_DATA), LimitError)
 
 
 def test_data_that_nests_too_deep_is_refused():
@@ -86,3 +90,21 @@ def test_data_that_nests_too_deep_is_refused():
 def test_a_stored_rule_that_no_longer_compiles_is_corruption():
     with pytest.raises(CorruptionError):
         program("level + ")
+
+
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ("context.data.s.contains('x')", INPUT_MAX),
+        ("context.data.l.all(i, i != 'x')", INPUT_MAX_COMPREHENSIVE),
+        ("tags . exists ( i, i == context.data.s)", INPUT_MAX_COMPREHENSIVE),
+    ],
+)
+def test_more_data_than_a_rule_may_be_given_is_a_limit(body, limit):
+    rule = program(body, tags=STRINGS)
+    small = context_data({"s": "a" * (limit - 100), "l": []})
+    large = context_data({"s": "a" * limit, "l": []})
+    assert isinstance(rule.run({}, small), bool)
+    assert isinstance(rule.run({}, large), LimitError)
+    tags = {"tags": AttributeValue(STRINGS, ("b" * 60,) * 2)}
+    assert isinstance(rule.run(tags, small), LimitError)

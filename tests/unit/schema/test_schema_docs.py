@@ -55,7 +55,7 @@ def test_a_warning_is_shown_as_it_is(schema: str, shown: str) -> None:
 
 def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     table = PAGE[PAGE.index("## Bounds") : PAGE.index("## Differences")]
-    assert limits.schema_bytes_max == 1024 * 1024
+    assert limits.schema_bytes_max == 256 * 1024
     assert limits.rule_bytes_max == 16 * 1024
     for bound in (
         limits.name_bytes_max,

@@ -33,7 +33,7 @@ def test_a_schema_of_the_greatest_size_compiles_and_one_byte_more_is_refused() -
     text += "é" * ((limits.schema_bytes_max - len(text)) // 2)
     assert len(text.encode()) == limits.schema_bytes_max
     compile_schema(text)
-    assert "at most 1,048,576 are allowed" in refusal(text + "\n").problem
+    assert "at most 262,144 are allowed" in refusal(text + "\n").problem
 
 
 def test_a_name_of_128_bytes_is_the_longest() -> None:

@@ -24,7 +24,7 @@ class MemoryHeads:
         state = self._tables.tenants.get(tenant)
         if state is None:
             return Head(self._tables.epoch, Revision(0), SchemaVersion(""))
-        return Head(state.epoch, state.revision, state.schema_version)
+        return Head(state.epoch, state.revision, state.schema_version, state.begins)
 
     async def recorded_head(self, tenant: TenantId, epoch: Epoch) -> Revision:
         """The last revision that survived of `epoch`, 0 if the next one did not know the tenant."""
@@ -72,7 +72,7 @@ class MemoryPast:
             return Head(self._tables.epoch, Revision(0), SchemaVersion(""))
         state.require_readable(revision)
         written = [v for v, record in state.schemas.items() if record.revision <= revision]
-        return Head(state.epoch, revision, max(written, default=SchemaVersion("")))
+        return Head(state.epoch, revision, max(written, default=SchemaVersion("")), state.begins)
 
     async def at_time(self, tenant: TenantId, time: datetime) -> Head:
         """The head as it was at a time; errors as the port."""

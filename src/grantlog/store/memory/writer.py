@@ -20,7 +20,7 @@ from grantlog.model.change import (
 )
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.model.version import schema_version
-from grantlog.ports.writer import Committed, DataIntent, TenantRecord
+from grantlog.ports.writer import Committed, DataIntent, TenantRecord, require_living_schema
 from grantlog.store.memory.effect import net_changes, require_within
 from grantlog.store.memory.facts import LifeFacts
 from grantlog.store.memory.tables import MemoryTables, TenantState
@@ -61,13 +61,17 @@ class MemoryWriter:
         facts = state.facts if state else LifeFacts()
         at = state.revision if state else Revision(0)
         in_force = state.schema_version if state else SchemaVersion("")
+        begins = state.begins if state else Revision(0)
         changes = net_changes(intent, facts, at)
         if not changes:
-            return Committed(state.epoch if state else self._tables.epoch, at, in_force)
+            epoch = state.epoch if state else self._tables.epoch
+            return Committed(epoch, at, in_force, begins=begins)
         require_within(changes, self._changes_max)
         creates = any(change.operation is Operation.CREATE for change in changes)
         if creates and not intent.schema_pinned and intent.schema_version != in_force:
             raise StaleSchemaError("another schema version came into force; validate again")
+        if creates:
+            require_living_schema(intent, begins)
         return self._commit(
             intent.tenant,
             _data_body(changes, intent, creates=creates),
@@ -152,8 +156,8 @@ class MemoryWriter:
         )
         self._tables.advance([transaction])
         self._record([transaction])
-        in_force = self._tables.tenants[tenant].schema_version
-        return Committed(epoch, revision, in_force, commit_time)
+        now = self._tables.tenants[tenant]
+        return Committed(epoch, revision, now.schema_version, commit_time, now.begins)
 
 
 def _data_body(changes: tuple[Change, ...], intent: DataIntent, *, creates: bool) -> DataWritten:

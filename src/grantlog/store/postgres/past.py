@@ -60,4 +60,9 @@ async def _standing(connection: Connection, tenant: TenantId, revision: Revision
             f"what held at revision {revision} is no longer kept: the tenant was deleted or its "
             "history collected since"
         )
-    return Head(Epoch(row["epoch"]), revision, SchemaVersion(row["schema_version"]))
+    return Head(
+        Epoch(row["epoch"]),
+        revision,
+        SchemaVersion(row["schema_version"]),
+        Revision(row["begins_rev"]),
+    )

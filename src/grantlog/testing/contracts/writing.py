@@ -20,7 +20,7 @@ from grantlog.model.change import (
 from grantlog.model.ids import SchemaVersion
 from grantlog.model.tuples import Entity, parse_tuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
-from grantlog.ports.writer import DataIntent, RemoveWhere
+from grantlog.ports.writer import DataIntent, PutFacts, RemoveWhere
 from grantlog.testing.contracts.places import (
     ACME,
     NO_SCHEMA,
@@ -215,6 +215,29 @@ class SchemaAndTenantContract:
             await primary.writer.write_schema(
                 ACME, SCHEMA, based_on=NO_SCHEMA, write_id=primary.new_id()
             )
+
+    async def test_a_write_pinned_to_a_schema_of_a_life_that_ended_is_refused(
+        self, primary: Primary
+    ) -> None:
+        old = await primary.writer.write_schema(
+            ACME, SCHEMA, based_on=None, write_id=primary.new_id()
+        )
+        await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
+        intent = DataIntent(
+            tenant=ACME,
+            steps=(PutFacts((parse_tuple("doc:1#viewer@user:1"),)),),
+            schema_version=old.schema_version,
+            schema_pinned=True,
+            schema_revision=old.revision,
+            write_id=primary.new_id(),
+        )
+        with pytest.raises(NotFoundError):
+            await primary.writer.write(intent)
+        again = await primary.writer.write_schema(
+            ACME, SCHEMA, based_on=None, write_id=primary.new_id()
+        )
+        assert again.begins == old.revision + 1
+        assert await listed(primary, again.revision) == []
 
     async def test_a_tenant_works_before_it_is_listed_and_keeps_its_data(
         self, primary: Primary

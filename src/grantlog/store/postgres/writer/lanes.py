@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from grantlog.errors import GrantlogError, LimitError, UnavailableError
+from grantlog.errors import GrantlogError, UnavailableError
 from grantlog.model.ids import TenantId
 from grantlog.ports.writer import Committed, DataIntent
 from grantlog.store.postgres.writer.committing import Committer
@@ -68,9 +68,9 @@ class Lanes:
             lane = self._lanes[intent.tenant] = _Lane(intent.tenant)
             self._group.create_task(self._serve(lane), name=f"writes of {intent.tenant}")
         if len(lane.waiting) >= self._limits.queue_writes_max:
-            raise LimitError(
-                f"{self._limits.queue_writes_max} writes of this tenant wait already: "
-                "send fewer at once"
+            raise UnavailableError(
+                f"writing (nothing was committed): {self._limits.queue_writes_max} writes of this "
+                "tenant wait already; try again later"
             )
         ticket = _Ticket(intent, asyncio.get_running_loop().create_future())
         lane.waiting.append(ticket)

@@ -20,7 +20,7 @@ from grantlog.model.change import (
 )
 from grantlog.model.ids import SchemaVersion
 from grantlog.model.version import schema_version
-from grantlog.ports.writer import Committed, DataIntent
+from grantlog.ports.writer import Committed, DataIntent, require_living_schema
 from grantlog.store.postgres.writer.intents import (
     CreateIntent,
     DeleteIntent,
@@ -57,6 +57,8 @@ def _plan_write(tail: Tail, overlay: Overlay, intent: DataIntent, changes_max: i
             f"the write was validated against schema version {intent.schema_version!r}, but "
             f"{tail.schema_version!r} is in force now: validate again"
         )
+    if creates:
+        require_living_schema(intent, tail.begins)
     overlay.keep(changes)
     return tail.append(
         DataWritten(changes, intent.schema_version if creates else SchemaVersion("")),

@@ -44,6 +44,7 @@ class Tail:
         self._time = head.commit_time
         self.digest = head.digest
         self.schema_version = head.schema_version
+        self.begins = head.begins_rev
         self.transactions: list[Transaction] = []
 
     def next_place(self) -> tuple[Revision, datetime]:
@@ -90,8 +91,9 @@ class Tail:
             self.schema_version = body.version
         elif isinstance(body, TenantDeleted):
             self.schema_version = SchemaVersion("")
-        return Committed(head.epoch, revision, self.schema_version, time)
+            self.begins = revision
+        return Committed(head.epoch, revision, self.schema_version, time, self.begins)
 
     def standing(self) -> Committed:
         """What a write that changes nothing answers: the head it met."""
-        return Committed(self._head.epoch, self._revision, self.schema_version)
+        return Committed(self._head.epoch, self._revision, self.schema_version, begins=self.begins)
