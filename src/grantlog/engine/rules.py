@@ -17,6 +17,7 @@ from grantlog.errors import (
 )
 from grantlog.model.attributes import AttributeType, AttributeValue
 from grantlog.schema.compiled import RuleDef
+from grantlog.schema.typecheck import CONTEXT, environment
 
 DATA_NESTING_MAX: Final = 100
 """How deep `context.data` may nest; protobuf's own bound for a Struct."""
@@ -32,13 +33,6 @@ ITEM_WEIGHT: Final = 8
 """What an item of a list or map weighs beside its characters."""
 
 _MACROS: Final = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
-
-_SCALARS: Final = {
-    AttributeType.BOOLEAN: cel.Type.BOOL,
-    AttributeType.STRING: cel.Type.STRING,
-    AttributeType.INTEGER: cel.Type.INT,
-    AttributeType.DOUBLE: cel.Type.DOUBLE,
-}
 
 
 class RuleProgram:
@@ -63,10 +57,8 @@ class RuleProgram:
         self._zeros = {
             name: _plain(AttributeValue(kind, kind.zero)) for name, kind in self.parameters.items()
         }
-        variables = {name: _cel_type(kind) for name, kind in self.parameters.items()}
-        variables["context"] = cel.Type.DYN
         try:
-            self._expression = cel.NewEnv(variables=variables).compile(rule.body)
+            self._expression = environment(self.parameters).compile(rule.body)
         except RuntimeError as error:
             raise CorruptionError(
                 f"rule {rule.name} of a stored schema does not compile: {error}"
@@ -82,7 +74,7 @@ class RuleProgram:
         Returns:
             True, False, or the error that its evaluation is.
         """
-        arguments: dict[str, object] = {**self._zeros, "context": {"data": data.value}}
+        arguments: dict[str, object] = {**self._zeros, CONTEXT: {"data": data.value}}
         weight = data.weight
         for name, value in values.items():
             arguments[name] = _plain(value)
@@ -159,11 +151,6 @@ def _as_json(value: object, levels: int) -> object:
     if isinstance(value, list | tuple):
         return [_as_json(item, levels - 1) for item in cast("list[object]", value)]
     return value
-
-
-def _cel_type(kind: AttributeType) -> cel.Type:
-    scalar = _SCALARS[kind.scalar]
-    return cel.Type.List(scalar) if kind.is_array else scalar
 
 
 def _plain(value: AttributeValue) -> object:

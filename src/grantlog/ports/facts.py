@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 from grantlog.model.attributes import AttributeValue
 from grantlog.model.ids import Revision, TenantId
-from grantlog.model.tuples import Subject
+from grantlog.model.tuples import Entity, RelationTuple, Subject
 
 
 class DirectKey(NamedTuple):
@@ -119,6 +119,18 @@ class TupleFilter:
         """Whether it has no condition at all."""
         return self == TupleFilter()
 
+    def admits(self, fact: RelationTuple) -> bool:
+        """Whether a tuple meets every condition."""
+        entity, relation, subject = fact
+        return (
+            self.entity_type in ("", entity.type)
+            and (not self.entity_ids or entity.id in self.entity_ids)
+            and self.relation in ("", relation)
+            and self.subject_type in ("", subject.type)
+            and (not self.subject_ids or subject.id in self.subject_ids)
+            and self.subject_relation in ("", subject.relation)
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class AttributeFilter:
@@ -132,3 +144,11 @@ class AttributeFilter:
     def is_empty(self) -> bool:
         """Whether it has no condition at all."""
         return self == AttributeFilter()
+
+    def admits(self, entity: Entity, name: str) -> bool:
+        """Whether the attribute of that name on that entity meets every condition."""
+        return (
+            self.entity_type in ("", entity.type)
+            and (not self.entity_ids or entity.id in self.entity_ids)
+            and (not self.attributes or name in self.attributes)
+        )

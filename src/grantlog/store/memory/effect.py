@@ -9,7 +9,6 @@ from grantlog.model.ids import Revision
 from grantlog.model.tuples import Entity, RelationTuple
 from grantlog.ports.writer import DataIntent, PutFacts, RemoveFacts, RemoveWhere
 from grantlog.store.memory.facts import LifeFacts
-from grantlog.store.memory.reader import attribute_matches, tuple_matches
 
 
 class Overlay:
@@ -37,14 +36,14 @@ class Overlay:
         if not step.tuples.is_empty:
             stored = [fact for fact, _ in self._facts.tuples_at(self._at)]
             for fact in (*stored, *self._tuples):
-                if tuple_matches(step.tuples, fact):
+                if step.tuples.admits(fact):
                     self._tuples[fact] = False
         if not step.attributes.is_empty:
             for held, _ in self._facts.attributes_at(self._at):
-                if attribute_matches(step.attributes, held):
+                if step.attributes.admits(held.entity, held.name):
                     self._values[held.entity, held.name] = None
             for (entity, name), value in list(self._values.items()):
-                if value and attribute_matches(step.attributes, Attribute(entity, name, value)):
+                if value and step.attributes.admits(entity, name):
                     self._values[entity, name] = None
 
     def changes(self) -> tuple[Change, ...]:

@@ -97,7 +97,7 @@ class MemoryFactLister:
         matching = (
             fact
             for fact, _ in facts.tuples_at(revision)
-            if tuple_matches(where, fact) and (floor is None or _tuple_order(fact) > floor)
+            if where.admits(fact) and (floor is None or _tuple_order(fact) > floor)
         )
         return list(islice(matching, limit))
 
@@ -116,7 +116,8 @@ class MemoryFactLister:
         matching = (
             fact
             for fact, _ in facts.attributes_at(revision)
-            if attribute_matches(where, fact) and (floor is None or _attribute_order(fact) > floor)
+            if where.admits(fact.entity, fact.name)
+            and (floor is None or _attribute_order(fact) > floor)
         )
         return list(islice(matching, limit))
 
@@ -128,24 +129,3 @@ def _tuple_order(fact: RelationTuple) -> tuple[bytes, ...]:
 
 def _attribute_order(fact: Attribute) -> tuple[bytes, ...]:
     return (fact.entity.type.encode(), fact.entity.id.encode(), fact.name.encode())
-
-
-def tuple_matches(where: TupleFilter, fact: RelationTuple) -> bool:
-    """Whether a tuple meets every condition of a filter."""
-    return (
-        where.entity_type in ("", fact.entity.type)
-        and (not where.entity_ids or fact.entity.id in where.entity_ids)
-        and where.relation in ("", fact.relation)
-        and where.subject_type in ("", fact.subject.type)
-        and (not where.subject_ids or fact.subject.id in where.subject_ids)
-        and where.subject_relation in ("", fact.subject.relation)
-    )
-
-
-def attribute_matches(where: AttributeFilter, fact: Attribute) -> bool:
-    """Whether an attribute meets every condition of a filter."""
-    return (
-        where.entity_type in ("", fact.entity.type)
-        and (not where.entity_ids or fact.entity.id in where.entity_ids)
-        and (not where.attributes or fact.name in where.attributes)
-    )

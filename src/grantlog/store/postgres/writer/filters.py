@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
-from grantlog.projection.fold import AttributeName
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("match")
@@ -58,26 +56,3 @@ def attribute_statement(where: AttributeFilter) -> str:
 def attribute_parameters(where: AttributeFilter) -> tuple[object, ...]:
     """The parameters of `attribute_statement`, without the tenant's key and the limit."""
     return (where.entity_type, list(where.entity_ids), list(where.attributes))
-
-
-def tuple_matches(where: TupleFilter, fact: RelationTuple) -> bool:
-    """Whether a tuple meets every condition."""
-    entity, relation, subject = fact
-    return (
-        where.entity_type in ("", entity.type)
-        and (not where.entity_ids or entity.id in where.entity_ids)
-        and where.relation in ("", relation)
-        and where.subject_type in ("", subject.type)
-        and (not where.subject_ids or subject.id in where.subject_ids)
-        and where.subject_relation in ("", subject.relation)
-    )
-
-
-def attribute_matches(where: AttributeFilter, name: AttributeName) -> bool:
-    """Whether an attribute meets every condition."""
-    entity, attribute = name
-    return (
-        where.entity_type in ("", entity.type)
-        and (not where.entity_ids or entity.id in where.entity_ids)
-        and (not where.attributes or attribute in where.attributes)
-    )

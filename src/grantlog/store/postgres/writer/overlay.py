@@ -14,7 +14,6 @@ from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.ports.writer import PutFacts, RemoveFacts, RemoveWhere, Step
 from grantlog.projection.fold import AttributeName
 from grantlog.store.postgres.values import same_value
-from grantlog.store.postgres.writer.filters import attribute_matches, tuple_matches
 
 
 @dataclass(slots=True)
@@ -91,13 +90,13 @@ class Overlay:
         """In the order of keys: the log must not depend on which index answered."""
         matched = set(self._stored.tuple_matches[where])
         for changed in (self._before.tuples, delta.tuples):
-            matched.update(fact for fact in changed if tuple_matches(where, fact))
+            matched.update(fact for fact in changed if where.admits(fact))
         return sorted(matched)
 
     def _matched_names(self, where: AttributeFilter, delta: _Delta) -> list[AttributeName]:
         matched = set(self._stored.attribute_matches[where])
         for changed in (self._before.attributes, delta.attributes):
-            matched.update(name for name in changed if attribute_matches(where, name))
+            matched.update(name for name in changed if where.admits(*name))
         return sorted(matched)
 
     def _net(self, delta: _Delta) -> tuple[Change, ...]:
