@@ -17,12 +17,15 @@ class ProjectorSettings(ServiceSettings):
     replica_name: str = Field("replica", min_length=1, max_length=64)
     """Under which the replica is registered in the primary; each needs one of its own."""
     history_window_s: float | None = Field(None, ge=0)
-    """History older than this is collected; None keeps it for ever."""
+    """History older than this is collected; unset keeps history for ever."""
     beat_s: float = Field(1.0, gt=0, le=2.0)
+    """Between beats, by which others see that it works."""
     upkeep_s: float = Field(10.0, gt=0)
     """Between passes of purging and collecting."""
     changes_per_slice_max: int = Field(10_000, ge=1)
+    """Changes folded for one tenant before the next one's turn."""
     drain_s_max: float = Field(5.0, ge=0)
+    """How long the slice in hand may take once the service is told to stop."""
 
     @property
     def replica_dsn(self) -> str | None:
