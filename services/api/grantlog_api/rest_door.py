@@ -23,6 +23,8 @@ from grantlog.wire.status import WireStatus, error_body, stream_error
 from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
+from grantlog_api.metadata import set_request_metadata
+from grantlog_api.rest_stream import LINES, StreamResponse
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
@@ -30,11 +32,20 @@ _HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}
 _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 
 
-def build_app(calls: Calls, probe: HealthProbe, *, allowed_origins: list[str]) -> ASGIApp:
-    """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json."""
+def build_app(
+    calls: Calls, probe: HealthProbe, *, allowed_origins: list[str], stall_s_max: float = 30.0
+) -> ASGIApp:
+    """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json.
+
+    Args:
+        calls: what answers.
+        probe: what /healthz says.
+        allowed_origins: whose pages may call.
+        stall_s_max: how long the reader of a stream may leave a message unread.
+    """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
-    app.add_route("/{path:path}", _contract(calls), methods=list(_VERBS))
+    app.add_route("/{path:path}", _contract(calls, stall_s_max), methods=list(_VERBS))
     document = openapi_document()
     app.openapi = lambda: document
     return CORSMiddleware(
@@ -42,7 +53,7 @@ def build_app(calls: Calls, probe: HealthProbe, *, allowed_origins: list[str]) -
     )
 
 
-def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
+def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Response]]:
     """Answers every path of the contract; routed by the encoded path, as %2F ends no segment."""
 
     async def answer(request: Request) -> Response:
@@ -54,6 +65,10 @@ def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
             streaming, method = route.server_streaming, route.full_method
             body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
+            set_request_metadata(request.headers.items())
+            if streaming:
+                messages = calls.stream(method, message)
+                return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
             response = await calls.unary(method, message)
             return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status

@@ -32,7 +32,11 @@ class ApiSettings(ServiceSettings):
     changes_per_write_max: int = Field(25_000, ge=1)
     """Changes of one transaction; bounds what a deletion by filter may match."""
     request_timeout_s: float = Field(30.0, gt=0)
-    """A call that takes longer ends with DEADLINE_EXCEEDED."""
+    """A call that takes longer ends with DEADLINE_EXCEEDED, as does a stream silent for longer."""
+    streams_max: int = Field(500, ge=1, le=10_000)
+    """Streams open at once on this node; one more is refused."""
+    stream_stall_s_max: float = Field(30.0, gt=0)
+    """A stream whose reader reads nothing for so long is cut."""
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(8, ge=1)

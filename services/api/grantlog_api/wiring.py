@@ -31,7 +31,7 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
-from grantlog_api.calls import Calls, Handler
+from grantlog_api.calls import Calls, Handler, StreamHandler
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
@@ -83,8 +83,14 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         known = KnownHeads()
         facts, lister = await _open_facts(stack, settings, known)
         places = _Places(lookups, writes, facts, lister)
-        handlers = await _open_handlers(stack, settings, places, known)
-        yield Api(Calls(handlers, timeout_s=settings.request_timeout_s), _probe(settings, lookups))
+        handlers, streams = await _open_handlers(stack, settings, places, known)
+        calls = Calls(
+            handlers,
+            streams,
+            timeout_s=settings.request_timeout_s,
+            streams_max=settings.streams_max,
+        )
+        yield Api(calls, _probe(settings, lookups))
 
 
 async def _open_facts(
@@ -126,7 +132,7 @@ async def _open_handlers(
     settings: ApiSettings,
     places: _Places,
     known: KnownHeads,
-) -> dict[str, Handler]:
+) -> tuple[dict[str, Handler], dict[str, StreamHandler]]:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
     writer = await stack.enter_async_context(
@@ -143,7 +149,7 @@ async def _open_handlers(
         "cache": cache,
         "new_id": new_write_id,
     }
-    return handler_table(
+    handlers = handler_table(
         permission=PermissionHandlers(Check(resolver, cache, places.facts)),
         schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
         data=DataHandlers(
@@ -154,6 +160,7 @@ async def _open_handlers(
         ),
         tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages),
     )
+    return handlers, stream_table()
 
 
 def new_write_id() -> bytes:
@@ -184,6 +191,11 @@ def handler_table(
         "/base.v1.Tenancy/List": tenancy.list,
         "/base.v1.Tenancy/Delete": tenancy.delete,
     }
+
+
+def stream_table() -> dict[str, StreamHandler]:
+    """The calls that answer with a stream, by full method: async generator functions."""
+    return {}
 
 
 def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:
