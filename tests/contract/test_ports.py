@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from grantlog.testing.contracts.following import ChangeLogContract, ProjectionContract
+from grantlog.testing.contracts.following import (
+    ChangeLogContract,
+    ProjectionContract,
+    TenantLogContract,
+)
 from grantlog.testing.contracts.reading import ListerContract, ReaderContract
 from grantlog.testing.contracts.writing import SchemaAndTenantContract, WriterContract
 
@@ -28,4 +32,8 @@ class TestChangeLog(ChangeLogContract):
 
 
 class TestProjection(ProjectionContract):
+    pass
+
+
+class TestTenantLog(TenantLogContract):
     pass

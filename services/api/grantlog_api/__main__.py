@@ -50,6 +50,7 @@ async def main(settings: ApiSettings) -> None:
             async def drain_health() -> None:
                 await stop.wait()
                 api.probe.drain()
+                api.watches.close()
 
             await supervise(
                 {

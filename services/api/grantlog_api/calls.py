@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import Message
 
-from grantlog.errors import LimitError, NotImplementedYetError
+from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
@@ -104,15 +104,14 @@ async def not_stalled(stall_s_max: float) -> AsyncGenerator[None]:
     """The block, which sends one message, ends in time.
 
     Raises:
-        LimitError: the reader left the message unread for too long.
+        SlowReaderError: the reader left the message unread for too long.
     """
     try:
         async with asyncio.timeout(stall_s_max):
             yield
     except TimeoutError as error:
-        raise LimitError(
-            f"the reader of this stream read nothing for {stall_s_max:g} seconds",
-            reason="SLOW_READER",
+        raise SlowReaderError(
+            f"the reader of this stream read nothing for {stall_s_max:g} seconds"
         ) from error
 
 

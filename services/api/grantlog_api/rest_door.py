@@ -25,6 +25,7 @@ from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
 from grantlog_api.metadata import set_request_metadata
 from grantlog_api.rest_stream import LINES, StreamResponse
+from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
@@ -45,6 +46,7 @@ def build_app(
     """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
+    app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
     app.add_route("/{path:path}", _contract(calls, stall_s_max), methods=list(_VERBS))
     document = openapi_document()
     app.openapi = lambda: document
@@ -65,7 +67,7 @@ def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable
             streaming, method = route.server_streaming, route.full_method
             body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
-            set_request_metadata(request.headers.items())
+            set_request_metadata(metadata_of(request))
             if streaming:
                 messages = calls.stream(method, message)
                 return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)

@@ -27,6 +27,7 @@ class Framing:
         item: the bytes of a message.
         error: the bytes of a failure behind the first message.
         refusal: the whole JSON body where nothing came before the failure.
+        opening: what stands before the first message.
         headers: of a response with status 200.
     """
 
@@ -34,6 +35,7 @@ class Framing:
     item: Callable[[Message], bytes]
     error: Callable[[WireStatus], bytes]
     refusal: Callable[[WireStatus], bytes]
+    opening: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -103,6 +105,8 @@ class StreamResponse(Response):
         response = Response(media_type=self._framing.media_type, headers=self._framing.headers)
         headers = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        if self._framing.opening:
+            await self._send(send, self._framing.opening)
 
     async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
         async with not_stalled(self._stall_s_max):

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from grantlog.app.watch_hub import WatchLimits
 from grantlog.runtime.settings import ServiceSettings
 
 
@@ -37,6 +38,15 @@ class ApiSettings(ServiceSettings):
     """Streams open at once on this node; one more is refused."""
     stream_stall_s_max: float = Field(30.0, gt=0)
     """A stream whose reader reads nothing for so long is cut."""
+    watch_heartbeat_s: float = Field(10.0, gt=0)
+    """A watcher to whom nothing happens hears so often where it stands; never more rarely than
+    a third of request_timeout_s."""
+    watch_transactions_max: int = Field(1_000, ge=1)
+    """Transactions that wait for one watcher; with more it is cut and told where to go on."""
+    watch_changes_max: int = Field(10_000, ge=1)
+    """Changes that wait for one watcher."""
+    watch_connections_max: int = Field(3, ge=2)
+    """Connections to the primary for watching."""
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(8, ge=1)
@@ -49,6 +59,16 @@ class ApiSettings(ServiceSettings):
     """Connections to the primary for what a replica cannot answer."""
     cors_allowed_origins: list[str] = Field(default_factory=lambda: ["*"])
     """Origins whose pages may call REST, as a JSON list."""
+
+    @property
+    def watch_limits(self) -> WatchLimits:
+        """The bounds of watching; one connection is the hub's, the others read history."""
+        return WatchLimits(
+            heartbeat_s=min(self.watch_heartbeat_s, self.request_timeout_s / 3),
+            transactions_max=self.watch_transactions_max,
+            changes_max=self.watch_changes_max,
+            history_reads_max=self.watch_connections_max - 1,
+        )
 
     @property
     def replica_dsn(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,9 +17,13 @@ from grantlog.app.listing import ListFacts
 from grantlog.app.resolve import Consistency, Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
+from grantlog.app.watch import Watch
+from grantlog.app.watch_hub import WatchHub
+from grantlog.changelog.postgres.log import open_change_log
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
+from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
@@ -36,6 +41,7 @@ from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
+from grantlog_api.handlers.watch import WatchHandlers
 from grantlog_api.health import HealthProbe
 from grantlog_api.settings import ApiSettings
 
@@ -48,6 +54,7 @@ class Api:
 
     calls: Calls
     probe: HealthProbe
+    watches: WatchHub
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +90,15 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         known = KnownHeads()
         facts, lister = await _open_facts(stack, settings, known)
         places = _Places(lookups, writes, facts, lister)
-        handlers, streams = await _open_handlers(stack, settings, places, known)
+        handlers = await _open_handlers(stack, settings, places, known)
+        hub, watch = await _open_watch(stack, settings, places, known)
         calls = Calls(
             handlers,
-            streams,
+            stream_table(watch=WatchHandlers(watch)),
             timeout_s=settings.request_timeout_s,
             streams_max=settings.streams_max,
         )
-        yield Api(calls, _probe(settings, lookups))
+        yield Api(calls, _probe(settings, lookups), hub)
 
 
 async def _open_facts(
@@ -132,7 +140,7 @@ async def _open_handlers(
     settings: ApiSettings,
     places: _Places,
     known: KnownHeads,
-) -> tuple[dict[str, Handler], dict[str, StreamHandler]]:
+) -> dict[str, Handler]:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
     writer = await stack.enter_async_context(
@@ -149,7 +157,7 @@ async def _open_handlers(
         "cache": cache,
         "new_id": new_write_id,
     }
-    handlers = handler_table(
+    return handler_table(
         permission=PermissionHandlers(Check(resolver, cache, places.facts)),
         schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
         data=DataHandlers(
@@ -160,7 +168,31 @@ async def _open_handlers(
         ),
         tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages),
     )
-    return handlers, stream_table()
+
+
+async def _open_watch(
+    stack: AsyncExitStack, settings: ApiSettings, places: _Places, known: KnownHeads
+) -> tuple[WatchHub, Watch]:
+    """The watch call, and the hub that follows the log for all watchers of this process."""
+    dsn = settings.database_url.get_secret_value()
+    pool = await stack.enter_async_context(
+        open_pool(
+            dsn,
+            size_max=settings.watch_connections_max,
+            application_name="grantlog api watch",
+            settings=INDEX_PLANS,
+        )
+    )
+    log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
+    heads = await stack.enter_async_context(open_heads(places.lookups))
+    limits = settings.watch_limits
+    hub = WatchHub(log, limits)
+    group = await stack.enter_async_context(background_tasks())
+    following = group.create_task(hub.run(), name="watch hub")
+    stack.callback(following.cancel)
+    resolver = Resolver(heads, known, Consistency(settings.consistency))
+    clock = asyncio.get_running_loop().time
+    return hub, Watch(resolver, log, hub, limits, clock)
 
 
 def new_write_id() -> bytes:
@@ -193,9 +225,9 @@ def handler_table(
     }
 
 
-def stream_table() -> dict[str, StreamHandler]:
+def stream_table(*, watch: WatchHandlers) -> dict[str, StreamHandler]:
     """The calls that answer with a stream, by full method: async generator functions."""
-    return {}
+    return {"/base.v1.Watch/Watch": watch.watch}
 
 
 def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:
