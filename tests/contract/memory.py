@@ -52,6 +52,7 @@ def memory_primary() -> Primary:
         heads=heads,
         schemas=heads,
         tenants=heads,
+        bundles=heads,
         log=log,
         open_epoch=open_epoch,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from grantlog.testing.contracts.bundles import BundleContract
 from grantlog.testing.contracts.following import (
     ChangeLogContract,
     ProjectionContract,
@@ -16,6 +17,10 @@ class TestWriter(WriterContract):
 
 
 class TestSchemasAndTenants(SchemaAndTenantContract):
+    pass
+
+
+class TestBundles(BundleContract):
     pass
 
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grantlog.app.bundles import Bundles
 from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
@@ -24,6 +25,7 @@ from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
 from grantlog.store.postgres.background import background_tasks
+from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
@@ -37,6 +39,7 @@ from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
 from grantlog_api.calls import Calls, Handler, StreamHandler
+from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
@@ -157,15 +160,21 @@ async def _open_handlers(
         "cache": cache,
         "new_id": new_write_id,
     }
+    write_data = WriteData(
+        resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
+    )
+    bundles = Bundles(
+        writer=writer,
+        reader=PostgresBundles(places.lookups),
+        write_data=write_data,
+        known=known,
+        new_id=new_write_id,
+    )
     return handler_table(
         permission=PermissionHandlers(Check(resolver, cache, places.facts)),
         schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
-        data=DataHandlers(
-            WriteData(
-                resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
-            ),
-            ListFacts(resolver, places.lister, pages),
-        ),
+        data=DataHandlers(write_data, ListFacts(resolver, places.lister, pages)),
+        bundle=BundleHandlers(bundles),
         tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages),
     )
 
@@ -205,6 +214,7 @@ def handler_table(
     permission: PermissionHandlers,
     schema: SchemaHandlers,
     data: DataHandlers,
+    bundle: BundleHandlers,
     tenancy: TenancyHandlers,
 ) -> dict[str, Handler]:
     """The calls that are served, by full method."""
@@ -219,6 +229,10 @@ def handler_table(
         "/base.v1.Data/ReadAttributes": data.read_attributes,
         "/base.v1.Data/Delete": data.delete,
         "/base.v1.Data/DeleteRelationships": data.delete_relationships,
+        "/base.v1.Data/RunBundle": bundle.run,
+        "/base.v1.Bundle/Write": bundle.write,
+        "/base.v1.Bundle/Read": bundle.read,
+        "/base.v1.Bundle/Delete": bundle.delete,
         "/base.v1.Tenancy/Create": tenancy.create,
         "/base.v1.Tenancy/List": tenancy.list,
         "/base.v1.Tenancy/Delete": tenancy.delete,
