@@ -21,6 +21,8 @@ of our own additive names without that prefix; `explanation` says to a person wh
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class GrantlogError(Exception):
     """Something that a caller is told about.
@@ -29,14 +31,22 @@ class GrantlogError(Exception):
         reason: the machine's name of the error, `ERROR_CODE_*` where the wire has one.
         explanation: one sentence for a person: what is wrong and what to do.
         retriable: whether the same request may succeed later.
+        facts: by name, what a program needs to go on: the token to resume from, say.
     """
 
     default_reason = "ERROR_CODE_INTERNAL"
     retriable = False
 
-    def __init__(self, explanation: str = "", *, reason: str | None = None) -> None:
+    def __init__(
+        self,
+        explanation: str = "",
+        *,
+        reason: str | None = None,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
         self.reason = reason or self.default_reason
         self.explanation = explanation
+        self.facts: Mapping[str, str] = facts or {}
         super().__init__(f"{self.reason}: {explanation}" if explanation else self.reason)
 
 
@@ -143,6 +153,12 @@ class BehindWindowError(PreconditionError):
     default_reason = "BEHIND_WINDOW"
 
 
+class TenantDeletedError(PreconditionError):
+    """The place asked for lies in a life of the tenant that has ended."""
+
+    default_reason = "TENANT_DELETED"
+
+
 class ConflictError(GrantlogError):
     """Somebody else changed it first; read again and retry."""
 
@@ -160,6 +176,12 @@ class LimitError(GrantlogError):
     """A documented bound was reached; `explanation` names it and its value."""
 
     default_reason = "LIMIT_EXCEEDED"
+
+
+class SlowReaderError(LimitError):
+    """The reader of a stream takes less than what happens."""
+
+    default_reason = "SLOW_READER"
 
 
 class UnavailableError(GrantlogError):

@@ -53,6 +53,7 @@ def memory_primary() -> Primary:
         past=MemoryPast(tables, lambda: datetime(2040, 1, 1, tzinfo=UTC)),
         schemas=heads,
         tenants=heads,
+        bundles=heads,
         log=log,
         open_epoch=open_epoch,
     )

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.model.ids import Revision, TenantId
+from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.collect import collect_before
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.heads import open_heads
@@ -51,6 +52,7 @@ async def postgres_primary(dsn: str) -> AsyncIterator[Primary]:
             past=PostgresPast(pool),
             schemas=PostgresSchemas(pool),
             tenants=PostgresTenants(pool),
+            bundles=PostgresBundles(pool),
             log=log,
             open_epoch=reopen,
         )

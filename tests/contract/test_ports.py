@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from grantlog.testing.contracts.following import ChangeLogContract, ProjectionContract
+from grantlog.testing.contracts.bundles import BundleContract
+from grantlog.testing.contracts.following import (
+    ChangeLogContract,
+    ProjectionContract,
+    TenantLogContract,
+)
 from grantlog.testing.contracts.past import PastContract
 from grantlog.testing.contracts.reading import ListerContract, ReaderContract
 from grantlog.testing.contracts.writing import SchemaAndTenantContract, WriterContract
@@ -20,6 +25,10 @@ class TestPast(PastContract):
     pass
 
 
+class TestBundles(BundleContract):
+    pass
+
+
 class TestReader(ReaderContract):
     pass
 
@@ -33,4 +42,8 @@ class TestChangeLog(ChangeLogContract):
 
 
 class TestProjection(ProjectionContract):
+    pass
+
+
+class TestTenantLog(TenantLogContract):
     pass

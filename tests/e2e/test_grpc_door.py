@@ -79,10 +79,6 @@ def test_calls_of_later_versions_are_unimplemented(channel, tenant):
         permission="view",
     )
     assert refused(permission.Expand, request).code() is grpc.StatusCode.UNIMPLEMENTED
-    watch = service_pb2_grpc.WatchStub(channel).Watch(service_pb2.WatchRequest(tenant_id=tenant))
-    with pytest.raises(grpc.RpcError) as caught:
-        next(watch)
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_message_over_the_limit_is_refused(channel):

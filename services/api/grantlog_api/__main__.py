@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from grantlog.errors import PreconditionError
 from grantlog.runtime.logging import configure_logging
@@ -14,6 +15,9 @@ from grantlog.runtime.supervise import supervise
 from grantlog_api import grpc_door, rest_door
 from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import open_api
+
+_THREADS = 16
+"""For work that leaves the event loop."""
 
 _GRACE_EXTRA_S = 2.0
 """Beyond the doors' own drain, before jobs are cancelled."""
@@ -27,19 +31,28 @@ async def main(settings: ApiSettings) -> None:
     """
     configure_logging("api", settings.log_level)
     stop = asyncio.Event()
+    # A blocked reader of a stream holds a thread of the native gRPC server's (it is the loop's own
+    # pool): all of them together must not keep schemas from being compiled.
+    threads = ThreadPoolExecutor(settings.streams_max + _THREADS, thread_name_prefix="work")
+    asyncio.get_running_loop().set_default_executor(threads)
     with _bound(settings.host, settings.http_port, "--http-port") as listener:
         async with open_api(settings) as api:
             server = grpc_door.build_server(settings.grpc_server)
-            grpc_door.add_services(server, api.calls, api.probe)
+            stall_s_max = settings.stream_stall_s_max
+            grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
             grpc_door.bind(server, settings.host, settings.grpc_port)
             app = rest_door.build_app(
-                api.calls, api.probe, allowed_origins=settings.cors_allowed_origins
+                api.calls,
+                api.probe,
+                allowed_origins=settings.cors_allowed_origins,
+                stall_s_max=stall_s_max,
             )
             drain = settings.drain_s_max
 
             async def drain_health() -> None:
                 await stop.wait()
                 api.probe.drain()
+                api.watches.close()
 
             await supervise(
                 {

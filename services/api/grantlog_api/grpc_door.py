@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import aclosing
 from importlib.util import find_spec
 from typing import Any, Final, Literal, NoReturn, cast
 
@@ -17,8 +18,9 @@ from grpc_reflection.v1alpha import reflection
 from grantlog.errors import InvalidInputError, PreconditionError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
-from grantlog_api.calls import AS_OF, Calls, failed
+from grantlog_api.calls import AS_OF, Calls, failed, not_stalled
 from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
+from grantlog_api.metadata import set_request_metadata
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -50,12 +52,21 @@ def build_server(kind: Kind) -> aio.Server:
     return native_aio.server(options=options)
 
 
-def add_services(server: aio.Server, calls: Calls, probe: HealthProbe) -> None:
-    """Register every RPC of the contract, health and reflection."""
+def add_services(
+    server: aio.Server, calls: Calls, probe: HealthProbe, *, stall_s_max: float = 30.0
+) -> None:
+    """Register every RPC of the contract, health and reflection.
+
+    Args:
+        server: the server, not started yet.
+        calls: what answers.
+        probe: what health says.
+        stall_s_max: how long the reader of a stream may leave a message unread.
+    """
     services: dict[str, dict[str, MethodHandler]] = defaultdict(dict)
     for route in ROUTES:
         service = route.full_method.split("/")[1]
-        services[service][route.method] = _handler(route, calls)
+        services[service][route.method] = _handler(route, calls, stall_s_max)
     services[_HEALTH_SERVICE] = grpc_health_handlers(probe)
     for service, handlers in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -63,13 +74,15 @@ def add_services(server: aio.Server, calls: Calls, probe: HealthProbe) -> None:
     reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
 
 
-def _handler(route: Route, calls: Calls) -> MethodHandler:
+def _handler(route: Route, calls: Calls, stall_s_max: float) -> MethodHandler:
     # Requests are parsed by the handler: what does not parse is the caller's mistake, and the
     # servers would call it theirs.
     encode: Callable[[Any], bytes] = route.response_class.SerializeToString
     if route.server_streaming:
         return grpc.unary_stream_rpc_method_handler(
-            _streaming(route, calls), request_deserializer=None, response_serializer=encode
+            _streaming(route, calls, stall_s_max),
+            request_deserializer=None,
+            response_serializer=encode,
         )
     return grpc.unary_unary_rpc_method_handler(
         _unary(route, calls), request_deserializer=None, response_serializer=encode
@@ -104,16 +117,16 @@ def _as_of(context: aio.ServicerContext[Any, Any]) -> str | None:
     return None
 
 
-def _streaming(route: Route, calls: Calls) -> Callable[..., Any]:
+def _streaming(route: Route, calls: Calls, stall_s_max: float) -> Callable[..., Any]:
     full_method = route.full_method
 
-    async def answer(
-        request: bytes, context: aio.ServicerContext[Any, Any]
-    ) -> AsyncIterator[Message]:
+    async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> None:
+        set_request_metadata(context.invocation_metadata() or ())
         try:
-            yield await calls.unary(
-                full_method, _parsed(route, request)
-            )  # none has a handler yet: it raises
+            async with aclosing(calls.stream(full_method, _parsed(route, request))) as messages:
+                async for message in messages:
+                    async with not_stalled(stall_s_max):
+                        await context.write(message)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
 

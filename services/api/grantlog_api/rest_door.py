@@ -23,7 +23,10 @@ from grantlog.wire.status import WireStatus, error_body, stream_error
 from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import AS_OF, Calls, failed
 from grantlog_api.health import HealthProbe
+from grantlog_api.metadata import set_request_metadata
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
+from grantlog_api.rest_stream import LINES, StreamResponse
+from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
@@ -32,11 +35,21 @@ _CLIENT_CLOSED: Final = 499
 _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 
 
-def build_app(calls: Calls, probe: HealthProbe, *, allowed_origins: list[str]) -> ASGIApp:
-    """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json."""
+def build_app(
+    calls: Calls, probe: HealthProbe, *, allowed_origins: list[str], stall_s_max: float = 30.0
+) -> ASGIApp:
+    """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json.
+
+    Args:
+        calls: what answers.
+        probe: what /healthz says.
+        allowed_origins: whose pages may call.
+        stall_s_max: how long the reader of a stream may leave a message unread.
+    """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
-    app.add_route("/{path:path}", _contract(calls), methods=list(_VERBS))
+    app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
+    app.add_route("/{path:path}", _contract(calls, stall_s_max), methods=list(_VERBS))
     document = openapi_document()
     app.openapi = lambda: document
     return CORSMiddleware(
@@ -44,7 +57,7 @@ def build_app(calls: Calls, probe: HealthProbe, *, allowed_origins: list[str]) -
     )
 
 
-def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
+def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Response]]:
     """Answers every path of the contract; routed by the encoded path, as %2F ends no segment."""
 
     async def answer(request: Request) -> Response:
@@ -57,6 +70,10 @@ def _contract(calls: Calls) -> Callable[[Request], Awaitable[Response]]:
             async with asyncio.timeout(calls.timeout_s):
                 body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
+            set_request_metadata(metadata_of(request))
+            if streaming:
+                messages = calls.stream(method, message)
+                return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
             response = await calls.unary(method, message, request.headers.get(AS_OF))
             return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
         except ClientDisconnect:

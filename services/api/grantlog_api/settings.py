@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from grantlog.app.watch_hub import WatchLimits
 from grantlog.runtime.settings import ServiceSettings
 from grantlog.store.postgres.writer.limits import CHANGES_PER_WRITE_MAX
 
@@ -33,7 +34,20 @@ class ApiSettings(ServiceSettings):
     changes_per_write_max: int = Field(CHANGES_PER_WRITE_MAX, ge=1)
     """Changes of one transaction; bounds what a deletion by filter may match."""
     request_timeout_s: float = Field(30.0, gt=0)
-    """A call that takes longer ends with DEADLINE_EXCEEDED."""
+    """A call that takes longer ends with DEADLINE_EXCEEDED, as does a stream silent for longer."""
+    streams_max: int = Field(500, ge=1, le=10_000)
+    """Streams open at once on this node; one more is refused."""
+    stream_stall_s_max: float = Field(30.0, gt=0)
+    """A stream whose reader reads nothing for so long is cut."""
+    watch_heartbeat_s: float = Field(10.0, gt=0)
+    """A watcher to whom nothing happens hears so often where it stands; never more rarely than
+    a third of request_timeout_s."""
+    watch_transactions_max: int = Field(1_000, ge=1)
+    """Transactions that wait for one watcher; with more it is cut and told where to go on."""
+    watch_changes_max: int = Field(10_000, ge=1)
+    """Changes that wait for one watcher."""
+    watch_connections_max: int = Field(3, ge=2)
+    """Connections to the primary for watching."""
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(2, ge=1)
@@ -58,6 +72,16 @@ class ApiSettings(ServiceSettings):
                 "GRANTLOG_FACTS_PER_WRITE_MAX: overwriting an attribute is two changes"
             )
         return self
+
+    @property
+    def watch_limits(self) -> WatchLimits:
+        """The bounds of watching; one connection is the hub's, the others read history."""
+        return WatchLimits(
+            heartbeat_s=min(self.watch_heartbeat_s, self.request_timeout_s / 3),
+            transactions_max=self.watch_transactions_max,
+            changes_max=self.watch_changes_max,
+            history_reads_max=self.watch_connections_max - 1,
+        )
 
     @property
     def replica_dsn(self) -> str | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grantlog.app.bundles import Bundles
 from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
@@ -16,9 +18,14 @@ from grantlog.app.listing import ListFacts
 from grantlog.app.resolve import Consistency, Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
+from grantlog.app.watch import Watch
+from grantlog.app.watch_hub import WatchHub
+from grantlog.changelog.postgres.log import open_change_log
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
+from grantlog.store.postgres.background import background_tasks
+from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
@@ -32,11 +39,13 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
-from grantlog_api.calls import Calls, Handler, PastHandler
+from grantlog_api.calls import Calls, Handler, PastHandler, StreamHandler
+from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
+from grantlog_api.handlers.watch import WatchHandlers
 from grantlog_api.health import HealthProbe
 from grantlog_api.settings import ApiSettings
 
@@ -49,6 +58,7 @@ class Api:
 
     calls: Calls
     probe: HealthProbe
+    watches: WatchHub
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +94,10 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         known = KnownHeads()
         facts, lister = await _open_facts(stack, settings, known)
         places = _Places(lookups, writes, facts, lister)
-        calls = await _open_calls(stack, settings, places, known)
-        yield Api(calls, _probe(settings, lookups))
+        hub, watch = await _open_watch(stack, settings, places, known)
+        streams = stream_table(watch=WatchHandlers(watch))
+        calls = await _open_calls(stack, settings, places, known, streams)
+        yield Api(calls, _probe(settings, lookups), hub)
 
 
 async def _open_facts(
@@ -132,6 +144,7 @@ async def _open_calls(
     settings: ApiSettings,
     places: _Places,
     known: KnownHeads,
+    streams: dict[str, StreamHandler],
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
@@ -150,18 +163,53 @@ async def _open_calls(
         "cache": cache,
         "new_id": new_write_id,
     }
+    write_data = WriteData(
+        resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
+    )
+    bundles = Bundles(
+        writer=writer,
+        reader=PostgresBundles(places.lookups),
+        write_data=write_data,
+        known=known,
+        new_id=new_write_id,
+    )
     permission = PermissionHandlers(Check(resolver, cache, places.facts))
     schema = SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages)
-    data = DataHandlers(
-        WriteData(resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common),
-        ListFacts(resolver, places.lister, pages),
-    )
+    data = DataHandlers(write_data, ListFacts(resolver, places.lister, pages))
     tenancy = TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages)
     return Calls(
-        handler_table(schema=schema, data=data, tenancy=tenancy),
+        handler_table(schema=schema, data=data, bundle=BundleHandlers(bundles), tenancy=tenancy),
         past_handler_table(permission=permission, schema=schema, data=data),
+        streams,
         timeout_s=settings.request_timeout_s,
+        streams_max=settings.streams_max,
     )
+
+
+async def _open_watch(
+    stack: AsyncExitStack, settings: ApiSettings, places: _Places, known: KnownHeads
+) -> tuple[WatchHub, Watch]:
+    """The watch call, and the hub that follows the log for all watchers of this process."""
+    dsn = settings.database_url.get_secret_value()
+    pool = await stack.enter_async_context(
+        open_pool(
+            dsn,
+            size_max=settings.watch_connections_max,
+            application_name="grantlog api watch",
+            settings=INDEX_PLANS,
+        )
+    )
+    log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
+    heads = await stack.enter_async_context(open_heads(places.lookups))
+    limits = settings.watch_limits
+    hub = WatchHub(log, limits)
+    group = await stack.enter_async_context(background_tasks())
+    following = group.create_task(hub.run(), name="watch hub")
+    stack.callback(following.cancel)
+    past = PostgresPast(places.lookups)
+    resolver = Resolver(heads, past, known, Consistency(settings.consistency))
+    clock = asyncio.get_running_loop().time
+    return hub, Watch(resolver, log, hub, limits, clock)
 
 
 def new_write_id() -> bytes:
@@ -170,7 +218,11 @@ def new_write_id() -> bytes:
 
 
 def handler_table(
-    *, schema: SchemaHandlers, data: DataHandlers, tenancy: TenancyHandlers
+    *,
+    schema: SchemaHandlers,
+    data: DataHandlers,
+    bundle: BundleHandlers,
+    tenancy: TenancyHandlers,
 ) -> dict[str, Handler]:
     """The calls that are served as of now alone, by full method."""
     return {
@@ -180,6 +232,10 @@ def handler_table(
         "/base.v1.Data/WriteRelationships": data.write_relationships,
         "/base.v1.Data/Delete": data.delete,
         "/base.v1.Data/DeleteRelationships": data.delete_relationships,
+        "/base.v1.Data/RunBundle": bundle.run,
+        "/base.v1.Bundle/Write": bundle.write,
+        "/base.v1.Bundle/Read": bundle.read,
+        "/base.v1.Bundle/Delete": bundle.delete,
         "/base.v1.Tenancy/Create": tenancy.create,
         "/base.v1.Tenancy/List": tenancy.list,
         "/base.v1.Tenancy/Delete": tenancy.delete,
@@ -196,6 +252,11 @@ def past_handler_table(
         "/base.v1.Data/ReadRelationships": data.read_relationships,
         "/base.v1.Data/ReadAttributes": data.read_attributes,
     }
+
+
+def stream_table(*, watch: WatchHandlers) -> dict[str, StreamHandler]:
+    """The calls that answer with a stream, by full method: async generator functions."""
+    return {"/base.v1.Watch/Watch": watch.watch}
 
 
 def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from grantlog.app.known import KnownHeads, head_of
@@ -15,7 +15,14 @@ from grantlog.model.ids import Revision, SchemaVersion, TenantId
 from grantlog.model.tuples import Entity, RelationTuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.ports.heads import Head
-from grantlog.ports.writer import DataIntent, PutFacts, RemoveWhere, Step, TransactionWriter
+from grantlog.ports.writer import (
+    DataIntent,
+    PutFacts,
+    RemoveFacts,
+    RemoveWhere,
+    Step,
+    TransactionWriter,
+)
 
 VALUE_BYTES_MAX: Final = 64 * 1024
 """UTF-8 length of the texts of an attribute's value, 8 for every other item."""
@@ -60,12 +67,30 @@ class WriteData:
             NotFoundError: the schema, or a type, relation or attribute that a fact names.
             InvalidInputError: a fact that the schema does not admit, or too many facts.
         """
-        facts = PutFacts(tuple(dict.fromkeys(tuples)), _first_of_each(attributes))
+        facts = PutFacts(tuple(dict.fromkeys(tuples)), first_of_each(attributes))
+        return await self.apply(tenant, (facts,), schema_version=schema_version)
+
+    async def apply(
+        self,
+        tenant: TenantId,
+        steps: Sequence[PutFacts | RemoveFacts],
+        *,
+        schema_version: str = "",
+    ) -> Head:
+        """Take steps in order, all or none; the head returned has them; errors as `put`.
+
+        Facts that are to hold must fit the schema. What is removed need not: the relation may be
+        gone from the schema, and the fact should go too.
+        """
+        if not any(isinstance(step, PutFacts) for step in steps):
+            self._require_few(steps)
+            return await self._commit(tenant, steps, None)
         for _ in range(SCHEMA_RACES_MAX):
             loaded = await self._schema(tenant, schema_version)
-            self._validate(loaded, facts)
+            _validate(loaded, steps)
+            self._require_few(steps)
             try:
-                return await self._commit(tenant, facts, loaded, schema_pinned=bool(schema_version))
+                return await self._commit(tenant, steps, loaded, schema_pinned=bool(schema_version))
             except StaleSchemaError:
                 await self._resolver.refresh(tenant)
         raise ConflictError("the schema keeps changing while this is written; retry")
@@ -84,7 +109,7 @@ class WriteData:
                 "both filters are empty: name at least one field of tuple_filter or "
                 "attribute_filter; to remove everything, delete the tenant"
             )
-        return await self._commit(tenant, RemoveWhere(tuples, attributes), None)
+        return await self._commit(tenant, (RemoveWhere(tuples, attributes),), None)
 
     async def _schema(self, tenant: TenantId, schema_version: str) -> LoadedSchema:
         if schema_version:
@@ -94,13 +119,8 @@ class WriteData:
             head = await self._resolver.refresh(tenant)
         return await self._cache.load(tenant, head.schema_version)
 
-    def _validate(self, loaded: LoadedSchema, facts: PutFacts) -> None:
-        for fact in facts.tuples:
-            check_tuple(loaded.schema, fact)
-        for attribute in facts.attributes:
-            check_attribute(loaded.schema, attribute)
-            _require_small(attribute)
-        count = len(facts.tuples) + len(facts.attributes)
+    def _require_few(self, steps: Sequence[PutFacts | RemoveFacts]) -> None:
+        count = sum(len(step.tuples) + len(step.attributes) for step in steps)
         if count > self._facts_per_write_max:
             raise InvalidInputError(
                 f"{count} facts in one write, at most {self._facts_per_write_max} are allowed: "
@@ -111,7 +131,7 @@ class WriteData:
     async def _commit(
         self,
         tenant: TenantId,
-        step: Step,
+        steps: Sequence[Step],
         loaded: LoadedSchema | None,
         *,
         schema_pinned: bool = False,
@@ -119,7 +139,7 @@ class WriteData:
         committed = await self._writer.write(
             DataIntent(
                 tenant=tenant,
-                steps=(step,),
+                steps=tuple(steps),
                 schema_version=loaded.version if loaded else SchemaVersion(""),
                 schema_pinned=schema_pinned,
                 schema_revision=loaded.revision if loaded else Revision(0),
@@ -143,7 +163,19 @@ def _require_small(attribute: Attribute) -> None:
         )
 
 
-def _first_of_each(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:
+def _validate(loaded: LoadedSchema, steps: Sequence[PutFacts | RemoveFacts]) -> None:
+    """Refuse facts to be put that the schema does not admit, or that are too large."""
+    for step in steps:
+        if isinstance(step, PutFacts):
+            for fact in step.tuples:
+                check_tuple(loaded.schema, fact)
+            for attribute in step.attributes:
+                check_attribute(loaded.schema, attribute)
+                _require_small(attribute)
+
+
+def first_of_each(attributes: Iterable[Attribute]) -> tuple[Attribute, ...]:
+    """The attributes, of several values of one the first."""
     first: dict[tuple[Entity, str], Attribute] = {}
     for attribute in attributes:
         first.setdefault((attribute.entity, attribute.name), attribute)

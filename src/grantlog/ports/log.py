@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -37,11 +37,20 @@ class HeadsMoved:
     """The primary's time T: everything committed before T is in these heads or earlier ones."""
 
 
-class ChangeLog(Protocol):
-    """The ordered record of all tenants."""
+@dataclass(frozen=True, slots=True)
+class LogHead:
+    """Where a tenant's log ends now."""
 
-    async def heads_moved(self, mark: str | None) -> HeadsMoved:
-        """Heads that moved since `mark`; None means all heads."""
+    position: Position
+    begins: Revision
+    """The deletion that began the tenant's present life, 0 in its first."""
+
+
+class TenantLog(Protocol):
+    """The ordered record of some tenants, for those who follow a few of many."""
+
+    async def heads_of(self, tenants: Collection[TenantId]) -> dict[TenantId, LogHead]:
+        """Where these tenants' logs end; one that was never written is not in it."""
         ...
 
     async def read(
@@ -55,7 +64,18 @@ class ChangeLog(Protocol):
         ...
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something may have been committed, at the latest after `timeout_s`."""
+        """Return when something may have been committed, at the latest after `timeout_s`.
+
+        For one follower, which has looked at heads before: a log serves one.
+        """
+        ...
+
+
+class ChangeLog(TenantLog, Protocol):
+    """The ordered record of all tenants."""
+
+    async def heads_moved(self, mark: str | None) -> HeadsMoved:
+        """Heads that moved since `mark`; None means all heads."""
         ...
 
 

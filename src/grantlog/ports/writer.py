@@ -127,6 +127,24 @@ class TransactionWriter(Protocol):
         """
         ...
 
+    async def write_bundles(
+        self, tenant: TenantId, definitions: Mapping[str, str], *, write_id: bytes
+    ) -> Committed:
+        """Store bundles by name, replacing; all or none, a revision for each that changes.
+
+        Raises:
+            LimitError: the tenant would have more than `BUNDLES_MAX`.
+        """
+        ...
+
+    async def delete_bundle(self, tenant: TenantId, name: str, *, write_id: bytes) -> Committed:
+        """Remove a bundle.
+
+        Raises:
+            NotFoundError: the tenant has none of that name (ERROR_CODE_BUNDLE_NOT_FOUND).
+        """
+        ...
+
     async def create_tenant(self, tenant: TenantId, name: str, *, write_id: bytes) -> TenantRecord:
         """Put a tenant on the list, keeping data it already has.
 

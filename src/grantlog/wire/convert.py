@@ -16,6 +16,7 @@ from grantlog.api.v1 import base_pb2
 from grantlog.engine.question import NO_CONTEXT, RequestContext
 from grantlog.errors import InvalidInputError
 from grantlog.model.attributes import Attribute
+from grantlog.model.bundle import Bundle, BundleOperation
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.wire.values import attribute_value_from_any, attribute_value_to_any
@@ -125,6 +126,29 @@ def _text(text: str) -> str:
     if "\0" in text:
         raise InvalidInputError("a filter holds a NUL character; no name or id has one")
     return text
+
+
+def bundle(message: base_pb2.DataBundle) -> Bundle:
+    """The bundle of a message; whether it can run is `check_bundle`'s question."""
+    return Bundle(
+        name=message.name,
+        arguments=tuple(message.arguments),
+        operations=tuple(
+            BundleOperation(
+                relationships_write=tuple(item.relationships_write),
+                relationships_delete=tuple(item.relationships_delete),
+                attributes_write=tuple(item.attributes_write),
+                attributes_delete=tuple(item.attributes_delete),
+            )
+            for item in message.operations
+        ),
+    )
+
+
+def bundle_message(value: Bundle) -> base_pb2.DataBundle:
+    """The message of a bundle."""
+    operations = [base_pb2.Operation(**operation.lists()) for operation in value.operations]
+    return base_pb2.DataBundle(name=value.name, arguments=value.arguments, operations=operations)
 
 
 def entity_message(value: Entity) -> base_pb2.Entity:

@@ -11,6 +11,9 @@ from google.protobuf.descriptor import Descriptor
 from grantlog.wire.openapi_schemas import reference, schemas_of
 from grantlog.wire.transcode import ROUTES, Route, path_variables
 
+EVENTS_PATH: Final = "/v1/tenants/{tenant_id}/watch/events"
+"""Watching by server-sent events: the one path that is not an RPC's."""
+
 _ERROR: Final = "google.rpc.Status"
 _TAGS: Final = {
     "Permission": "Questions about who may do what.",
@@ -27,6 +30,7 @@ def openapi_document() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
         paths.setdefault(route.path_template, {})[route.verb.lower()] = _operation(route)
+    paths[EVENTS_PATH] = {"get": _events()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,6 +48,34 @@ def openapi_document() -> dict[str, Any]:
             },
         },
         "security": [{}, {"ApiKeyAuth": []}],
+    }
+
+
+def _events() -> dict[str, Any]:
+    """Watching by server-sent events, which no RPC's annotation describes."""
+    texts = {
+        "snap_token": "Go on behind this token; without one, behind the head.",
+        "entity_types": "Only changes about entities of these types, separated by commas.",
+        "relations": "Only changes of these relations or attributes.",
+        "subjects": "Only changes of tuples with these subjects: user, user:1, team:2#member.",
+    }
+    query = [
+        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
+        for name, text in texts.items()
+    ]
+    tenant = {"name": "tenant_id", "in": "path", "required": True, "schema": {"type": "string"}}
+    resumed = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+    answer = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "watch.events",
+        "tags": ["Watch"],
+        "summary": "Watch as server-sent events",
+        "description": "The id of an event is the token to go on from, its data a WatchResponse.",
+        "parameters": [tenant, *query, resumed],
+        "responses": {
+            "200": {"description": "Events without an end.", "content": answer},
+            "default": {"description": "An error.", "content": _json(reference(_ERROR))},
+        },
     }
 
 

@@ -185,12 +185,12 @@ def _shortened(text: str, bytes_max: int) -> str:
 
 
 def _details(error: GrantlogError) -> tuple[Message, ...]:
-    if not error.explanation:
+    metadata = dict(error.facts)
+    if error.explanation:
+        metadata["explanation"] = _shortened(error.explanation, EXPLANATION_BYTES_MAX)
+    if not metadata:
         return ()
-    explanation = _shortened(error.explanation, EXPLANATION_BYTES_MAX)
-    info = error_details_pb2.ErrorInfo(
-        reason=error.reason, domain=DOMAIN, metadata={"explanation": explanation}
-    )
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)
     return (info,)
 
 

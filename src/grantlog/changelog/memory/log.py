@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from grantlog.errors import CorruptionError
-from grantlog.model.change import DataWritten, Transaction
+from grantlog.model.change import DataWritten, TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.log import HeadsMoved, Position
+from grantlog.ports.log import HeadsMoved, LogHead, Position
 
 
 class MemoryChangeLog:
@@ -42,12 +42,25 @@ class MemoryChangeLog:
         """Heads that moved since `mark`; the mark is a count of transactions."""
         self._recorded.clear()
         moved = set(self._order[int(mark or 0) :])
-        heads: dict[TenantId, Position] = {}
-        for tenant in moved:
-            last = self._tenants[tenant][-1]
-            epoch = max(last.epoch, self._epoch)
-            heads[tenant] = Position(epoch, last.revision, last.digest)
+        heads = {tenant: self._end(tenant) for tenant in moved}
         return HeadsMoved(heads, str(len(self._order)), self._clock())
+
+    async def heads_of(self, tenants: Collection[TenantId]) -> dict[TenantId, LogHead]:
+        """Where these tenants' logs end."""
+        self._recorded.clear()
+        return {
+            tenant: LogHead(self._end(tenant), self._begins(tenant))
+            for tenant in tenants
+            if tenant in self._tenants
+        }
+
+    def _end(self, tenant: TenantId) -> Position:
+        last = self._tenants[tenant][-1]
+        return Position(Epoch(max(last.epoch, self._epoch)), last.revision, last.digest)
+
+    def _begins(self, tenant: TenantId) -> Revision:
+        ends = (t.revision for t in self._tenants[tenant] if isinstance(t.body, TenantDeleted))
+        return max(ends, default=Revision(0))
 
     async def read(
         self, tenant: TenantId, *, after: Revision, changes_max: int
@@ -64,7 +77,7 @@ class MemoryChangeLog:
         return page
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when something was recorded since the last `heads_moved`."""
+        """Return when something was recorded since heads were last looked at."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._recorded.wait()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -11,7 +12,7 @@ from grantlog.changelog.postgres.mark import decode_mark, next_mark
 from grantlog.errors import CorruptionError
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.log import HeadsMoved, Position
+from grantlog.ports.log import HeadsMoved, LogHead, Position
 from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
 from grantlog.wire.event import decode_transaction
@@ -20,7 +21,14 @@ _SQL: Final = load("log", package="grantlog.changelog.postgres")
 _LIFE: Final = _SQL["life"]
 _WRITERS: Final = _SQL["writers"]
 _MOVED: Final = _SQL["moved"]
+_HEADS_OF: Final = _SQL["heads_of"]
 _READ: Final = _SQL["read"]
+
+BYTES_ON_LOOP_MAX: Final = 32 * 1024
+"""Transactions with more take longer to decode than the event loop may stand still."""
+
+BYTES_BETWEEN_OTHERS_MAX: Final = 2 * 1024
+"""Behind a transaction with more, other tasks go on first: rows come by the dozen."""
 
 ROWS_PREFETCHED: Final = 64
 """Parts of transactions fetched at once; each has at most 512 KiB."""
@@ -56,6 +64,18 @@ class PostgresChangeLog:
         }
         return HeadsMoved(heads, following.encode(), following.through)
 
+    async def heads_of(self, tenants: Collection[TenantId]) -> dict[TenantId, LogHead]:
+        """Where these tenants' logs end."""
+        async with acquired(self._pool, doing="reading heads") as connection:
+            rows = await connection.fetch(_HEADS_OF, list(tenants))
+        return {
+            TenantId(row["tenant_id"]): LogHead(
+                Position(Epoch(row["epoch"]), Revision(row["revision"]), row["digest"]),
+                Revision(row["begins_rev"]),
+            )
+            for row in rows
+        }
+
     async def read(
         self, tenant: TenantId, *, after: Revision, changes_max: int
     ) -> Sequence[Transaction]:
@@ -88,7 +108,7 @@ async def _transactions(
     rows = connection.cursor(_READ, tenant, after, prefetch=ROWS_PREFETCHED)
     async for row in rows:
         if parts and row["revision"] != revision:
-            yield _assembled(tenant, revision, parts)
+            yield await _assembled(tenant, revision, parts)
             parts = []
         if not parts:
             if row["revision"] != revision + 1:
@@ -98,11 +118,17 @@ async def _transactions(
             revision = Revision(row["revision"])
         parts.append(row["payload"])
     if parts:
-        yield _assembled(tenant, revision, parts)
+        yield await _assembled(tenant, revision, parts)
 
 
-def _assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:
-    transaction = decode_transaction(parts)
+async def _assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:
+    size = sum(map(len, parts))
+    if size > BYTES_ON_LOOP_MAX:
+        transaction = await asyncio.to_thread(decode_transaction, tuple(parts))
+    else:
+        transaction = decode_transaction(parts)
+        if size > BYTES_BETWEEN_OTHERS_MAX:
+            await asyncio.sleep(0)
     if (transaction.tenant, transaction.revision) != (tenant, revision):
         raise CorruptionError(f"the row of revision {revision} holds another transaction")
     return transaction

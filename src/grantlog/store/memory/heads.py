@@ -1,4 +1,4 @@
-"""Heads, schemas and the list of tenants in memory."""
+"""Heads, schemas, bundles and the list of tenants in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grantlog.store.memory.tables import MemoryTables
 
 
 class MemoryHeads:
-    """HeadReader, SchemaReader and TenantLister over a store in memory."""
+    """HeadReader, SchemaReader, BundleReader and TenantLister over a store in memory."""
 
     def __init__(self, tables: MemoryTables) -> None:
         self._tables = tables
@@ -43,6 +43,11 @@ class MemoryHeads:
         records = state.schemas.values() if state else ()
         older = (record for record in records if before is None or record.version < before)
         return sorted(older, key=lambda record: record.version, reverse=True)[:limit]
+
+    async def bundle(self, tenant: TenantId, name: str) -> str | None:
+        """A stored bundle of the tenant's current life."""
+        state = self._tables.tenants.get(tenant)
+        return state.bundles.get(name) if state else None
 
     async def tenants(self, *, limit: int, after: TenantId | None = None) -> list[TenantRecord]:
         """Tenants on the list, by id bytes."""

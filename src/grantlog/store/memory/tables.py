@@ -9,7 +9,14 @@ from typing import Final
 
 from grantlog.errors import BehindWindowError, ProjectionLaggingError
 from grantlog.model.chain import GENESIS
-from grantlog.model.change import SchemaWritten, TenantCreated, TenantDeleted, Transaction
+from grantlog.model.change import (
+    BundleDeleted,
+    BundleWritten,
+    SchemaWritten,
+    TenantCreated,
+    TenantDeleted,
+    Transaction,
+)
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import SchemaRecord
 from grantlog.ports.log import Position
@@ -40,6 +47,7 @@ class TenantState:
     schemas: dict[SchemaVersion, SchemaRecord] = field(
         default_factory=dict[SchemaVersion, SchemaRecord]
     )
+    bundles: dict[str, str] = field(default_factory=dict[str, str])
     facts: LifeFacts = field(default_factory=LifeFacts)
 
     @property
@@ -117,6 +125,7 @@ class MemoryTables:
         state.begins = deletion.revision
         state.schema_version = NO_SCHEMA
         state.schemas = {}
+        state.bundles = {}
         state.facts = LifeFacts()
         self.listed.pop(deletion.tenant, None)
 
@@ -130,6 +139,14 @@ class MemoryTables:
                     body.version, written.revision, written.commit_time, body.text
                 )
         state.schema_version = rows.schema_version or state.schema_version
+        for transaction in run:
+            match transaction.body:
+                case BundleWritten(name, definition):
+                    state.bundles[name] = definition
+                case BundleDeleted(name):
+                    state.bundles.pop(name, None)
+                case _:
+                    pass
         for listing in rows.listings:
             if isinstance(listing.body, TenantCreated):
                 self.listed[listing.tenant] = TenantRecord(

@@ -6,10 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from grantlog.errors import ConflictError, InvalidInputError, NotFoundError, StaleSchemaError
+from grantlog.errors import (
+    ConflictError,
+    InvalidInputError,
+    LimitError,
+    NotFoundError,
+    StaleSchemaError,
+)
 from grantlog.model.chain import GENESIS, transaction_digest
 from grantlog.model.change import (
     Body,
+    BundleDeleted,
+    BundleWritten,
     Change,
     DataWritten,
     Operation,
@@ -20,6 +28,7 @@ from grantlog.model.change import (
 )
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.model.version import schema_version
+from grantlog.ports.bundles import BUNDLES_MAX
 from grantlog.ports.writer import Committed, DataIntent, TenantRecord, require_living_schema
 from grantlog.store.memory.effect import net_changes, require_within
 from grantlog.store.memory.facts import LifeFacts
@@ -92,6 +101,33 @@ class MemoryWriter:
         revision = Revision((state.revision if state else 0) + 1)
         version = schema_version(tenant, revision, time)
         return self._commit(tenant, SchemaWritten(version, text), write_id=write_id, time=time)
+
+    async def write_bundles(
+        self, tenant: TenantId, definitions: Mapping[str, str], *, write_id: bytes
+    ) -> Committed:
+        """Store bundles under their names, as the port says."""
+        state = self._tables.tenants.get(tenant)
+        stored = dict(state.bundles) if state else {}
+        if len({*stored, *definitions}) > BUNDLES_MAX:
+            raise LimitError(f"a tenant may have at most {BUNDLES_MAX} bundles: delete some first")
+        done = Committed(
+            state.epoch if state else self._tables.epoch,
+            state.revision if state else Revision(0),
+            state.schema_version if state else SchemaVersion(""),
+        )
+        for name, definition in definitions.items():
+            if stored.get(name) != definition:
+                done = self._commit(tenant, BundleWritten(name, definition), write_id=write_id)
+        return done
+
+    async def delete_bundle(self, tenant: TenantId, name: str, *, write_id: bytes) -> Committed:
+        """Remove a bundle, as the port says."""
+        state = self._tables.tenants.get(tenant)
+        if state is None or name not in state.bundles:
+            raise NotFoundError(
+                f"the tenant has no bundle {name!r}", reason="ERROR_CODE_BUNDLE_NOT_FOUND"
+            )
+        return self._commit(tenant, BundleDeleted(name), write_id=write_id)
 
     async def create_tenant(self, tenant: TenantId, name: str, *, write_id: bytes) -> TenantRecord:
         """Put a tenant on the list, as the port says."""

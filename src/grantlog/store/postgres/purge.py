@@ -37,5 +37,6 @@ async def purge_dead_lives(pool: Pool, *, rows_max: int = ROWS_PER_BATCH_MAX) ->
             purged += await delete_in_batches(pool, statement, tenant_key, rows_max=rows_max)
         async with acquired(pool, doing=_DOING) as connection:
             await connection.execute(_SQL["purge_schemas"], tenant_key)
+            await connection.execute(_SQL["purge_bundles"], tenant_key)
             await connection.execute(_SQL["forget_life"], tenant_key)
     return purged

@@ -9,8 +9,8 @@ import pytest
 
 from grantlog.errors import BehindWindowError, CorruptionError, ProjectionLaggingError
 from grantlog.model.chain import GENESIS
-from grantlog.model.ids import Epoch, Revision
-from grantlog.ports.log import Position
+from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.ports.log import LogHead, Position
 from grantlog.testing.contracts.places import (
     ACME,
     OTHER,
@@ -106,6 +106,23 @@ class ChangeLogContract:
             while ACME not in moved.heads:
                 await primary.log.wait(5.0)
                 moved = await primary.log.heads_moved(moved.mark)
+
+
+class TenantLogContract:
+    """Where a few tenants stand."""
+
+    async def test_only_the_tenants_asked_for_and_written_are_told(self, primary: Primary) -> None:
+        await primary.put("doc:1#viewer@user:1")
+        await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+        heads = await primary.log.heads_of([ACME, TenantId("never")])
+        moved = await primary.log.heads_moved(None)
+        assert heads == {ACME: LogHead(moved.heads[ACME], Revision(0))}
+
+    async def test_a_deletion_is_where_the_next_life_begins(self, primary: Primary) -> None:
+        await write_a_life(primary)
+        head = (await primary.log.heads_of([ACME]))[ACME]
+        assert head.begins == len((await primary.history())[:5])
+        assert head.position.revision > head.begins
 
 
 class ProjectionContract:

@@ -11,6 +11,7 @@ from grantlog.model.attributes import parse_attribute
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, SchemaVersion, TenantId
 from grantlog.model.tuples import RelationTuple, Subject, parse_entity, parse_subject, parse_tuple
+from grantlog.ports.bundles import BundleReader
 from grantlog.ports.facts import (
     AttributeKey,
     DirectKey,
@@ -59,6 +60,7 @@ class Primary(Copy):
     past: PastReader
     schemas: SchemaReader
     tenants: TenantLister
+    bundles: BundleReader
     log: ChangeLog
     open_epoch: Callable[[], Awaitable[None]]
     _ids: count[int] = field(default_factory=lambda: count(1))

@@ -24,6 +24,16 @@ SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS xmin,
 FROM (VALUES (1)) AS always (row)
 LEFT JOIN heads AS h ON h.changed_xid >= $1::text::xid8 AND h.revision > 0;
 
+-- name: heads_of
+-- By heads' primary key.
+SELECT h.tenant_id, h.epoch, h.revision, h.digest, h.begins_rev
+FROM unnest($1::text[]) AS k (tenant_id)
+CROSS JOIN LATERAL (
+    SELECT tenant_id, epoch, revision, digest, begins_rev
+    FROM heads WHERE tenant_id = k.tenant_id AND revision > 0
+    LIMIT 1
+) AS h;
+
 -- name: read
 -- By transactions' primary key.
 SELECT revision, payload

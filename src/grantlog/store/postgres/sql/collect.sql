@@ -84,5 +84,8 @@ WHERE ctid = ANY (ARRAY(SELECT ctid FROM attributes_history WHERE tenant_key = $
 -- name: purge_schemas
 DELETE FROM schemas WHERE tenant_key = $1;
 
+-- name: purge_bundles
+DELETE FROM bundles WHERE tenant_key = $1;
+
 -- name: forget_life
 DELETE FROM dead_lives WHERE tenant_key = $1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,7 +38,27 @@ class DeleteIntent:
     write_id: bytes
 
 
-Intent: TypeAlias = DataIntent | SchemaIntent | CreateIntent | DeleteIntent
+@dataclass(frozen=True, slots=True)
+class BundleIntent:
+    """Store bundles under their names."""
+
+    tenant: TenantId
+    definitions: Mapping[str, str]
+    write_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class UnbundleIntent:
+    """Remove a bundle."""
+
+    tenant: TenantId
+    name: str
+    write_id: bytes
+
+
+Intent: TypeAlias = (
+    DataIntent | SchemaIntent | CreateIntent | DeleteIntent | BundleIntent | UnbundleIntent
+)
 
 Outcome: TypeAlias = Committed | GrantlogError
 """What became of an intent: each of a group has its own."""

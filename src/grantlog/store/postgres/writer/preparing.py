@@ -19,12 +19,20 @@ from grantlog.store.postgres.off_loop import off_loop
 from grantlog.store.postgres.pool import Connection
 from grantlog.store.postgres.rows import apply_rows
 from grantlog.store.postgres.statements import load
+from grantlog.store.postgres.writer.bundles import (
+    apply_bundles,
+    plan_bundles,
+    plan_unbundle,
+    read_bundles,
+)
 from grantlog.store.postgres.writer.intents import (
+    BundleIntent,
     CreateIntent,
     DeleteIntent,
     Intent,
     Outcome,
     SchemaIntent,
+    UnbundleIntent,
     facts_named,
 )
 from grantlog.store.postgres.writer.limits import WriterLimits
@@ -126,6 +134,12 @@ async def _plan(
         case DeleteIntent() as intent:
             listed = await connection.fetchval(_IS_LISTED, head.tenant) is not None
             return [plan_delete(tail, head, intent, listed=listed)]
+        case BundleIntent() as intent:
+            bundles = await read_bundles(connection, head.tenant_key, list(intent.definitions))
+            return [plan_bundles(tail, bundles, intent)]
+        case UnbundleIntent() as intent:
+            bundles = await read_bundles(connection, head.tenant_key, [intent.name])
+            return [plan_unbundle(tail, bundles, intent)]
 
 
 async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
@@ -136,6 +150,7 @@ async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
         await connection.execute(_END_LIFE, head.tenant, last.revision)
     else:
         await apply_rows(connection, head.tenant_key, rows)
+        await apply_bundles(connection, head.tenant_key, tail.transactions)
     if isinstance(last.body, TenantCreated):
         await connection.execute(_LIST_TENANT, head.tenant, last.body.name, last.commit_time)
     await connection.execute(

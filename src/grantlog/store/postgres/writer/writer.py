@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from grantlog.model.ids import SchemaVersion, TenantId
@@ -11,7 +11,13 @@ from grantlog.ports.writer import Committed, DataIntent, TenantRecord
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
 from grantlog.store.postgres.writer.committing import Committer
-from grantlog.store.postgres.writer.intents import CreateIntent, DeleteIntent, SchemaIntent
+from grantlog.store.postgres.writer.intents import (
+    BundleIntent,
+    CreateIntent,
+    DeleteIntent,
+    SchemaIntent,
+    UnbundleIntent,
+)
 from grantlog.store.postgres.writer.lanes import Lanes
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.preparing import NewBytes
@@ -32,6 +38,16 @@ class PostgresWriter:
     ) -> Committed:
         """Commit a new schema version, as the port says."""
         return await self._lanes.submit(SchemaIntent(tenant, text, based_on, write_id))
+
+    async def write_bundles(
+        self, tenant: TenantId, definitions: Mapping[str, str], *, write_id: bytes
+    ) -> Committed:
+        """Store bundles under their names, as the port says."""
+        return await self._lanes.submit(BundleIntent(tenant, definitions, write_id))
+
+    async def delete_bundle(self, tenant: TenantId, name: str, *, write_id: bytes) -> Committed:
+        """Remove a bundle, as the port says."""
+        return await self._lanes.submit(UnbundleIntent(tenant, name, write_id))
 
     async def create_tenant(self, tenant: TenantId, name: str, *, write_id: bytes) -> TenantRecord:
         """Put a tenant on the list, as the port says."""
