@@ -74,7 +74,7 @@ class Station:
     def __init__(self, primary: Primary, limits: WatchLimits, log: TenantLog | None = None) -> None:
         source = log or primary.log
         self.hub = WatchHub(source, limits)
-        resolver = Resolver(primary.heads, KnownHeads(), Consistency.HEAD)
+        resolver = Resolver(primary.heads, primary.past, KnownHeads(), Consistency.HEAD)
         clock = asyncio.get_running_loop().time
         self.watch = Watch(resolver, source, self.hub, limits, clock)
 

@@ -40,8 +40,8 @@ class Calls:
 
     Args:
         handlers: of calls with one answer, as of now alone.
-        past_handlers: of calls with one answer, as of the past too.
         streams: of calls with a stream of answers.
+        past_handlers: of calls with one answer, as of the past too.
         timeout_s: bound of a call, of its request's arrival, and of the silence between two
             messages of a stream.
         streams_max: streams that may be open at once.
@@ -50,8 +50,8 @@ class Calls:
     def __init__(
         self,
         handlers: Mapping[str, Handler],
-        past_handlers: Mapping[str, PastHandler] = MappingProxyType({}),
         streams: Mapping[str, StreamHandler] = MappingProxyType({}),
+        past_handlers: Mapping[str, PastHandler] = MappingProxyType({}),
         *,
         timeout_s: float,
         streams_max: int = STREAMS_MAX,

@@ -179,8 +179,8 @@ async def _open_calls(
     tenancy = TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages)
     return Calls(
         handler_table(schema=schema, data=data, bundle=BundleHandlers(bundles), tenancy=tenancy),
-        past_handler_table(permission=permission, schema=schema, data=data),
         streams,
+        past_handler_table(permission=permission, schema=schema, data=data),
         timeout_s=settings.request_timeout_s,
         streams_max=settings.streams_max,
     )
