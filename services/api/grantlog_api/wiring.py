@@ -221,6 +221,7 @@ def handler_table(
     return {
         "/base.v1.Permission/Check": permission.check,
         "/base.v1.Schema/Write": schema.write,
+        "/base.v1.Schema/PartialWrite": schema.write_in_part,
         "/base.v1.Schema/Read": schema.read,
         "/base.v1.Schema/List": schema.list,
         "/base.v1.Data/Write": data.write,

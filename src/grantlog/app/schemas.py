@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,14 +12,18 @@ from cachetools import LRUCache
 from grantlog.app.known import KnownHeads
 from grantlog.app.resolve import Resolver
 from grantlog.engine.plan import Plan, build_plan
-from grantlog.errors import NotFoundError
+from grantlog.errors import ConflictError, NotFoundError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
 from grantlog.ports.writer import TransactionWriter
 from grantlog.schema.compile import compile_schema
 from grantlog.schema.compiled import CompiledSchema, SchemaWarning
+from grantlog.schema.edit import EntityEdits, edit_schema
 
 SCHEMAS_CACHED_MAX: Final = 1_000
+
+EDIT_RACES_MAX: Final = 8
+"""How often an edit is made anew because another schema came into force meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ def _compile_text(text: str) -> tuple[CompiledSchema, Plan]:
     return schema, build_plan(schema)
 
 
+def _edited(text: str, edits: Mapping[str, EntityEdits]) -> tuple[str, tuple[SchemaWarning, ...]]:
+    edited = edit_schema(text, edits)
+    return edited, compile_schema(edited).warnings
+
+
 def _not_found(explanation: str) -> NotFoundError:
     return NotFoundError(explanation, reason="ERROR_CODE_SCHEMA_NOT_FOUND")
 
@@ -150,6 +159,47 @@ class Schemas:
         head = Head(committed.epoch, committed.revision, committed.schema_version)
         self._known.learn(tenant, head)
         return WrittenSchema(committed.schema_version, schema.warnings)
+
+    async def write_in_part(
+        self, tenant: TenantId, edits: Mapping[str, EntityEdits], version: str
+    ) -> WrittenSchema:
+        """Edit a version's text, check the result and put it in force as a new version.
+
+        No concurrent edit is lost: the result comes into force only if the version it was made
+        from still is. Without `version` that is the one in force, and the edit is made anew on
+        whatever came into force meanwhile.
+
+        Raises:
+            NotFoundError: no such version or no schema at all, or an entity or a name that the
+                edits need.
+            InvalidInputError: a name to write exists; no part of the schema, or not one any more.
+            ConflictError: another version than `version` is in force.
+        """
+        for _ in range(EDIT_RACES_MAX):
+            base = version or (await self._resolver.refresh(tenant)).schema_version
+            text = await self._text(tenant, SchemaVersion(base))
+            edited, warnings = await asyncio.to_thread(_edited, text, edits)
+            try:
+                committed = await self._writer.write_schema(
+                    tenant, edited, based_on=SchemaVersion(base), write_id=self._new_id()
+                )
+            except ConflictError:
+                if version:
+                    raise
+                continue
+            head = Head(committed.epoch, committed.revision, committed.schema_version)
+            self._known.learn(tenant, head)
+            return WrittenSchema(committed.schema_version, warnings)
+        raise ConflictError("the schema keeps changing while this is edited; retry")
+
+    async def _text(self, tenant: TenantId, version: SchemaVersion) -> str:
+        if not version:
+            raise _not_found("the tenant has no schema yet: write one first")
+        known_form = SCHEMA_VERSION.fullmatch(version)
+        record = await self._reader.schema(tenant, version) if known_form else None
+        if record is None:
+            raise _not_found(f"the tenant has no schema version {version!r}")
+        return record.text
 
     async def read(self, tenant: TenantId, version: str) -> CompiledSchema:
         """A compiled version; "" is the one in force.
