@@ -27,6 +27,15 @@ class Transformer(Generic[_Leaf, _Result]): ...
 
 def v_args(*, inline: bool = False) -> Callable[[_Decorated], _Decorated]: ...
 
+class Meta:
+    start_pos: int
+    end_pos: int
+
+class Tree(Generic[_Leaf]):
+    data: str
+    children: list[_Leaf | Tree[_Leaf]]
+    meta: Meta
+
 class Lark:
     def __init__(
         self,
@@ -34,7 +43,8 @@ class Lark:
         *,
         parser: str,
         lexer: str,
-        start: str,
-        transformer: Transformer[Any, Any],
+        start: list[str],
+        transformer: Transformer[Any, Any] | None = None,
+        propagate_positions: bool = False,
     ) -> None: ...
-    def parse(self, text: str) -> object: ...
+    def parse(self, text: str, *, start: str) -> object: ...

@@ -227,6 +227,7 @@ def handler_table(
     """The calls that are served as of now alone, by full method."""
     return {
         "/base.v1.Schema/Write": schema.write,
+        "/base.v1.Schema/PartialWrite": schema.write_in_part,
         "/base.v1.Schema/List": schema.list,
         "/base.v1.Data/Write": data.write,
         "/base.v1.Data/WriteRelationships": data.write_relationships,

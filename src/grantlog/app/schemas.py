@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, ParamSpec, TypeVar
 
 from cachetools import LRUCache
 
@@ -14,16 +15,23 @@ from grantlog.app.as_of import AsOf
 from grantlog.app.known import KnownHeads, head_of
 from grantlog.app.resolve import Resolver
 from grantlog.engine.plan import Plan, build_plan
-from grantlog.errors import InvalidInputError, NotFoundError, UnavailableError
+from grantlog.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
-from grantlog.ports.writer import TransactionWriter
+from grantlog.ports.writer import Committed, TransactionWriter
 from grantlog.schema.compile import compile_schema
 from grantlog.schema.compiled import CompiledSchema, SchemaWarning
+from grantlog.schema.edit import EntityEdits, edit_schema
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 SCHEMAS_CACHED_MAX: Final = 1_000
 COMPILES_WAITING_MAX: Final = 32
 """Texts that may wait for the one compiling thread; each takes the interpreter from everybody."""
+
+EDIT_RACES_MAX: Final = 8
+"""How often an edit is made anew because another schema came into force meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,11 @@ class SchemaCache:
             self._loading.pop(key, None)
 
     async def compile(self, text: str) -> tuple[CompiledSchema, Plan]:
-        """A schema and its plan; one text at a time, in a thread that nothing else waits for.
+        """A schema and its plan; errors as `in_thread`."""
+        return await self.in_thread(_compile_text, text)
+
+    async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Work on a schema's text; one at a time, in a thread that nothing else waits for.
 
         Raises:
             SchemaError: it does not parse or check.
@@ -90,7 +102,7 @@ class SchemaCache:
         self._compiling += 1
         try:
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._compiler, _compile_text, text)
+            return await loop.run_in_executor(self._compiler, partial(work, *args, **kwargs))
         finally:
             self._compiling -= 1
 
@@ -115,6 +127,11 @@ class SchemaCache:
 def _compile_text(text: str) -> tuple[CompiledSchema, Plan]:
     schema = compile_schema(text)
     return schema, build_plan(schema)
+
+
+def _edited(text: str, edits: Mapping[str, EntityEdits]) -> tuple[str, CompiledSchema, Plan]:
+    edited = edit_schema(text, edits)
+    return edited, *_compile_text(edited)
 
 
 def _not_found(explanation: str) -> NotFoundError:
@@ -192,12 +209,55 @@ class Schemas:
         committed = await self._writer.write_schema(
             tenant, text, based_on=None, write_id=self._new_id()
         )
-        head = head_of(committed)
-        self._known.learn(tenant, head)
+        return self._in_force(tenant, committed, schema, plan)
+
+    def _in_force(
+        self, tenant: TenantId, committed: Committed, schema: CompiledSchema, plan: Plan
+    ) -> WrittenSchema:
+        self._known.learn(tenant, head_of(committed))
         self._cache.keep(
             tenant, LoadedSchema(committed.schema_version, committed.revision, schema, plan)
         )
         return WrittenSchema(committed.schema_version, schema.warnings)
+
+    async def write_in_part(
+        self, tenant: TenantId, edits: Mapping[str, EntityEdits], version: str
+    ) -> WrittenSchema:
+        """Edit a version's text, check the result and put it in force as a new version.
+
+        No concurrent edit is lost: the result comes into force only if the version it was made
+        from still is. Without `version` that is the one in force, and the edit is made anew on
+        whatever came into force meanwhile.
+
+        Raises:
+            NotFoundError: no such version or no schema at all, or an entity or a name that the
+                edits need.
+            InvalidInputError: a name to write exists; no part of the schema, or not one any more.
+            ConflictError: another version than `version` is in force.
+        """
+        for _ in range(EDIT_RACES_MAX):
+            base = version or (await self._resolver.refresh(tenant)).schema_version
+            text = await self._text(tenant, SchemaVersion(base))
+            edited, schema, plan = await self._cache.in_thread(_edited, text, edits)
+            try:
+                committed = await self._writer.write_schema(
+                    tenant, edited, based_on=SchemaVersion(base), write_id=self._new_id()
+                )
+            except ConflictError:
+                if version:
+                    raise
+                continue
+            return self._in_force(tenant, committed, schema, plan)
+        raise ConflictError("the schema keeps changing while this is edited; retry")
+
+    async def _text(self, tenant: TenantId, version: SchemaVersion) -> str:
+        if not version:
+            raise _not_found("the tenant has no schema yet: write one first")
+        known_form = SCHEMA_VERSION.fullmatch(version)
+        record = await self._reader.schema(tenant, version) if known_form else None
+        if record is None:
+            raise _not_found(f"the tenant has no schema version {version!r}")
+        return record.text
 
     async def read(
         self, tenant: TenantId, version: str, as_of: AsOf | None = None

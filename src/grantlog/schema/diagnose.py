@@ -142,7 +142,7 @@ def _hint(text: str, offset: int, expected: AbstractSet[str]) -> str:
         return f"`{word}` is a word of the language and cannot be a name: "
     if word in ("relation", "attribute", "permission", "action") and "_ENTITY" in expected:
         return f"`{word}` belongs inside an entity: "
-    if word in ("entity", "rule") and expected >= _MEMBERS:
+    if word in ("entity", "rule") and expected >= _MEMBERS and "RBRACE" in expected:
         return f"the entity before this `{word}` is not closed: "
     if "AT" in expected and "HASH" not in expected and match:
         return f"the kinds of subjects of a relation are written with `@`, as `@{word}`: "

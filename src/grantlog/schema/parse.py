@@ -45,6 +45,39 @@ def parse_normalised(text: str) -> ast.Schema:
     Raises:
         RefusalError: the text does not follow the grammar.
     """
+    _check_text(text)
+    try:
+        schema: object = _parser().parse(text, start="schema")
+    except UnexpectedInput as error:
+        raise unexpected(text, error) from None
+    assert isinstance(schema, ast.Schema)
+    return schema
+
+
+def parse_member(text: str) -> ast.Member:
+    """Read one relation, attribute or permission, as it stands in an entity.
+
+    Raises:
+        SchemaError: the text is not exactly one of them.
+    """
+    text = normalise(text)
+    try:
+        _check_text(text)
+        member: object = _parser().parse(text, start="member")
+    except UnexpectedInput as error:
+        raise point_at(text, unexpected(text, error)) from None
+    except RefusalError as refusal:
+        raise point_at(text, refusal) from None
+    assert isinstance(member, ast.Relation | ast.Attribute | ast.Permission)
+    return member
+
+
+def _check_text(text: str) -> None:
+    """Refuse what no parser should see.
+
+    Raises:
+        RefusalError: the text is too long, or holds a character that no schema may hold.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > limits.schema_bytes_max:
         raise RefusalError(
@@ -54,12 +87,6 @@ def parse_normalised(text: str) -> ast.Schema:
     unreadable = _UNREADABLE.search(text)
     if unreadable:
         raise bad_character(unreadable[0], position_of(text, unreadable.start()))
-    try:
-        schema: object = _parser().parse(text)
-    except UnexpectedInput as error:
-        raise unexpected(text, error) from None
-    assert isinstance(schema, ast.Schema)
-    return schema
 
 
 @functools.cache
@@ -69,7 +96,7 @@ def _parser() -> Lark:
         Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8"),
         parser="lalr",
         lexer="contextual",
-        start="schema",
+        start=["schema", "member"],
         transformer=_Builder(),
     )
 
@@ -98,6 +125,9 @@ class _Builder(Transformer[Token, ast.Schema]):
 
     def entity(self, name: Token, *members: ast.Member) -> ast.Entity:
         return ast.Entity(_name(name), members)
+
+    def member(self, member: ast.Member) -> ast.Member:
+        return member
 
     def relation(self, name: Token, *types: ast.SubjectType) -> ast.Relation:
         return ast.Relation(_name(name), types)

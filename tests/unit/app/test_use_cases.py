@@ -7,6 +7,7 @@ from grantlog.app.resolve import Consistency, token_of
 from grantlog.errors import (
     BehindWindowError,
     BeyondHeadError,
+    ConflictError,
     InvalidInputError,
     InvalidTokenError,
     NotFoundError,
@@ -14,6 +15,7 @@ from grantlog.errors import (
 )
 from grantlog.model.attributes import parse_attribute
 from grantlog.ports.facts import AttributeFilter, TupleFilter
+from grantlog.schema.edit import EntityEdits
 from tests.unit.app.world import SCHEMA, T1, Node
 
 WITHOUT_VIEWER = "entity user {} entity doc { relation owner @user  permission view = owner }"
@@ -223,3 +225,71 @@ async def test_a_schema_version_of_a_life_that_ended_is_gone_on_every_node():
             await node.put("doc:1#viewer@user:ann", schema_version=old)
     await one.schemas.write(T1, SCHEMA)
     assert not await one.allowed("doc:1", "view", "user:ann")
+
+
+class Overtaken:
+    """A writer that lets somebody else write a schema first, so many times."""
+
+    def __init__(self, writer, times):
+        self.writer = writer
+        self.times = times
+
+    def __getattr__(self, name):
+        return getattr(self.writer, name)
+
+    async def write_schema(self, tenant, text, *, based_on, write_id):
+        if self.times and based_on is not None:
+            self.times -= 1
+            more = SCHEMA.replace("user {}", f"user {{ attribute a{'x' * self.times} boolean }}")
+            await self.writer.write_schema(tenant, more, based_on=None, write_id=write_id)
+        return await self.writer.write_schema(tenant, text, based_on=based_on, write_id=write_id)
+
+
+EDITORS = {"doc": EntityEdits(write=("relation editor @user",))}
+
+
+async def test_an_edit_is_made_anew_on_what_came_into_force_meanwhile():
+    one = await node_with_schema()
+    node = Node(one.tables, writer=Overtaken(one.writer, 2))
+    await node.schemas.write_in_part(T1, EDITORS, "")
+    schema = await node.schemas.read(T1, "")
+    assert "editor" in schema.entities["doc"].relations
+    assert "a" in schema.entities["user"].attributes
+
+
+async def test_an_edit_of_a_named_version_is_refused_once_another_is_in_force():
+    node = await node_with_schema()
+    first = (await node.resolver.refresh(T1)).schema_version
+    second = (await node.schemas.write_in_part(T1, EDITORS, first)).version
+    more = {"doc": EntityEdits(delete=("editor",))}
+    with pytest.raises(ConflictError):
+        await node.schemas.write_in_part(T1, EDITORS, first)
+    await node.schemas.write_in_part(T1, more, second)
+    assert "editor" not in (await node.schemas.read(T1, "")).entities["doc"].relations
+
+
+async def test_an_edit_that_never_comes_through_is_a_conflict():
+    one = await node_with_schema()
+    node = Node(one.tables, writer=Overtaken(one.writer, 100))
+    with pytest.raises(ConflictError):
+        await node.schemas.write_in_part(T1, EDITORS, "")
+
+
+async def test_an_edit_needs_a_schema_and_a_result_that_compiles():
+    node = Node()
+    for version in ("", "nope", "0" * 20, "\0"):
+        with pytest.raises(NotFoundError) as caught:
+            await node.schemas.write_in_part(T1, EDITORS, version)
+        assert caught.value.reason == "ERROR_CODE_SCHEMA_NOT_FOUND"
+    await node.schemas.write(T1, SCHEMA)
+    with pytest.raises(SchemaError):
+        await node.schemas.write_in_part(T1, {"doc": EntityEdits(delete=("viewer",))}, "")
+    assert (await node.resolver.refresh(T1)).revision == 1
+
+
+async def test_an_edit_of_nothing_is_a_new_version_of_the_same_text():
+    node = await node_with_schema()
+    first = (await node.resolver.refresh(T1)).schema_version
+    second = (await node.schemas.write_in_part(T1, {}, "")).version
+    assert second > first
+    assert (await node.schemas.read(T1, second)).text == SCHEMA

@@ -9,8 +9,9 @@ import structlog
 from grantlog.api.v1 import service_pb2
 from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
-from grantlog.app.schemas import Schemas
+from grantlog.app.schemas import Schemas, WrittenSchema
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.schema.edit import EntityEdits
 from grantlog.wire.schema import schema_definition
 
 _LOG: Final = structlog.get_logger("grantlog.api")
@@ -31,15 +32,22 @@ class SchemaHandlers:
     ) -> service_pb2.SchemaWriteResponse:
         """base.v1.Schema/Write."""
         written = await self._schemas.write(TenantId(request.tenant_id), request.schema)
-        for warning in written.warnings:
-            _LOG.warning(
-                "schema warning",
-                tenant=request.tenant_id,
-                schema_version=written.version,
-                at=f"{warning.line}:{warning.column}",
-                text=warning.text,
-            )
+        _warn(request.tenant_id, written)
         return service_pb2.SchemaWriteResponse(schema_version=written.version)
+
+    async def write_in_part(
+        self, request: service_pb2.SchemaPartialWriteRequest
+    ) -> service_pb2.SchemaPartialWriteResponse:
+        """base.v1.Schema/PartialWrite."""
+        edits = {
+            name: EntityEdits(tuple(part.write), tuple(part.update), tuple(part.delete))
+            for name, part in request.partials.items()
+        }
+        written = await self._schemas.write_in_part(
+            TenantId(request.tenant_id), edits, request.metadata.schema_version
+        )
+        _warn(request.tenant_id, written)
+        return service_pb2.SchemaPartialWriteResponse(schema_version=written.version)
 
     async def read(
         self, request: service_pb2.SchemaReadRequest, as_of: AsOf | None
@@ -76,4 +84,15 @@ class SchemaHandlers:
                 for record in page
             ],
             continuous_token=token,
+        )
+
+
+def _warn(tenant: str, written: WrittenSchema) -> None:
+    for warning in written.warnings:
+        _LOG.warning(
+            "schema warning",
+            tenant=tenant,
+            schema_version=written.version,
+            at=f"{warning.line}:{warning.column}",
+            text=warning.text,
         )
