@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grantlog.testing.contracts.following import ChangeLogContract, ProjectionContract
 from grantlog.testing.contracts.reading import ListerContract, ReaderContract
+from grantlog.testing.contracts.reversing import ReverseContract
 from grantlog.testing.contracts.writing import SchemaAndTenantContract, WriterContract
 
 
@@ -20,6 +21,10 @@ class TestReader(ReaderContract):
 
 
 class TestLister(ListerContract):
+    pass
+
+
+class TestReverse(ReverseContract):
     pass
 
 
