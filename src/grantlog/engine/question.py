@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from grantlog.errors import InvalidInputError
 from grantlog.model.attributes import Attribute
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 
@@ -14,6 +15,17 @@ DEPTH_MAX: Final = 1_000
 
 DEPTH_DEFAULT: Final = 100
 """The depth of a question that names none."""
+
+
+def require_depth(depth: int) -> None:
+    """Refuse a depth that no question may carry.
+
+    Raises:
+        InvalidInputError: it is not from 0 to `DEPTH_MAX`.
+    """
+    if not 0 <= depth <= DEPTH_MAX:
+        raise InvalidInputError(f"depth must be from 0 to {DEPTH_MAX}")
+
 
 ContextData: TypeAlias = "Mapping[str, object] | object | None"
 """What rules see as `context.data`: a mapping as from JSON, or a protobuf Struct."""

@@ -15,9 +15,7 @@ T = TypeVar("T")
 class ReplicaReverseReader:
     """ReverseReader over a replica, with the primary behind it; errors as `ReplicaFirst`."""
 
-    def __init__(
-        self, first: ReplicaFirst, replica: ReverseReader, primary: ReverseReader
-    ) -> None:
+    def __init__(self, first: ReplicaFirst, replica: ReverseReader, primary: ReverseReader) -> None:
         self._first = first
         self._replica = replica
         self._primary = primary

@@ -58,9 +58,7 @@ class PostgresReverseReader:
     ) -> IdPage:
         """Ids of a type that occur in any tuple, on either side, or in any attribute."""
         name, ids = ("known_among", (list(among),)) if among else ("known", ())
-        rows = await self._fetch(
-            name, tenant, revision, entity_type, after, _one_more(limit), *ids
-        )
+        rows = await self._fetch(name, tenant, revision, entity_type, after, _one_more(limit), *ids)
         return _page(_ids(rows), limit)
 
     async def having(

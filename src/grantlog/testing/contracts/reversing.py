@@ -138,14 +138,10 @@ class ReverseContract:
             "doc:c$other|integer:3",
             "folder:a$level|integer:4",
         )
-        page = await primary.reverse.having(
-            ACME, done.revision, "doc", "level", after="", limit=1
-        )
+        page = await primary.reverse.having(ACME, done.revision, "doc", "level", after="", limit=1)
         assert (list(page.ids), page.more) == (["a"], True)
         assert list(page.values) == [parse_attribute("doc:a$level|integer:1").value]
-        rest = await primary.reverse.having(
-            ACME, done.revision, "doc", "level", after="a", limit=1
-        )
+        rest = await primary.reverse.having(ACME, done.revision, "doc", "level", after="a", limit=1)
         assert (list(rest.ids), rest.more) == (["b"], False)
         assert [value.data for value in rest.values] == [2]
 
