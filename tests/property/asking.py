@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
-from grantlog.errors import DepthExceededError, GrantlogError, NotFoundError, RuleFailedError
 from grantlog.engine.question import CheckQuery, RequestContext
+from grantlog.errors import DepthExceededError, GrantlogError, NotFoundError, RuleFailedError
 from grantlog.testing.oracle import Question
 from grantlog.testing.worlds import Asked, World
 

@@ -17,6 +17,7 @@ from grantlog.testing.oracle import Language, judge, read_language
 from grantlog.testing.worlds import Asked, World, questions, worlds
 from tests.property.asking import collected, context_of, in_words, question_of, run_now
 
+ANY_WORLD = worlds() | worlds(layered=True)
 SOME = st.lists(questions(), min_size=6, max_size=6)
 DEEP = 200
 
@@ -64,7 +65,7 @@ def verdicts(language: Language, world: World, asked: Asked) -> dict[str, str]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(worlds(), SOME)
+@given(ANY_WORLD, SOME)
 def test_it_finds_the_known_entities_that_a_check_allows(world: World, some: list[Asked]):
     plan, language = build_plan(compile_schema(world.schema)), read_language(world.schema)
     for one in some:
@@ -83,7 +84,7 @@ def test_it_finds_the_known_entities_that_a_check_allows(world: World, some: lis
 
 
 @settings(max_examples=100, deadline=None)
-@given(worlds(), SOME)
+@given(ANY_WORLD, SOME)
 def test_what_it_leaves_out_though_a_check_has_no_answer_is_denied_by_nature(
     world: World, some: list[Asked]
 ):
@@ -98,7 +99,7 @@ def test_what_it_leaves_out_though_a_check_has_no_answer_is_denied_by_nature(
 
 
 @settings(max_examples=100, deadline=None)
-@given(worlds(), SOME, st.integers(1, 3), st.integers(1, 4))
+@given(ANY_WORLD, SOME, st.integers(1, 3), st.integers(1, 4))
 def test_pages_of_any_size_make_up_the_whole(
     world: World, some: list[Asked], page: int, ids_max: int
 ):
@@ -122,7 +123,7 @@ def test_pages_of_any_size_make_up_the_whole(
 
 
 @settings(max_examples=100, deadline=None)
-@given(worlds(), SOME, st.sets(st.sampled_from(("a", "b", "c", "zz")), min_size=1))
+@given(ANY_WORLD, SOME, st.sets(st.sampled_from(("a", "b", "c", "zz")), min_size=1))
 def test_a_scope_narrows_the_answer_and_nothing_else(
     world: World, some: list[Asked], scope: set[str]
 ):
