@@ -23,7 +23,7 @@ from grantlog.wire.status import WireStatus, error_body, stream_error
 from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import set_request_metadata
+from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_stream import LINES, StreamResponse
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -69,8 +69,10 @@ def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable
             if streaming:
                 messages = calls.stream(method, message)
                 return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
+            said = collect_answer_metadata()
             response = await calls.unary(method, message)
-            return Response(protojson.encode(response), media_type=_JSON, headers=_HEADERS)
+            headers = {**_HEADERS, **said}
+            return Response(protojson.encode(response), media_type=_JSON, headers=headers)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             return _failure(failed(method, error), streaming=streaming)
 

@@ -8,17 +8,22 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grantlog.app.ask_many import BulkCheck, SubjectPermissions
 from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
+from grantlog.app.expand import Expand
 from grantlog.app.known import KnownHeads
 from grantlog.app.listing import ListFacts
+from grantlog.app.lookup import Lookup
+from grantlog.app.places import Places
 from grantlog.app.resolve import Consistency, Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
+from grantlog.ports.reverse import ReverseReader
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
@@ -26,6 +31,7 @@ from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.reader import open_fact_reader
 from grantlog.store.postgres.replica_reads import open_replica_reads
+from grantlog.store.postgres.reverse import open_reverse_reader
 from grantlog.store.postgres.schemas import PostgresSchemas
 from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
@@ -33,6 +39,7 @@ from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
 from grantlog_api.calls import Calls, Handler, StreamHandler
 from grantlog_api.handlers.data import DataHandlers
+from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
@@ -58,6 +65,7 @@ class _Places:
     writes: Pool
     facts: FactReader
     lister: FactLister
+    reverse: ReverseReader
 
 
 @asynccontextmanager
@@ -81,8 +89,8 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             )
         ]
         known = KnownHeads()
-        facts, lister = await _open_facts(stack, settings, known)
-        places = _Places(lookups, writes, facts, lister)
+        facts, lister, reverse = await _open_facts(stack, settings, known)
+        places = _Places(lookups, writes, facts, lister, reverse)
         handlers, streams = await _open_handlers(stack, settings, places, known)
         calls = Calls(
             handlers,
@@ -95,7 +103,7 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
 
 async def _open_facts(
     stack: AsyncExitStack, settings: ApiSettings, known: KnownHeads
-) -> tuple[FactReader, FactLister]:
+) -> tuple[FactReader, FactLister, ReverseReader]:
     """Readers of facts: over the primary's own tables, or over a replica."""
     dsn = settings.database_url.get_secret_value()
     if settings.replica_dsn is not None:
@@ -124,6 +132,7 @@ async def _open_facts(
     return (
         await stack.enter_async_context(open_fact_reader(pool)),
         await stack.enter_async_context(open_fact_lister(dsn)),
+        await stack.enter_async_context(open_reverse_reader(dsn)),
     )
 
 
@@ -149,8 +158,13 @@ async def _open_handlers(
         "cache": cache,
         "new_id": new_write_id,
     }
+    at = Places(resolver, cache, places.facts, places.reverse)
+    lookup = LookupHandlers(Lookup(at, pages))
     handlers = handler_table(
-        permission=PermissionHandlers(Check(resolver, cache, places.facts)),
+        permission=PermissionHandlers(
+            Check(resolver, cache, places.facts), BulkCheck(at), SubjectPermissions(at), Expand(at)
+        ),
+        lookup=lookup,
         schema=SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages),
         data=DataHandlers(
             WriteData(
@@ -160,7 +174,7 @@ async def _open_handlers(
         ),
         tenancy=TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages),
     )
-    return handlers, stream_table()
+    return handlers, stream_table(lookup=lookup)
 
 
 def new_write_id() -> bytes:
@@ -171,6 +185,7 @@ def new_write_id() -> bytes:
 def handler_table(
     *,
     permission: PermissionHandlers,
+    lookup: LookupHandlers,
     schema: SchemaHandlers,
     data: DataHandlers,
     tenancy: TenancyHandlers,
@@ -178,6 +193,11 @@ def handler_table(
     """The calls that are served, by full method."""
     return {
         "/base.v1.Permission/Check": permission.check,
+        "/base.v1.Permission/BulkCheck": permission.bulk_check,
+        "/base.v1.Permission/Expand": permission.expand,
+        "/base.v1.Permission/LookupEntity": lookup.lookup_entity,
+        "/base.v1.Permission/LookupSubject": lookup.lookup_subject,
+        "/base.v1.Permission/SubjectPermission": permission.subject_permission,
         "/base.v1.Schema/Write": schema.write,
         "/base.v1.Schema/Read": schema.read,
         "/base.v1.Schema/List": schema.list,
@@ -193,9 +213,9 @@ def handler_table(
     }
 
 
-def stream_table() -> dict[str, StreamHandler]:
+def stream_table(*, lookup: LookupHandlers) -> dict[str, StreamHandler]:
     """The calls that answer with a stream, by full method: async generator functions."""
-    return {}
+    return {"/base.v1.Permission/LookupEntityStream": lookup.lookup_entity_stream}
 
 
 def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:
