@@ -10,6 +10,7 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.store.memory.heads import MemoryHeads, MemoryPast
 from grantlog.store.memory.projection import MemoryProjection
 from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
+from grantlog.store.memory.reverse import MemoryReverseReader
 from grantlog.store.memory.tables import MemoryTables
 from grantlog.store.memory.writer import MemoryWriter
 from grantlog.testing.contracts.places import Copy, Primary
@@ -44,6 +45,7 @@ def memory_primary() -> Primary:
     return Primary(
         facts=MemoryFactReader(tables),
         lister=MemoryFactLister(tables),
+        reverse=MemoryReverseReader(tables),
         projection=MemoryProjection(tables),
         collect=collector(tables),
         writer=MemoryWriter(
@@ -64,6 +66,7 @@ def memory_replica() -> Copy:
     return Copy(
         facts=MemoryFactReader(tables),
         lister=MemoryFactLister(tables),
+        reverse=MemoryReverseReader(tables),
         projection=MemoryProjection(tables),
         collect=collector(tables),
     )

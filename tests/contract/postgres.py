@@ -17,6 +17,7 @@ from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.reader import open_fact_reader
+from grantlog.store.postgres.reverse import open_reverse_reader
 from grantlog.store.postgres.schemas import PostgresSchemas
 from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants
@@ -40,11 +41,13 @@ async def postgres_primary(dsn: str) -> AsyncIterator[Primary]:
         open_heads(pool) as heads,
         open_fact_reader(reading) as facts,
         open_fact_lister(dsn, size_max=2) as lister,
+        open_reverse_reader(dsn, size_max=2) as reverse,
         open_change_log(reading, listen_dsn=dsn) as log,
     ):
         yield Primary(
             facts=facts,
             lister=lister,
+            reverse=reverse,
             projection=PostgresProjection(reading),
             collect=collect,
             writer=writer,
@@ -67,5 +70,12 @@ async def postgres_replica(dsn: str) -> AsyncIterator[Copy]:
         open_pool(dsn, size_max=4, application_name="test", settings=PROJECTING) as pool,
         open_fact_reader(pool) as facts,
         open_fact_lister(dsn, size_max=2) as lister,
+        open_reverse_reader(dsn, size_max=2) as reverse,
     ):
-        yield Copy(facts=facts, lister=lister, projection=PostgresProjection(pool), collect=collect)
+        yield Copy(
+            facts=facts,
+            lister=lister,
+            reverse=reverse,
+            projection=PostgresProjection(pool),
+            collect=collect,
+        )

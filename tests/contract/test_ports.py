@@ -10,6 +10,7 @@ from grantlog.testing.contracts.following import (
 )
 from grantlog.testing.contracts.past import PastContract
 from grantlog.testing.contracts.reading import ListerContract, ReaderContract
+from grantlog.testing.contracts.reversing import ReverseContract
 from grantlog.testing.contracts.writing import SchemaAndTenantContract, WriterContract
 
 
@@ -34,6 +35,10 @@ class TestReader(ReaderContract):
 
 
 class TestLister(ListerContract):
+    pass
+
+
+class TestReverse(ReverseContract):
     pass
 
 

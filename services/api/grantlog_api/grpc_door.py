@@ -20,7 +20,7 @@ from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 from grantlog_api.calls import AS_OF, Calls, failed, not_stalled
 from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
-from grantlog_api.metadata import set_request_metadata
+from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -102,10 +102,14 @@ def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
     full_method = route.full_method
 
     async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> Message:
+        said = collect_answer_metadata()
         try:
-            return await calls.unary(full_method, _parsed(route, request), _as_of(context))
+            response = await calls.unary(full_method, _parsed(route, request), _as_of(context))
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
+        if said:
+            context.set_trailing_metadata(tuple(said.items()))
+        return response
 
     return answer
 

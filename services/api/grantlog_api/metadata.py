@@ -1,7 +1,8 @@
-"""What a request says beside its message: gRPC metadata, or headers and parameters of REST.
+"""What a request and its answer say beside their messages: gRPC metadata, or headers of REST.
 
-Only names that begin with `grantlog-` are kept. A door sets them for the task that answers, a
-handler reads them there.
+Of a request only names that begin with `grantlog-` are kept. A door sets them for the task that
+answers, a handler reads them there. What a handler says about its answer the door sends along: as
+trailing metadata, or as headers.
 """
 
 from __future__ import annotations
@@ -28,3 +29,20 @@ def set_request_metadata(pairs: Iterable[tuple[str, str | bytes]]) -> None:
 def request_metadata() -> Mapping[str, str]:
     """What the request that is being answered says, by lower-case name."""
     return _CURRENT.get()
+
+
+_ANSWER: ContextVar[dict[str, str] | None] = ContextVar("answer metadata", default=None)
+
+
+def collect_answer_metadata() -> Mapping[str, str]:
+    """What the handler that is called next in this task will say about its answer."""
+    said: dict[str, str] = {}
+    _ANSWER.set(said)
+    return said
+
+
+def say_with_answer(name: str, value: str) -> None:
+    """Send a word along with the answer to the request that is being answered; ASCII only."""
+    said = _ANSWER.get()
+    if said is not None:
+        said[name] = value

@@ -9,12 +9,16 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from grantlog.app.ask_many import BulkCheck, SubjectPermissions
 from grantlog.app.bundles import Bundles
 from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
+from grantlog.app.expand import Expand
 from grantlog.app.known import KnownHeads
 from grantlog.app.listing import ListFacts
+from grantlog.app.lookup import Lookup
+from grantlog.app.places import Places
 from grantlog.app.resolve import Consistency, Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
@@ -24,6 +28,7 @@ from grantlog.changelog.postgres.log import open_change_log
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
+from grantlog.ports.reverse import ReverseReader
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
@@ -34,20 +39,23 @@ from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.reader import open_fact_reader
 from grantlog.store.postgres.replica_reads import open_replica_reads
+from grantlog.store.postgres.reverse import open_reverse_reader
 from grantlog.store.postgres.schemas import PostgresSchemas
 from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
-from grantlog_api.calls import Calls, Handler, PastHandler, StreamHandler
+from grantlog_api.calls import Calls
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
+from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
 from grantlog_api.handlers.watch import WatchHandlers
 from grantlog_api.health import HealthProbe
 from grantlog_api.settings import ApiSettings
+from grantlog_api.tables import handler_table, past_handler_table, stream_table
 
 _WRITE_ID_BYTES: Final = 16
 
@@ -69,6 +77,7 @@ class _Places:
     writes: Pool
     facts: FactReader
     lister: FactLister
+    reverse: ReverseReader
 
 
 @asynccontextmanager
@@ -92,17 +101,16 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             )
         ]
         known = KnownHeads()
-        facts, lister = await _open_facts(stack, settings, known)
-        places = _Places(lookups, writes, facts, lister)
+        facts, lister, reverse = await _open_facts(stack, settings, known)
+        places = _Places(lookups, writes, facts, lister, reverse)
         hub, watch = await _open_watch(stack, settings, places, known)
-        streams = stream_table(watch=WatchHandlers(watch))
-        calls = await _open_calls(stack, settings, places, known, streams)
+        calls = await _open_calls(stack, settings, places, known, WatchHandlers(watch))
         yield Api(calls, _probe(settings, lookups), hub)
 
 
 async def _open_facts(
     stack: AsyncExitStack, settings: ApiSettings, known: KnownHeads
-) -> tuple[FactReader, FactLister]:
+) -> tuple[FactReader, FactLister, ReverseReader]:
     """Readers of facts: over the primary's own tables, or over a replica."""
     dsn = settings.database_url.get_secret_value()
     if settings.replica_dsn is not None:
@@ -136,6 +144,9 @@ async def _open_facts(
         await stack.enter_async_context(
             open_fact_lister(dsn, size_max=settings.list_connections_max)
         ),
+        await stack.enter_async_context(
+            open_reverse_reader(dsn, size_max=settings.list_connections_max)
+        ),
     )
 
 
@@ -144,7 +155,7 @@ async def _open_calls(
     settings: ApiSettings,
     places: _Places,
     known: KnownHeads,
-    streams: dict[str, StreamHandler],
+    watch: WatchHandlers,
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
@@ -173,13 +184,24 @@ async def _open_calls(
         known=known,
         new_id=new_write_id,
     )
-    permission = PermissionHandlers(Check(resolver, cache, places.facts))
+    at = Places(resolver, cache, places.facts, places.reverse)
+    lookup = LookupHandlers(Lookup(at, pages))
+    permission = PermissionHandlers(
+        Check(resolver, cache, places.facts), BulkCheck(at), SubjectPermissions(at), Expand(at)
+    )
     schema = SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages)
     data = DataHandlers(write_data, ListFacts(resolver, places.lister, pages))
     tenancy = TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages)
     return Calls(
-        handler_table(schema=schema, data=data, bundle=BundleHandlers(bundles), tenancy=tenancy),
-        streams,
+        handler_table(
+            permission=permission,
+            lookup=lookup,
+            schema=schema,
+            data=data,
+            bundle=BundleHandlers(bundles),
+            tenancy=tenancy,
+        ),
+        stream_table(lookup=lookup, watch=watch),
         past_handler_table(permission=permission, schema=schema, data=data),
         timeout_s=settings.request_timeout_s,
         streams_max=settings.streams_max,
@@ -215,49 +237,6 @@ async def _open_watch(
 def new_write_id() -> bytes:
     """The id under which the outcome of a lost COMMIT is found again."""
     return secrets.token_bytes(_WRITE_ID_BYTES)
-
-
-def handler_table(
-    *,
-    schema: SchemaHandlers,
-    data: DataHandlers,
-    bundle: BundleHandlers,
-    tenancy: TenancyHandlers,
-) -> dict[str, Handler]:
-    """The calls that are served as of now alone, by full method."""
-    return {
-        "/base.v1.Schema/Write": schema.write,
-        "/base.v1.Schema/PartialWrite": schema.write_in_part,
-        "/base.v1.Schema/List": schema.list,
-        "/base.v1.Data/Write": data.write,
-        "/base.v1.Data/WriteRelationships": data.write_relationships,
-        "/base.v1.Data/Delete": data.delete,
-        "/base.v1.Data/DeleteRelationships": data.delete_relationships,
-        "/base.v1.Data/RunBundle": bundle.run,
-        "/base.v1.Bundle/Write": bundle.write,
-        "/base.v1.Bundle/Read": bundle.read,
-        "/base.v1.Bundle/Delete": bundle.delete,
-        "/base.v1.Tenancy/Create": tenancy.create,
-        "/base.v1.Tenancy/List": tenancy.list,
-        "/base.v1.Tenancy/Delete": tenancy.delete,
-    }
-
-
-def past_handler_table(
-    *, permission: PermissionHandlers, schema: SchemaHandlers, data: DataHandlers
-) -> dict[str, PastHandler]:
-    """The calls that can be answered as of the past too, by full method."""
-    return {
-        "/base.v1.Permission/Check": permission.check,
-        "/base.v1.Schema/Read": schema.read,
-        "/base.v1.Data/ReadRelationships": data.read_relationships,
-        "/base.v1.Data/ReadAttributes": data.read_attributes,
-    }
-
-
-def stream_table(*, watch: WatchHandlers) -> dict[str, StreamHandler]:
-    """The calls that answer with a stream, by full method: async generator functions."""
-    return {"/base.v1.Watch/Watch": watch.watch}
 
 
 def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:

@@ -15,9 +15,10 @@ from hashlib import blake2b
 from typing import Final
 
 from grantlog.errors import InvalidTokenError
-from grantlog.model.ids import Epoch, Revision
+from grantlog.model.ids import Epoch, Revision, SchemaVersion
 
 _MAC_BYTES: Final = 16
+NO_VERSION: Final = SchemaVersion("")
 _REASON: Final = "ERROR_CODE_INVALID_CONTINUOUS_TOKEN"
 
 
@@ -29,6 +30,8 @@ class Continuation:
     revision: Revision
     after: tuple[str, ...]
     """The key of the last item shown."""
+    schema_version: SchemaVersion = NO_VERSION
+    """The schema version that the first page was answered with, "" where none matters."""
 
 
 def request_digest(*parts: object) -> str:
@@ -44,7 +47,8 @@ class Continuations:
 
     def seal(self, place: Continuation, digest: str) -> str:
         """The token of a place for the request with this digest."""
-        body = json.dumps([place.epoch, place.revision, digest, *place.after]).encode()
+        at = (place.epoch, place.revision, place.schema_version)
+        body = json.dumps([*at, digest, *place.after]).encode()
         return base64.urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
 
     def open(self, token: str, digest: str) -> Continuation:
@@ -62,10 +66,10 @@ class Continuations:
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)):
             raise _invalid("it is not one of ours")
-        epoch, revision, sealed_for, *after = json.loads(body)
+        epoch, revision, version, sealed_for, *after = json.loads(body)
         if sealed_for != digest:
             raise _invalid("it belongs to another request: repeat the one that returned it")
-        return Continuation(Epoch(epoch), Revision(revision), tuple(after))
+        return Continuation(Epoch(epoch), Revision(revision), tuple(after), SchemaVersion(version))
 
     def _mac(self, body: bytes) -> bytes:
         return blake2b(body, key=self._key, digest_size=_MAC_BYTES).digest()

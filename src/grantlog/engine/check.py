@@ -16,8 +16,14 @@ from grantlog.engine.contextual import arrange
 from grantlog.engine.cycles import decide_cycles
 from grantlog.engine.evaluation import Evaluation
 from grantlog.engine.plan import Plan
-from grantlog.engine.question import DEFAULT_LIMITS, DEPTH_MAX, CheckQuery, CheckResult, Limits
-from grantlog.errors import GrantlogError, InvalidInputError
+from grantlog.engine.question import (
+    DEFAULT_LIMITS,
+    CheckQuery,
+    CheckResult,
+    Limits,
+    require_depth,
+)
+from grantlog.errors import GrantlogError
 from grantlog.ports.facts import FactAnswer, FactKey
 
 FactFetch: TypeAlias = Callable[[Sequence[FactKey]], Awaitable[Sequence[FactAnswer]]]
@@ -39,8 +45,7 @@ async def check(
         RuleFailedError: a rule that matters could not be evaluated.
         LimitError: one of `limits` was reached.
     """
-    if not 0 <= query.depth <= DEPTH_MAX:
-        raise InvalidInputError(f"depth is {query.depth}; it may be at most {DEPTH_MAX}")
+    require_depth(query.depth)
     subject = plain_subject(query.subject)
     if subject is not query.subject:
         query = replace(query, subject=subject)

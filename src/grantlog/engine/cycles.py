@@ -43,7 +43,7 @@ def decide_cycles(graph: Graph) -> Iterator[None]:
     visits = 0
     visits_max = VISITS_PER_NODE_MAX * graph.size
     while graph.root.outcome is None:
-        search = _Components(node for node in groups.pop() if node.outcome is None)
+        search = Components(node for node in groups.pop() if node.outcome is None)
         while search.step():
             visits += 1
             if visits > visits_max:
@@ -57,7 +57,7 @@ def decide_cycles(graph: Graph) -> Iterator[None]:
             groups += reversed(search.found)
 
 
-class _Components:
+class Components:
     """Tarjan's algorithm without recursion, over the nodes given and all that they wait for.
 
     Attributes:

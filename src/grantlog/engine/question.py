@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from grantlog.errors import InvalidInputError
 from grantlog.model.attributes import Attribute
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 
@@ -13,6 +14,16 @@ DEPTH_MAX: Final = 1_000
 
 DEPTH_DEFAULT: Final = 100
 """The depth of a question that names none."""
+
+
+def require_depth(depth: int) -> None:
+    """Refuse a depth that no question may carry.
+
+    Raises:
+        InvalidInputError: it is not from 0 to `DEPTH_MAX`.
+    """
+    if not 0 <= depth <= DEPTH_MAX:
+        raise InvalidInputError(f"depth is {depth}; it may be at most {DEPTH_MAX}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,16 +69,23 @@ def _calls() -> Iterator[str]:
         yield f"{rule}({', '.join(word.split()[0] for word in parameters.split(','))})"
 
 
-def leaves() -> st.SearchStrategy[str]:
-    """Operands of expressions, as text."""
-    names = RELATIONS + PERMISSIONS
+def leaves(permissions: Sequence[str] = PERMISSIONS) -> st.SearchStrategy[str]:
+    """Operands of expressions over these permissions, as text."""
+    names = (*RELATIONS, *permissions)
     arrows = [f"{relation}.{name}" for relation in RELATIONS for name in names]
     return st.sampled_from((*names * 3, *arrows, "public", "public", *_calls(), *_calls()))
 
 
-def expressions() -> st.SearchStrategy[str]:
+def layered_leaves(permissions: Sequence[str]) -> st.SearchStrategy[str]:
+    """Operands that mostly say what facts say; attributes and rules are rare."""
+    names = (*RELATIONS, *permissions)
+    arrows = [f"{relation}.{name}" for relation in RELATIONS for name in names]
+    return st.sampled_from((*names * 3, *arrows * 2, "public", "odd(level)"))
+
+
+def expressions(operands: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Expressions of every shape, parenthesised where they must be."""
-    return leaves() | st.recursive(leaves(), _combined, max_leaves=6)
+    return operands | st.recursive(operands, _combined, max_leaves=6)
 
 
 def _combined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -100,13 +107,34 @@ def kinds() -> st.SearchStrategy[Kinds]:
     return st.fixed_dictionaries({(t, r): some for t in TYPES for r in RELATIONS})
 
 
+def layered_kinds() -> st.SearchStrategy[Kinds]:
+    """What relations admit, where no relation leads back to itself."""
+
+    def below(relation: str) -> list[tuple[str, str]]:
+        lower = RELATIONS[: RELATIONS.index(relation)]
+        return [kind for kind in _KINDS if not kind[1] or kind[1] in lower]
+
+    return st.fixed_dictionaries(
+        {
+            (t, r): st.lists(st.sampled_from(below(r)), min_size=1, max_size=4, unique=True)
+            for t in TYPES
+            for r in RELATIONS
+        }
+    )
+
+
 @st.composite
-def schemas(draw: st.DrawFn, admitted: Kinds) -> str:
+def schemas(draw: st.DrawFn, admitted: Kinds, *, layered: bool = False) -> str:
     """A schema in which every type has all names, so that every arrow is allowed.
 
-    Permissions read alike on all types; what relations admit tells the types apart.
+    Permissions read alike on all types; what relations admit tells the types apart. In a layered
+    one no name leads back to itself.
     """
-    permissions = [f"  permission {name} = {draw(expressions())}" for name in PERMISSIONS]
+    permissions = [
+        f"  permission {name} = {draw(expressions(operands))}"
+        for place, name in enumerate(PERMISSIONS)
+        for operands in [layered_leaves(PERMISSIONS[:place]) if layered else leaves()]
+    ]
     lines: list[str] = []
     for type_ in TYPES:
         lines.append(f"entity {type_} {{")
@@ -154,13 +182,13 @@ def _one_per_name(found: list[Attribute]) -> tuple[Attribute, ...]:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> World:
-    """Worlds of a few dozen facts."""
-    admitted = draw(kinds())
+def worlds(draw: st.DrawFn, *, layered: bool = False) -> World:
+    """Worlds of a few dozen facts; in layered ones no name leads back to itself."""
+    admitted = draw(layered_kinds() if layered else kinds())
     optional = {key: st.sampled_from(values) for key, values in _DATA.items()}
     tuples = relation_tuples(admitted)
     return World(
-        schema=draw(schemas(admitted)),
+        schema=draw(schemas(admitted, layered=layered)),
         tuples=tuple(draw(st.lists(tuples, min_size=draw(_CROWDS), max_size=50))),
         attributes=_one_per_name(draw(st.lists(attributes(), max_size=12))),
         context_tuples=tuple(draw(st.lists(tuples, max_size=6))),

@@ -16,7 +16,8 @@ from grantlog.errors import (
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.guard import Guard
-from grantlog.store.postgres.replica_reads import ReplicaFactReader, ReplicaFirst, ReplicaLimits
+from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
+from grantlog.store.postgres.replica_reads import ReplicaFactReader
 from grantlog.testing.contracts.places import direct
 
 ACME = TenantId("acme")

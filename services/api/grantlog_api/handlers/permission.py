@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+
 from grantlog.api.v1 import base_pb2, service_pb2
 from grantlog.app.as_of import AsOf
+from grantlog.app.ask_many import BulkCheck, ItemAnswer, PermissionsQuery, SubjectPermissions
 from grantlog.app.check import Check
-from grantlog.engine.question import CheckQuery
+from grantlog.app.expand import Expand
+from grantlog.engine.expand import ExpandQuery
+from grantlog.engine.question import CheckQuery, CheckResult
+from grantlog.errors import GrantlogError
 from grantlog.model.ids import TenantId
 from grantlog.wire import convert
+from grantlog.wire.expand import tree_message
+from grantlog_api.metadata import say_with_answer
 
 _ALLOWED = base_pb2.CHECK_RESULT_ALLOWED
 _DENIED = base_pb2.CHECK_RESULT_DENIED
+
+ITEM_ERRORS: Final = "grantlog-item-errors"
+"""Of a bulk check: the items that are denied because their caller got something wrong."""
+
+_LOG: Final = structlog.get_logger("grantlog.api")
 
 
 class PermissionHandlers:
     """Answers questions about permissions."""
 
-    def __init__(self, check: Check) -> None:
+    def __init__(
+        self, check: Check, bulk: BulkCheck, permissions: SubjectPermissions, expand: Expand
+    ) -> None:
         self._check = check
+        self._bulk = bulk
+        self._permissions = permissions
+        self._expand = expand
 
     async def check(
         self, request: service_pb2.PermissionCheckRequest, as_of: AsOf | None
@@ -39,8 +60,93 @@ class PermissionHandlers:
             schema_version=metadata.schema_version,
             as_of=as_of,
         )
-        result = answer.result
-        return service_pb2.PermissionCheckResponse(
-            can=_ALLOWED if result.allowed else _DENIED,
-            metadata=service_pb2.PermissionCheckResponseMetadata(check_count=result.check_count),
+        return _check_response(answer.result)
+
+    async def bulk_check(
+        self, request: service_pb2.PermissionBulkCheckRequest
+    ) -> service_pb2.PermissionBulkCheckResponse:
+        """base.v1.Permission/BulkCheck."""
+        metadata = request.metadata
+        arguments = convert.argument_names(request.arguments)
+        context = convert.request_context(request.context)
+        queries = [
+            CheckQuery(
+                entity=convert.entity(item.entity),
+                permission=item.permission,
+                subject=convert.subject(item.subject),
+                arguments=arguments,
+                context=context,
+                depth=metadata.depth,
+            )
+            for item in request.items
+        ]
+        answer = await self._bulk(
+            TenantId(request.tenant_id),
+            queries,
+            snap_token=metadata.snap_token,
+            schema_version=metadata.schema_version,
         )
+        wrong = {n: item for n, item in enumerate(answer.items) if isinstance(item, GrantlogError)}
+        if wrong:
+            _say_what_is_wrong(request.tenant_id, wrong)
+        return service_pb2.PermissionBulkCheckResponse(
+            results=[_check_response(item) for item in answer.items]
+        )
+
+    async def subject_permission(
+        self, request: service_pb2.PermissionSubjectPermissionRequest
+    ) -> service_pb2.PermissionSubjectPermissionResponse:
+        """base.v1.Permission/SubjectPermission."""
+        metadata = request.metadata
+        query = PermissionsQuery(
+            entity=convert.entity(request.entity),
+            subject=convert.subject(request.subject),
+            context=convert.request_context(request.context),
+            depth=metadata.depth,
+            only_permissions=metadata.only_permission,
+        )
+        answer = await self._permissions(
+            TenantId(request.tenant_id),
+            query,
+            snap_token=metadata.snap_token,
+            schema_version=metadata.schema_version,
+        )
+        return service_pb2.PermissionSubjectPermissionResponse(
+            results={name: _ALLOWED if yes else _DENIED for name, yes in answer.allowed.items()}
+        )
+
+    async def expand(
+        self, request: service_pb2.PermissionExpandRequest
+    ) -> service_pb2.PermissionExpandResponse:
+        """base.v1.Permission/Expand."""
+        query = ExpandQuery(
+            entity=convert.entity(request.entity),
+            permission=request.permission,
+            arguments=convert.argument_names(request.arguments),
+            context=convert.request_context(request.context),
+        )
+        answer = await self._expand(
+            TenantId(request.tenant_id),
+            query,
+            snap_token=request.metadata.snap_token,
+            schema_version=request.metadata.schema_version,
+        )
+        return service_pb2.PermissionExpandResponse(tree=tree_message(answer.tree))
+
+
+def _check_response(item: ItemAnswer) -> service_pb2.PermissionCheckResponse:
+    """A decision; what could not be asked is denied."""
+    decided = isinstance(item, CheckResult)
+    return service_pb2.PermissionCheckResponse(
+        can=_ALLOWED if decided and item.allowed else _DENIED,
+        metadata=service_pb2.PermissionCheckResponseMetadata(
+            check_count=item.check_count if decided else 1
+        ),
+    )
+
+
+def _say_what_is_wrong(tenant: str, wrong: Mapping[int, GrantlogError]) -> None:
+    """Name the items, counted from 0, and their reasons: `3=ERROR_CODE_SCHEMA_NOT_FOUND`."""
+    named = [f"{number}={error.reason}" for number, error in wrong.items()]
+    say_with_answer(ITEM_ERRORS, ",".join(named))
+    _LOG.warning("items of a bulk check denied", tenant=tenant, items=named)

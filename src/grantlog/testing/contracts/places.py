@@ -23,6 +23,7 @@ from grantlog.ports.facts import (
 from grantlog.ports.heads import HeadReader, PastReader, SchemaReader
 from grantlog.ports.listing import FactLister
 from grantlog.ports.log import ChangeLog, ProjectionStore
+from grantlog.ports.reverse import ReverseReader
 from grantlog.ports.writer import (
     Committed,
     DataIntent,
@@ -45,6 +46,7 @@ class Copy:
 
     facts: FactReader
     lister: FactLister
+    reverse: ReverseReader
     projection: ProjectionStore
     """A replica's; on a primary only `digest` is used."""
     collect: Callable[[TenantId, Revision], Awaitable[None]]

@@ -1,0 +1,187 @@
+"""The lookup use cases: pages, and a stream, of one answer at one revision."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias, cast
+
+from grantlog.app.continuation import Continuation, Continuations, request_digest
+from grantlog.app.places import FactsAt, Place, Places
+from grantlog.app.resolve import at_a_live_revision
+from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
+from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.question import RequestContext
+from grantlog.errors import InvalidTokenError
+from grantlog.model.ids import TenantId
+
+PAGE_DEFAULT: Final = 1_000
+PAGE_MAX: Final = 10_000
+"""A larger `page_size` is served as this; the continuation token leads on."""
+
+STREAM_AHEAD: Final = 1_000
+"""How far a stream without a page size reads ahead."""
+
+Ids: TypeAlias = "Callable[[Place, FactsAt, str, int], AsyncIterator[str]]"
+"""The ids behind one, at a place, of which about so many will be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which part of an answer is asked for.
+
+    Attributes:
+        snap_token: as of a check; it means nothing where a continuation is given.
+        schema_version: likewise.
+        page_size: how many ids at most; 0 is the default of the call.
+        continuation: the token of the page before.
+    """
+
+    snap_token: str = ""
+    schema_version: str = ""
+    page_size: int = 0
+    continuation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdsAnswer:
+    """A page of ids, the token of the next one ("" behind the last) and where they stand."""
+
+    ids: list[str]
+    continuation: str
+    place: Place
+
+
+class Lookup:
+    """The lookup calls."""
+
+    def __init__(self, places: Places, continuations: Continuations) -> None:
+        self._places = places
+        self._continuations = continuations
+
+    async def entities(self, tenant: TenantId, query: EntityQuery, window: Window) -> IdsAnswer:
+        """A page of the entities on which the subject holds the permission.
+
+        Raises:
+            InvalidTokenError: a token that is garbled or belongs to another request.
+            BehindWindowError: the continuation's revision is gone; begin anew.
+            GrantlogError: as `lookup_entities`, and as a check for the tokens.
+        """
+        return await self._page(
+            tenant, window, _entity_digest(tenant, query, window), _entities(query)
+        )
+
+    async def subjects(self, tenant: TenantId, query: SubjectQuery, window: Window) -> IdsAnswer:
+        """A page of the subjects that hold the permission; errors likewise."""
+        return await self._page(
+            tenant, window, _subject_digest(tenant, query, window), _subjects(query)
+        )
+
+    async def stream_entities(
+        self, tenant: TenantId, query: EntityQuery, window: Window
+    ) -> AsyncGenerator[tuple[str, str]]:
+        """The entities one by one, each with the token that leads on from it; errors likewise.
+
+        All of them, unless the window says how many. The last one's token is "" if nothing follows.
+        """
+        digest = _entity_digest(tenant, query, window)
+        after = self._opened(window, digest)
+        place = await self._place(tenant, window, after)
+        facts = self._places.facts_at(tenant, place)
+        wanted = window.page_size or STREAM_AHEAD
+        begin = after.after[0] if after else ""
+        previous = ""
+        sent = 0
+        ids = cast("AsyncGenerator[str]", _entities(query)(place, facts, begin, wanted))
+        async with aclosing(ids):
+            async for id_ in ids:
+                if previous:
+                    yield previous, self._seal(place, previous, digest)
+                    sent += 1
+                    if sent == window.page_size:
+                        return
+                previous = id_
+        if previous:
+            yield previous, ""
+
+    async def _page(self, tenant: TenantId, window: Window, digest: str, ids: Ids) -> IdsAnswer:
+        size = min(window.page_size or PAGE_DEFAULT, PAGE_MAX)
+        after = self._opened(window, digest)
+
+        async def page() -> IdsAnswer:
+            place = await self._place(tenant, window, after)
+            facts = self._places.facts_at(tenant, place)
+            begin = after.after[0] if after else ""
+            found = cast("AsyncGenerator[str]", ids(place, facts, begin, size + 1))
+            shown: list[str] = []
+            async with aclosing(found):
+                async for id_ in found:
+                    if len(shown) == size:
+                        return IdsAnswer(shown, self._seal(place, shown[-1], digest), place)
+                    shown.append(id_)
+            return IdsAnswer(shown, "", place)
+
+        return await at_a_live_revision(self._places.resolver, tenant, page)
+
+    def _opened(self, window: Window, digest: str) -> Continuation | None:
+        if not window.continuation:
+            return None
+        place = self._continuations.open(window.continuation, digest)
+        if len(place.after) != 1:
+            raise InvalidTokenError(
+                "the continuation token cannot be used",
+                reason="ERROR_CODE_INVALID_CONTINUOUS_TOKEN",
+            )
+        return place
+
+    async def _place(self, tenant: TenantId, window: Window, after: Continuation | None) -> Place:
+        if after is not None:
+            return await self._places.resume(tenant, after)
+        return await self._places.resolve(
+            tenant, snap_token=window.snap_token, schema_version=window.schema_version
+        )
+
+    def _seal(self, place: Place, after: str, digest: str) -> str:
+        head = place.head
+        at = Continuation(head.epoch, head.revision, (after,), place.loaded.version)
+        return self._continuations.seal(at, digest)
+
+
+def _entities(query: EntityQuery) -> Ids:
+    def ids(place: Place, facts: FactsAt, after: str, wanted: int) -> AsyncIterator[str]:
+        return lookup_entities(place.plan, query, facts, after=after, wanted=wanted)
+
+    return ids
+
+
+def _subjects(query: SubjectQuery) -> Ids:
+    def ids(place: Place, facts: FactsAt, after: str, wanted: int) -> AsyncIterator[str]:
+        return lookup_subjects(place.plan, query, facts, after=after, wanted=wanted)
+
+    return ids
+
+
+def _entity_digest(tenant: TenantId, query: EntityQuery, window: Window) -> str:
+    scope = tuple(sorted(set(query.scope)))
+    plain = replace(query, context=_canonical_context(query.context), scope=scope)
+    return request_digest("entities", tenant, window.schema_version, plain)
+
+
+def _subject_digest(tenant: TenantId, query: SubjectQuery, window: Window) -> str:
+    plain = replace(query, context=_canonical_context(query.context))
+    return request_digest("subjects", tenant, window.schema_version, plain)
+
+
+def _canonical_context(context: RequestContext) -> RequestContext:
+    """The context with its data in one order, however the client's map was sent."""
+    return replace(context, data=_canonical(context.data))
+
+
+def _canonical(value: object) -> object:
+    if isinstance(value, Mapping):
+        items = cast("Mapping[str, object]", value).items()
+        return ("map", *sorted((key, _canonical(item)) for key, item in items))
+    if isinstance(value, list | tuple):
+        return ("list", *map(_canonical, cast("list[object]", value)))
+    return value

@@ -1,0 +1,116 @@
+"""Where a question stands: one revision, one schema version, and the facts as of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from grantlog.app.continuation import Continuation
+from grantlog.app.resolve import Resolver
+from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
+from grantlog.engine.plan import Plan
+from grantlog.model.ids import Revision, TenantId
+from grantlog.model.token import SnapToken
+from grantlog.ports.facts import FactAnswer, FactKey, FactReader
+from grantlog.ports.heads import Head
+from grantlog.ports.reverse import EntitiesKey, IdPage, ReverseReader, ValuePage
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A revision and a schema version to answer at."""
+
+    head: Head
+    loaded: LoadedSchema
+
+    @property
+    def plan(self) -> Plan:
+        """What the schema version means."""
+        return self.loaded.plan
+
+
+class Places:
+    """Finds the place of a question, and reads there."""
+
+    def __init__(
+        self, resolver: Resolver, cache: SchemaCache, facts: FactReader, reverse: ReverseReader
+    ) -> None:
+        self.resolver = resolver
+        self._cache = cache
+        self._facts = facts
+        self._reverse = reverse
+
+    async def resolve(self, tenant: TenantId, *, snap_token: str, schema_version: str) -> Place:
+        """The place of a new question; raises as `resolve_with_schema`."""
+        head, loaded = await resolve_with_schema(
+            self.resolver,
+            self._cache,
+            tenant=tenant,
+            snap_token=snap_token,
+            schema_version=schema_version,
+        )
+        return Place(head, loaded)
+
+    async def resume(self, tenant: TenantId, at: Continuation) -> Place:
+        """The very place that an answer's first page stood at.
+
+        Raises:
+            LostWriteError, BeyondHeadError: a restore or failover lost that place.
+            UnavailableError: it cannot be known now.
+        """
+        await self.resolver.admit(tenant, SnapToken(at.epoch, at.revision))
+        loaded = await self._cache.load(tenant, at.schema_version)
+        return Place(Head(at.epoch, at.revision, at.schema_version), loaded)
+
+    def facts_at(self, tenant: TenantId, place: Place) -> FactsAt:
+        """The facts as of a place."""
+        return FactsAt(self._facts, self._reverse, tenant, place.head.revision)
+
+
+class FactsAt:
+    """Facts of one tenant at one revision: what the engine calls LookupFacts."""
+
+    def __init__(
+        self, facts: FactReader, reverse: ReverseReader, tenant: TenantId, revision: Revision
+    ) -> None:
+        self._facts = facts
+        self._reverse = reverse
+        self._at = (tenant, revision)
+
+    async def fetch(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
+        """As FactReader.read."""
+        return await self._facts.read(*self._at, keys)
+
+    async def entities(self, keys: Sequence[EntitiesKey], *, limit: int) -> Sequence[IdPage]:
+        """As ReverseReader."""
+        return await self._reverse.entities(*self._at, keys, limit=limit)
+
+    async def known(
+        self, entity_type: str, *, after: str, limit: int, among: Sequence[str] = ()
+    ) -> IdPage:
+        """As ReverseReader."""
+        return await self._reverse.known(
+            *self._at, entity_type, after=after, limit=limit, among=among
+        )
+
+    async def having(
+        self, entity_type: str, attribute: str, *, after: str, limit: int
+    ) -> ValuePage:
+        """As ReverseReader."""
+        return await self._reverse.having(
+            *self._at, entity_type, attribute, after=after, limit=limit
+        )
+
+    async def subjects(
+        self,
+        subject_type: str,
+        subject_relation: str,
+        *,
+        after: str,
+        limit: int,
+        among: Sequence[str] = (),
+    ) -> IdPage:
+        """As ReverseReader."""
+        return await self._reverse.subjects(
+            *self._at, subject_type, subject_relation, after=after, limit=limit, among=among
+        )

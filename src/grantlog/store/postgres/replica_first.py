@@ -1,0 +1,117 @@
+"""Who answers a read: a replica that may lag or be dead, or the primary behind it.
+
+A replica answers for exactly the revision asked for or refuses. What it refuses waits for it up to
+a bound, then goes to the primary through a few connections of its own; when those are busy, it is
+shed: a dead replica must not take the writers down with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from grantlog.errors import ProjectionLaggingError, UnavailableError
+from grantlog.model.ids import Revision, TenantId
+from grantlog.ports.facts import FactReader
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLimits:
+    """The bounds of waiting for a replica and of asking the primary in its place."""
+
+    wait_s_max: float = 0.5
+    poll_s: float = 0.01
+    dead_for_s: float = 1.0
+    """After a failure the replica is left alone for so long, but for one call that tries it."""
+    primary_calls_max: int = 256
+    """Calls that may wait for the primary at once; more are shed."""
+
+
+class ReplicaFirst:
+    """Decides, call by call, whether the replica or the primary answers."""
+
+    def __init__(self, replica: FactReader, limits: ReplicaLimits) -> None:
+        self._replica = replica
+        self._limits = limits
+        self._dead_until = 0.0
+        self._on_primary = 0
+
+    async def answer(
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        *,
+        replica: Callable[[], Awaitable[T]],
+        primary: Callable[[], Awaitable[T]],
+    ) -> T:
+        """The answer of whichever copy can read the revision.
+
+        Raises:
+            ProjectionLaggingError: the replica is behind, and the primary has enough to do.
+            UnavailableError: neither answers.
+            BehindWindowError: no copy has that history any more.
+        """
+        if not self._may_try():
+            return await self._by_primary(primary)
+        try:
+            try:
+                answer = await replica()
+            except ProjectionLaggingError:
+                await self._reached(tenant, revision)
+                answer = await replica()
+        except ProjectionLaggingError:
+            return await self._by_primary(primary)
+        except UnavailableError:
+            self._dead_until = self._now() + self._limits.dead_for_s
+            return await self._by_primary(primary)
+        self._dead_until = 0.0
+        return answer
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _may_try(self) -> bool:
+        """Whether the replica is asked: it is well, or this call is the one that tries it again."""
+        if not self._dead_until:
+            return True
+        now = self._now()
+        if now < self._dead_until:
+            return False
+        self._dead_until = now + self._limits.dead_for_s
+        return True
+
+    async def _reached(self, tenant: TenantId, revision: Revision) -> None:
+        """Return when the replica can read the revision; the asking is shared, as all reads are.
+
+        Raises:
+            ProjectionLaggingError: it cannot, within the wait.
+        """
+        until = self._now() + self._limits.wait_s_max
+        while True:
+            await asyncio.sleep(self._limits.poll_s)
+            try:
+                await self._replica.read(tenant, revision, ())
+            except ProjectionLaggingError:
+                if self._now() >= until:
+                    raise
+            else:
+                return
+
+    async def _by_primary(self, primary: Callable[[], Awaitable[T]]) -> T:
+        if self._on_primary >= self._limits.primary_calls_max:
+            raise ProjectionLaggingError(
+                "the replica cannot answer yet and the primary has enough to do: try again"
+            )
+        self._on_primary += 1
+        try:
+            return await primary()
+        except UnavailableError as error:
+            raise UnavailableError(
+                "neither the replica nor the primary can answer: " + error.explanation
+            ) from error
+        finally:
+            self._on_primary -= 1

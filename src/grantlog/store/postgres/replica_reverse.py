@@ -1,0 +1,98 @@
+"""Finding ids in a replica, with the primary behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from grantlog.model.ids import Revision, TenantId
+from grantlog.ports.reverse import EntitiesKey, IdPage, ReverseReader, ValuePage
+from grantlog.store.postgres.replica_first import ReplicaFirst
+
+T = TypeVar("T")
+
+
+class ReplicaReverseReader:
+    """ReverseReader over a replica, with the primary behind it; errors as `ReplicaFirst`."""
+
+    def __init__(self, first: ReplicaFirst, replica: ReverseReader, primary: ReverseReader) -> None:
+        self._first = first
+        self._replica = replica
+        self._primary = primary
+
+    async def entities(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
+    ) -> Sequence[IdPage]:
+        """For every key, in order, the first `limit` entities behind its `after`."""
+        return await self._either(
+            tenant, revision, lambda reader: reader.entities(tenant, revision, keys, limit=limit)
+        )
+
+    async def known(
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        entity_type: str,
+        *,
+        after: str,
+        limit: int,
+        among: Sequence[str] = (),
+    ) -> IdPage:
+        """Ids of a type that occur in any tuple, on either side, or in any attribute."""
+        return await self._either(
+            tenant,
+            revision,
+            lambda reader: reader.known(
+                tenant, revision, entity_type, after=after, limit=limit, among=among
+            ),
+        )
+
+    async def having(
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        entity_type: str,
+        attribute: str,
+        *,
+        after: str,
+        limit: int,
+    ) -> ValuePage:
+        """Ids of a type for which an attribute is set, with its values."""
+        return await self._either(
+            tenant,
+            revision,
+            lambda reader: reader.having(
+                tenant, revision, entity_type, attribute, after=after, limit=limit
+            ),
+        )
+
+    async def subjects(
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        subject_type: str,
+        subject_relation: str,
+        *,
+        after: str,
+        limit: int,
+        among: Sequence[str] = (),
+    ) -> IdPage:
+        """Ids that are subjects of any tuple with exactly that type and relation."""
+        kind = (subject_type, subject_relation)
+        return await self._either(
+            tenant,
+            revision,
+            lambda reader: reader.subjects(
+                tenant, revision, *kind, after=after, limit=limit, among=among
+            ),
+        )
+
+    async def _either(
+        self, tenant: TenantId, revision: Revision, ask: Callable[[ReverseReader], Awaitable[T]]
+    ) -> T:
+        return await self._first.answer(
+            tenant,
+            revision,
+            replica=lambda: ask(self._replica),
+            primary=lambda: ask(self._primary),
+        )
