@@ -31,8 +31,10 @@ class StoredFacts:
     attribute_matches: dict[AttributeFilter, Sequence[AttributeName]] = field(
         default_factory=dict[AttributeFilter, Sequence[AttributeName]]
     )
-    matched: int = 0
-    """How many rows the filters matched."""
+    matched: set[RelationTuple | AttributeName] = field(
+        default_factory=set[RelationTuple | AttributeName]
+    )
+    """All that the filters matched; several may match the same."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,20 @@ class _Delta:
     attributes: dict[AttributeName, AttributeValue | None] = field(
         default_factory=dict[AttributeName, AttributeValue | None]
     )
+    removed: set[RelationTuple | AttributeName] = field(
+        default_factory=set[RelationTuple | AttributeName]
+    )
+    """What filters matched of the facts that held before."""
+
+    def set_tuple(self, fact: RelationTuple, *, holds: bool) -> None:
+        """The last word stands last: the order of changes is the steps' order alone."""
+        self.tuples.pop(fact, None)
+        self.tuples[fact] = holds
+
+    def set_attribute(self, name: AttributeName, value: AttributeValue | None) -> None:
+        """As `set_tuple`."""
+        self.attributes.pop(name, None)
+        self.attributes[name] = value
 
 
 class Overlay:
@@ -52,12 +68,21 @@ class Overlay:
         self._stored = stored
         self._before = _Delta()
 
-    def net(self, steps: Iterable[Step]) -> tuple[Change, ...]:
-        """The net changes that one write's steps would make: deletes, then creates."""
+    def net(self, steps: Iterable[Step], *, changes_max: int) -> tuple[Change, ...]:
+        """The net changes that one write's steps would make: deletes, then creates.
+
+        Raises:
+            LimitError: more than `changes_max` changes, or facts that its filters match.
+        """
         delta = _Delta()
         for step in steps:
             self._take(step, delta)
-        return self._net(delta)
+            if len(delta.removed) > changes_max:
+                raise too_many(changes_max)
+        changes = self._net(delta)
+        if len(changes) > changes_max:
+            raise too_many(changes_max)
+        return changes
 
     def keep(self, changes: Iterable[Change]) -> None:
         """Let changes hold for the writes that follow; `net`'s order is theirs."""
@@ -72,19 +97,31 @@ class Overlay:
     def _take(self, step: Step, delta: _Delta) -> None:
         match step:
             case PutFacts(tuples, attributes):
-                delta.tuples.update(dict.fromkeys(tuples, True))
-                delta.attributes.update(((a.entity, a.name), a.value) for a in attributes)
+                for fact in tuples:
+                    delta.set_tuple(fact, holds=True)
+                for entity, name, value in attributes:
+                    delta.set_attribute((entity, name), value)
             case RemoveFacts(tuples, names):
-                delta.tuples.update(dict.fromkeys(tuples, False))
-                delta.attributes.update(dict.fromkeys(names))
-            case RemoveWhere(tuples, attributes):
-                if not tuples.is_empty:
-                    matched = self._matched_tuples(tuples, delta)
-                    delta.tuples.update(dict.fromkeys(matched, False))
-                if not attributes.is_empty:
-                    delta.attributes.update(dict.fromkeys(self._matched_names(attributes, delta)))
+                for fact in tuples:
+                    delta.set_tuple(fact, holds=False)
+                for name in names:
+                    delta.set_attribute(name, None)
+            case RemoveWhere():
+                self._remove_where(step, delta)
             case _:
                 assert_never(step)
+
+    def _remove_where(self, step: RemoveWhere, delta: _Delta) -> None:
+        if not step.tuples.is_empty:
+            for fact in self._matched_tuples(step.tuples, delta):
+                delta.set_tuple(fact, holds=False)
+                if self._held(fact):
+                    delta.removed.add(fact)
+        if not step.attributes.is_empty:
+            for name in self._matched_names(step.attributes, delta):
+                delta.set_attribute(name, None)
+                if self._value(name) is not None:
+                    delta.removed.add(name)
 
     def _matched_tuples(self, where: TupleFilter, delta: _Delta) -> list[RelationTuple]:
         """In the order of keys: the log must not depend on which index answered."""

@@ -27,7 +27,7 @@ from grantlog.store.postgres.writer.intents import (
     Outcome,
     SchemaIntent,
 )
-from grantlog.store.postgres.writer.overlay import Overlay, StoredFacts, too_many
+from grantlog.store.postgres.writer.overlay import Overlay, StoredFacts
 from grantlog.store.postgres.writer.tail import LockedHead, Tail
 
 
@@ -46,11 +46,9 @@ def plan_data(
 
 
 def _plan_write(tail: Tail, overlay: Overlay, intent: DataIntent, changes_max: int) -> Committed:
-    changes = overlay.net(intent.steps)
+    changes = overlay.net(intent.steps, changes_max=changes_max)
     if not changes:
         return tail.standing()
-    if len(changes) > changes_max:
-        raise too_many(changes_max)
     creates = any(change.operation is Operation.CREATE for change in changes)
     if creates and not intent.schema_pinned and intent.schema_version != tail.schema_version:
         raise StaleSchemaError(

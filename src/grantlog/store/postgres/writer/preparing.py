@@ -122,7 +122,7 @@ async def _plan(
         case DataIntent():
             writes = cast("Sequence[DataIntent]", group)  # only data writes share a group
             stored = await read_stored(connection, head.tenant_key, writes, limits)
-            size = sum(map(facts_named, writes)) + stored.matched
+            size = sum(map(facts_named, writes)) + len(stored.matched)
             return await off_loop(
                 size, plan_data, tail, stored, writes, changes_max=limits.changes_per_write_max
             )

@@ -41,9 +41,9 @@ async def read_stored(
         await _read_named(connection, tenant_key, stored, tuples, names)
     changes_max = limits.changes_per_write_max
     for step in _filters(intents):
-        stored.matched += await _read_matches(connection, tenant_key, stored, step, changes_max + 1)
+        await _read_matches(connection, tenant_key, stored, step, changes_max + 1)
         bound = changes_max if len(intents) == 1 else min(changes_max, limits.group_facts_max)
-        if stored.matched > bound:
+        if len(stored.matched) > bound:
             raise too_many(bound)
     return stored
 
@@ -97,24 +97,21 @@ async def _read_named(
 
 async def _read_matches(
     connection: Connection, tenant_key: int, stored: StoredFacts, step: RemoveWhere, limit: int
-) -> int:
-    """Load what the step's filters match, at most `limit` of each; how many they are."""
-    matched = 0
+) -> None:
+    """Load what the step's filters match, at most `limit` of each."""
     if not step.tuples.is_empty:
-        matched += await _match_tuples(connection, tenant_key, stored, step.tuples, limit)
+        await _match_tuples(connection, tenant_key, stored, step.tuples, limit)
     if not step.attributes.is_empty:
-        matched += await _match_attributes(connection, tenant_key, stored, step.attributes, limit)
-    return matched
+        await _match_attributes(connection, tenant_key, stored, step.attributes, limit)
 
 
 async def _match_tuples(
     connection: Connection, tenant_key: int, stored: StoredFacts, where: TupleFilter, limit: int
-) -> int:
+) -> None:
     rows = await connection.fetch(
         tuple_statement(where), tenant_key, *tuple_parameters(where), limit
     )
     await off_loop(len(rows), _take_tuples, stored, where, rows)
-    return len(rows)
 
 
 def _take_tuples(stored: StoredFacts, where: TupleFilter, rows: Sequence[asyncpg.Record]) -> None:
@@ -128,11 +125,12 @@ def _take_tuples(stored: StoredFacts, where: TupleFilter, rows: Sequence[asyncpg
     ]
     stored.tuple_matches[where] = found
     stored.tuples.update(found)
+    stored.matched.update(found)
 
 
 async def _match_attributes(
     connection: Connection, tenant_key: int, stored: StoredFacts, where: AttributeFilter, limit: int
-) -> int:
+) -> None:
     rows = await connection.fetch(
         attribute_statement(where), tenant_key, *attribute_parameters(where), limit
     )
@@ -142,4 +140,4 @@ async def _match_attributes(
         stored.attributes[name] = decode_value(value_type, value)
         names.append(name)
     stored.attribute_matches[where] = names
-    return len(names)
+    stored.matched.update(names)
