@@ -46,9 +46,22 @@ def looked_up(
     wanted=1000,
     count: int | None = None,
 ) -> list[str] | str:
+    narrowed = {asked.entity.type: frozenset(scope)} if scope else {}
     query = EntityQuery(
-        asked.entity.type, asked.name, asked.subject, context_of(world), asked.depth, tuple(scope)
+        asked.entity.type, asked.name, asked.subject, context_of(world), asked.depth, narrowed
     )
+    return outcome(plan, query, table, after=after, wanted=wanted, count=count)
+
+
+def outcome(
+    plan: Plan,
+    query: EntityQuery,
+    table: LookupTable,
+    *,
+    after="",
+    wanted=1000,
+    count: int | None = None,
+) -> list[str] | str:
     ids = lookup_entities(plan, query, table, after=after, wanted=wanted)
     try:
         return run_now(collected(ids, count))
@@ -134,3 +147,32 @@ def test_a_scope_narrows_the_answer_and_nothing_else(
         errors = [v for v in expected.values() if v not in {"allowed", "denied", "missing"}]
         found = looked_up(plan, world, one, table_of(world), scope=scope)
         assert found == (errors[0] if errors else allowed), one
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    ANY_WORLD,
+    SOME,
+    st.dictionaries(
+        st.sampled_from(("user", "team", "doc")),
+        st.frozensets(st.sampled_from(("a", "b", "c")), min_size=1),
+        min_size=1,
+    ),
+)
+def test_a_scope_of_types_in_between_narrows_and_one_that_names_all_does_not(
+    world: World, some: list[Asked], scope: dict[str, frozenset[str]]
+):
+    plan, language = build_plan(compile_schema(world.schema)), read_language(world.schema)
+    for one in some:
+        query = EntityQuery(one.entity.type, one.name, one.subject, context_of(world), DEEP, scope)
+        deep = replace(one, depth=DEEP)
+        expected = verdicts(language, world, deep)
+        found = outcome(plan, query, table_of(world))
+        if isinstance(found, str):
+            assert found in expected.values()
+            continue
+        allowed = [id_ for id_, verdict in expected.items() if verdict == "allowed"]
+        own = scope.get(one.entity.type, set(allowed))
+        assert set(found) <= set(allowed) & own, one
+        if all(len(ids) == 3 for ids in scope.values()):
+            assert found == allowed, one

@@ -11,6 +11,7 @@ from grantlog.app.continuation import Continuation, Continuations, request_diges
 from grantlog.app.places import FactsAt, Place, Places
 from grantlog.app.resolve import at_a_live_revision
 from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
+from grantlog.engine.lookup_entity.walk import NO_SCOPE
 from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
 from grantlog.engine.question import RequestContext
 from grantlog.errors import InvalidTokenError
@@ -163,9 +164,9 @@ def _subjects(query: SubjectQuery) -> Ids:
 
 
 def _entity_digest(tenant: TenantId, query: EntityQuery, window: Window) -> str:
-    scope = tuple(sorted(set(query.scope)))
-    plain = replace(query, context=_canonical_context(query.context), scope=scope)
-    return request_digest("entities", tenant, window.schema_version, plain)
+    scope = sorted((type_, sorted(ids)) for type_, ids in query.scope.items())
+    plain = replace(query, context=_canonical_context(query.context), scope=NO_SCOPE)
+    return request_digest("entities", tenant, window.schema_version, plain, scope)
 
 
 def _subject_digest(tenant: TenantId, query: SubjectQuery, window: Window) -> str:

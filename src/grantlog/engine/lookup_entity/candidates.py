@@ -35,9 +35,15 @@ class Candidates:
         self._bounded = {step.number: step for step in (*shape.leaves, *shape.composites)}
 
     async def windows(
-        self, *, after: str, wanted: int, depth: int
+        self, *, after: str, wanted: int, depth: int | None
     ) -> AsyncIterator[list[tuple[str, bool]]]:
-        """Candidates behind an id: in order, with whether they are allowed for sure."""
+        """Candidates behind an id: in order, with whether they are allowed for sure.
+
+        Args:
+            after: ids up to this one are left out.
+            wanted: about how many ids will be taken.
+            depth: the budget of a check; None if nothing is sure, since the walk left things out.
+        """
         merge = Merge(self._sources(), self._facts, after=after, wanted=wanted)
         while (window := await merge.window()) is not None:
             judged = ((id_, self._judge(id_, marks, depth)) for id_, marks in window.items())
@@ -52,7 +58,7 @@ class Candidates:
             elif isinstance(leaf, RelationStep) and (subject.type, subject.relation) in leaf.kinds:
                 yield from self._tuples(leaf, subject, 0)
         outer = {leaf.number for leaf in shape.leaves}
-        for step in shape.inner.values():
+        for step in (*shape.inner.values(), *shape.given.values()):
             feeds = [(p, relation) for p, relation in shape.feeds[step.number] if p.number in outer]
             for id_ in self._walk.present[step.number] if feeds else ():
                 value = spent(self._walk.need((step.number, id_)), cost(step))
@@ -92,13 +98,14 @@ class Candidates:
 
         return read
 
-    def _judge(self, id_: str, marks: Sequence[Mark], depth: int) -> bool | None:
+    def _judge(self, id_: str, marks: Sequence[Mark], depth: int | None) -> bool | None:
         """True if allowed for sure, False if a check must decide, None if it is no candidate."""
         value, values = self._value(id_, marks)
-        if value is not None and value >= 0:
-            return value <= depth
-        if value is not None and ~value <= depth:
-            return None
+        if value is not None and depth is not None:
+            if value >= 0:
+                return value <= depth
+            if ~value <= depth:
+                return None
         return False if self._may(id_, values) else None
 
     def _value(self, id_: str, marks: Sequence[Mark]) -> tuple[Value, dict[int, Value]]:

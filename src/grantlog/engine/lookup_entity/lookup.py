@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from grantlog.engine.conform import plain_subject
@@ -12,7 +12,7 @@ from grantlog.engine.lookup_entity.backwards import ContextBackwards
 from grantlog.engine.lookup_entity.candidates import Candidates
 from grantlog.engine.lookup_entity.merge import SEEN, Merge, Source
 from grantlog.engine.lookup_entity.shape import Shape
-from grantlog.engine.lookup_entity.walk import Walk
+from grantlog.engine.lookup_entity.walk import NO_SCOPE, Scope, Walk
 from grantlog.engine.many import FactMemo, check_many
 from grantlog.engine.plan import Plan
 from grantlog.engine.question import (
@@ -42,7 +42,8 @@ class EntityQuery:
 
     Attributes:
         depth: as of a check; every candidate is judged by it.
-        scope: if any ids are given, only these are candidates.
+        scope: ids by entity type. Of the asked type, only these are candidates. Of another type,
+            candidates are found only through these; the check of a candidate is not narrowed.
     """
 
     entity_type: str
@@ -50,7 +51,7 @@ class EntityQuery:
     subject: Subject
     context: RequestContext = NO_CONTEXT
     depth: int = DEPTH_DEFAULT
-    scope: tuple[str, ...] = ()
+    scope: Scope = field(default_factory=lambda: NO_SCOPE)
 
 
 async def lookup_entities(
@@ -88,13 +89,14 @@ async def lookup_entities(
     except NotFoundError:
         return
     lookup = _Lookup(plan, query, facts, limits)
-    shape = Shape(step)
-    if query.scope:
-        windows = lookup.scoped(after)
+    passed = {type_: ids for type_, ids in query.scope.items() if type_ != query.entity_type}
+    shape = Shape(step, passed)
+    if query.scope and (not passed or step.number in shape.open):
+        windows = lookup.scoped(after, wanted)
     elif step.number in shape.open:
         windows = lookup.everything(after, wanted)
     else:
-        windows = lookup.reached(shape, after, wanted)
+        windows = lookup.reached(shape, passed, after, wanted)
     async for window in windows:
         async for id_ in lookup.decide(window):
             yield id_
@@ -113,14 +115,22 @@ class _Lookup:
         self._context = ContextBackwards(arrange(plan, query.context), query.context)
 
     async def reached(
-        self, shape: Shape, after: str, wanted: int
+        self, shape: Shape, passed: Scope, after: str, wanted: int
     ) -> AsyncIterator[list[tuple[str, bool]]]:
         """Those that facts lead to."""
-        walk = Walk(shape, self._subject, self._facts, self._context, nodes_max=WALK_NODES_MAX)
+        walk = Walk(
+            shape,
+            self._subject,
+            self._facts,
+            self._context,
+            scope=passed,
+            nodes_max=WALK_NODES_MAX,
+        )
         await walk.run()
+        own = self._query.scope.get(self._query.entity_type)
         candidates = Candidates(shape, walk, self._subject, self._facts, self._context)
         async for window in candidates.windows(after=after, wanted=wanted, depth=self._query.depth):
-            yield window
+            yield window if own is None else [found for found in window if found[0] in own]
 
     async def everything(self, after: str, wanted: int) -> AsyncIterator[list[tuple[str, bool]]]:
         """All known ids."""
@@ -134,10 +144,15 @@ class _Lookup:
         while (window := await merge.window()) is not None:
             yield [(id_, False) for id_ in window]
 
-    async def scoped(self, after: str) -> AsyncIterator[list[tuple[str, bool]]]:
-        """The known ids among those that the scope names."""
+    async def scoped(self, after: str, wanted: int) -> AsyncIterator[list[tuple[str, bool]]]:
+        """The known ids among those that the scope names, or all where it names none."""
+        named = self._query.scope.get(self._query.entity_type)
+        if named is None:
+            async for window in self.everything(after, wanted):
+                yield window
+            return
         sent = self._sent()
-        ids = sorted({id_ for id_ in self._query.scope if id_ > after})
+        ids = sorted(id_ for id_ in named if id_ > after)
         for start in range(0, len(ids), IDS_PER_PAGE_MAX):
             part = ids[start : start + IDS_PER_PAGE_MAX]
             stored, _ = await self._facts.known(

@@ -8,7 +8,7 @@ as open as long as something else bounds the root: then they need not be read as
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import TypeAlias
 
 from grantlog.engine.bounds import UNAFFORDABLE, children, cost, is_possible
@@ -39,21 +39,25 @@ class Shape:
         composites: permissions of the last hop, operands before what they are operands of.
         held: inner steps that the last hop looks at.
         above: permissions among `inner` by the number of an operand.
+        given: open steps that a scope bounds: they may be allowed on all that it names.
         feeds: relations and arrows by the number of the step behind their subjects.
         longest: what the longest chain from a step costs, by its number.
     """
 
-    def __init__(self, root: Step) -> None:
+    def __init__(self, root: Step, scoped: Container[str] = frozenset()) -> None:
+        """Look at all that a step leads to; `scoped` types are passed through where named only."""
         self.root = root
+        self._scoped = scoped
         reach = _closure([root], frozenset())
         self.longest = _longest(reach)
-        self.open = _open(reach, attributes_are=True)
+        self.open = _open(reach, scoped, attributes_are=True)
         if root.number in self.open:
-            self.open = _open(reach, attributes_are=False)
+            self.open = _open(reach, scoped, attributes_are=False)
         self.inner: dict[int, Step] = {}
         self.leaves: list[Leaf] = []
         self.composites: list[Composite] = []
         self.held: list[Step] = []
+        self.given: dict[int, Step] = {}
         self.above: defaultdict[int, list[Composite]] = defaultdict(list)
         self.feeds: defaultdict[int, list[Feed]] = defaultdict(list)
         if root.number not in self.open:
@@ -65,10 +69,12 @@ class Shape:
         targets: list[Step] = []
         for step in bounded:
             if isinstance(step, RelationStep | ArrowStep):
-                behind = [c for c in children(step) if c.number not in self.open]
-                targets += behind
-                for child in {child.number: child for child in behind}.values():
+                for child in {child.number: child for child in children(step)}.values():
                     self.feeds[child.number] += _feeds(step, child)
+                    if child.number not in self.open:
+                        targets.append(child)
+                    elif child.type in self._scoped:
+                        self.given[child.number] = child
         self.inner = _closure(targets, self.open, local=True)
         for step in self.inner.values():
             if isinstance(step, UnionStep | ExpressionStep):
@@ -105,7 +111,9 @@ def _closure(
     return found
 
 
-def _open(reach: dict[int, Step], *, attributes_are: bool) -> frozenset[int]:
+def _open(
+    reach: dict[int, Step], scoped: Container[str], *, attributes_are: bool
+) -> frozenset[int]:
     """The least set of open steps."""
     found = {
         number
@@ -119,7 +127,8 @@ def _open(reach: dict[int, Step], *, attributes_are: bool) -> frozenset[int]:
             if number in found:
                 continue
             if isinstance(step, ArrowStep):
-                opens = any(child.number in found for child in children(step))
+                behind = (child for child in children(step) if child.type not in scoped)
+                opens = any(child.number in found for child in behind)
             elif isinstance(step, UnionStep | ExpressionStep):
                 opens = is_possible(step, [o.number in found for o in step.operands])
             else:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from grantlog.engine.bounds import Value, cost, is_possible, spent, value_of
 from grantlog.engine.lookup_entity.backwards import ContextBackwards
@@ -20,7 +22,12 @@ from grantlog.errors import LimitError
 from grantlog.model.tuples import Subject
 from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey
 
-Place = tuple[int, str]
+Scope: TypeAlias = Mapping[str, frozenset[str]]
+"""Ids by entity type."""
+
+NO_SCOPE: Final[Scope] = MappingProxyType({})
+
+Place: TypeAlias = tuple[int, str]
 """The number of a step, and an entity's id."""
 
 _TURN = 500
@@ -41,17 +48,30 @@ class Walk:
         facts: LookupFacts,
         context: ContextBackwards,
         *,
+        scope: Scope = NO_SCOPE,
         nodes_max: int,
     ) -> None:
+        """Begin a walk.
+
+        Args:
+            shape: which steps to walk through.
+            subject: where it begins.
+            facts: what is stored.
+            context: what was sent along.
+            scope: by type, the entities that may be passed through; of other types all may.
+            nodes_max: how many (step, entity) pairs may be passed through.
+        """
         self._shape = shape
         self._subject = subject
         self._facts = facts
         self._context = context
+        self._scope = scope
         self._nodes_max = nodes_max
         self._nodes = 0
         self._turns = 0
-        self.present: dict[int, set[str]] = {number: set() for number in shape.inner}
-        self._needs: dict[int, dict[str, int]] = {number: {} for number in shape.inner}
+        numbers = (*shape.inner, *shape.given)
+        self.present: dict[int, set[str]] = {number: set() for number in numbers}
+        self._needs: dict[int, dict[str, int]] = {number: {} for number in numbers}
         self._fresh: list[tuple[Step, str]] = []
         self._wanted: dict[EntitiesKey, list[tuple[Step, Place | None]]] = {}
         self._answered: dict[EntitiesKey, list[str]] = {}
@@ -97,6 +117,9 @@ class Walk:
 
     async def _seed(self) -> None:
         subject = self._subject
+        for step in self._shape.given.values():
+            for id_ in self._scope[step.type]:
+                self._add(step, id_)
         for step in self._shape.inner.values():
             if isinstance(step, RelationStep) and (subject.type, subject.relation) in step.kinds:
                 self._want(EntitiesKey(*subject, step.type, step.name), step, None)
@@ -165,7 +188,7 @@ class Walk:
 
     def _add(self, step: Step, id_: str) -> None:
         present = self.present[step.number]
-        if id_ in present:
+        if id_ in present or id_ not in self._scope.get(step.type, (id_,)):
             return
         present.add(id_)
         self._nodes += 1
@@ -196,7 +219,7 @@ class Walk:
     def _offer(self, step: Step, id_: str, need: int) -> None:
         """Note that a step is allowed on an entity for sure; the first finding stands."""
         needs = self._needs[step.number]
-        if id_ not in needs:
+        if id_ not in needs and id_ in self.present[step.number]:
             needs[id_] = need
             self._sure.append((step, id_))
 
