@@ -70,17 +70,6 @@ def test_a_broken_rule_of_a_field_is_named(channel, tenant):
     assert error.details().startswith("invalid PermissionCheckRequest.Entity: embedded message")
 
 
-def test_calls_of_later_versions_are_unimplemented(channel, tenant):
-    permission = service_pb2_grpc.PermissionStub(channel)
-    request = service_pb2.PermissionExpandRequest(
-        tenant_id=tenant,
-        metadata=service_pb2.PermissionExpandRequestMetadata(),
-        entity=base_pb2.Entity(type="doc", id="1"),
-        permission="view",
-    )
-    assert refused(permission.Expand, request).code() is grpc.StatusCode.UNIMPLEMENTED
-
-
 def test_a_message_over_the_limit_is_refused(channel):
     write = service_pb2_grpc.SchemaStub(channel).Write
     request = service_pb2.SchemaWriteRequest(tenant_id="t1", schema=" " * (4 * 1024 * 1024 + 1))

@@ -149,21 +149,6 @@ def test_an_encoded_slash_does_not_end_the_tenants_segment(api):
     assert "PermissionCheckRequest.TenantId" in answer.json()["message"]
 
 
-@pytest.mark.parametrize("path", ["permissions/expand", "permissions/lookup-entity-stream"])
-def test_calls_of_later_versions_answer_unimplemented(api, tenant, path):
-    requests = {
-        "permissions/expand": {"metadata": {}, "entity": CHECK["entity"], "permission": "view"},
-        "permissions/lookup-entity-stream": {
-            "metadata": {"depth": 20}, "entity_type": "doc", "permission": "view",
-            "subject": CHECK["subject"],
-        },
-    }  # fmt: skip
-    answer = api.post(f"/v1/tenants/{tenant}/{path}", json=requests[path])
-    body = answer.json()
-    assert answer.status_code == 501
-    assert body.get("error", body)["code"] == 12
-
-
 def test_a_schema_that_does_not_check_is_refused_with_its_place(api, tenant):
     text = "entity user {}\nentity doc {\n  permission view = viewer\n}"
     answer = api.post(f"/v1/tenants/{tenant}/schemas/write", json={"schema": text})
