@@ -28,17 +28,19 @@ def _tenant() -> str:
     return f"client-{secrets.token_hex(6)}"
 
 
-def test_the_python_client_works_over_rest(server: Server):
+@pytest.mark.parametrize("script", ["python_sdk.py", "python_sdk_rest.py"])
+def test_the_python_client_works_over_rest(server: Server, script: str):
     if not _PYTHON.exists():
         pytest.skip("not run: the clients' environment is not installed (make test installs it)")
-    script = str(_HERE / "clients" / "python_sdk.py")
-    said = _run(str(_PYTHON), "-W", "ignore", script, server.rest, _tenant())
+    path = str(_HERE / "clients" / script)
+    said = _run(str(_PYTHON), "-W", "ignore", path, server.rest, _tenant())
     assert said.endswith("all ok\n")
 
 
-def test_the_node_client_works_over_grpc(server: Server):
+@pytest.mark.parametrize("script", ["client.js", "client_all.js"])
+def test_the_node_client_works_over_grpc(server: Server, script: str):
     node = shutil.which("node")
     if node is None or not _NODE_MODULES.exists():
         pytest.skip("not run: Node or its client is not installed (make test installs the client)")
-    said = _run(node, "client.js", server.grpc, _tenant(), cwd=_HERE / "node")
+    said = _run(node, script, server.grpc, _tenant(), cwd=_HERE / "node")
     assert said.endswith("all ok\n")
