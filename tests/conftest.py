@@ -21,6 +21,10 @@ from grantlog.store.postgres.migrate import migrate
 
 pytest_plugins = ["tests.tiers"]
 
+# Before gRPC is loaded: its handlers for fork() trip over its own threads, in the children that
+# this run starts. Nobody forks to go on with gRPC in the child.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # noqa: TID251 - the run's own setting
+
 # Nothing in a test survives a power cut anyway.
 _FAST = {
     "fsync": "off",

@@ -70,8 +70,8 @@ def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable
             async with asyncio.timeout(calls.timeout_s):
                 body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
-            set_request_metadata(metadata_of(request))
             if streaming:
+                set_request_metadata(metadata_of(request))
                 messages = calls.stream(method, message)
                 return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
             said = collect_answer_metadata()
