@@ -10,6 +10,8 @@ from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
 from grantlog.app.known import KnownHeads
 from grantlog.app.listing import ListFacts
+from grantlog.app.lookup import Lookup
+from grantlog.app.places import Places
 from grantlog.app.resolve import Consistency, Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
@@ -18,6 +20,7 @@ from grantlog.model.ids import TenantId
 from grantlog.model.tuples import parse_entity, parse_subject, parse_tuple
 from grantlog.store.memory.heads import MemoryHeads, MemoryPast
 from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
+from grantlog.store.memory.reverse import MemoryReverseReader
 from grantlog.store.memory.tables import MemoryTables
 from grantlog.store.memory.writer import MemoryWriter
 
@@ -64,7 +67,10 @@ class Node:
         self.lists = ListFacts(
             self.resolver, MemoryFactLister(self.tables), Continuations(b"k" * 32)
         )
-        self._check = Check(self.resolver, self.cache, MemoryFactReader(self.tables))
+        facts = MemoryFactReader(self.tables)
+        self._check = Check(self.resolver, self.cache, facts)
+        self.places = Places(self.resolver, self.cache, facts, MemoryReverseReader(self.tables))
+        self.lookup = Lookup(self.places, Continuations(b"k" * 32))
 
     async def put(self, *texts, schema_version="", attributes=()):
         return await self.data.put(

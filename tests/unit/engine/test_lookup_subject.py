@@ -1,0 +1,107 @@
+"""Looking up subjects: sets, everyone, and what is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from grantlog.engine.lookup_subject import lookup
+from grantlog.errors import DepthExceededError, LimitError, NotFoundError, RuleFailedError
+from tests.unit.engine.looking import Looking
+
+SCHEMA = """
+entity user {}
+entity group { relation member @user @group#member }
+entity doc {
+  relation viewer @user @group#member
+  relation owner @user @group#member
+  relation banned @user @group#member
+  attribute public boolean
+  attribute level integer
+  permission view = viewer or public
+  permission both = viewer and owner
+  permission left = viewer not banned
+  permission anyone = public not banned
+  permission all = public and is_low(level)
+  permission back = viewer or (public not banned)
+  permission strict = fits(level)
+}
+rule is_low(level integer) { level < 3 }
+rule fits(level integer) { level <= context.data.limit }
+"""
+FACTS = """
+doc:1#viewer@user:a doc:1#viewer@group:g#member group:g#member@user:b group:g#member@group:h#member
+group:h#member@user:c group:h#member@group:g#member doc:1#owner@user:b doc:1#banned@user:c
+doc:1#banned@group:k#member group:k#member@user:d doc:2$public|boolean:true doc:2#banned@user:d
+doc:9#viewer@user:z doc:2#viewer@user:d
+"""
+
+
+@pytest.fixture
+def world() -> Looking:
+    return Looking(SCHEMA, FACTS)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("doc:1#view@user", "a b c"),
+        ("doc:1#both@user", "b"),
+        ("doc:1#left@user", "a b"),
+        ("doc:1#anyone@user", ""),
+        ("doc:1#viewer@group#member", "g h"),
+        ("doc:1#viewer@group", ""),
+        ("doc:2#view@user", "a b c d z"),
+        ("doc:2#anyone@user", "a b c z"),
+        ("doc:2#all@user", "a b c d z"),
+        ("doc:2#back@user", "a b c d z"),
+        ("doc:2#view@group#member", "g h k"),
+        ("doc:2#view@doc", ""),
+        ("doc:1#none_here@user", None),
+        ("nothing:1#view@user", None),
+    ],
+)
+def test_known_subjects_are_found(world: Looking, question: str, expected: str | None):
+    if expected is None:
+        with pytest.raises(NotFoundError) as refused:
+            world.subjects(question)
+        assert refused.value.reason == "ERROR_CODE_SCHEMA_NOT_FOUND"
+    else:
+        assert world.subjects(question) == expected
+    assert world.checks < 20
+
+
+def test_a_subject_that_is_asked_about_itself_is_checked_if_it_is_known(world: Looking):
+    assert world.subjects("group:g#member@group#member") == "g h"
+    assert world.subjects("group:k#member@group#member") == "k"
+    assert world.subjects("group:none#member@group#member") == ""
+
+
+def test_facts_sent_along_make_subjects_known(world: Looking):
+    assert world.subjects("doc:1#view@user", context="group:h#member@user:new") == "a b c new"
+    assert world.subjects("doc:2#view@user", context="doc:7#viewer@user:new") == "a b c d new z"
+    sent = "doc:1$public|boolean:true doc:2$public|boolean:false"
+    assert world.subjects("doc:1#view@user", context=sent) == "a b c d z"
+    assert world.subjects("doc:2#view@user", context=sent) == "d"
+
+
+def test_an_answer_that_is_none_fails_the_lookup(world: Looking):
+    with pytest.raises(RuleFailedError):
+        world.subjects("doc:1#strict@user")
+    assert world.subjects("doc:1#strict@user", data={"limit": 0}) == "a b c d z"
+    with pytest.raises(DepthExceededError):
+        world.subjects("doc:1#view@user", depth=2)
+
+
+def test_too_many_subjects_are_refused(world: Looking, monkeypatch):
+    monkeypatch.setattr(lookup, "SUBJECTS_MAX", 2)
+    with pytest.raises(LimitError, match="subjects_max = 2"):
+        world.subjects("doc:1#view@user")
+
+
+def test_of_a_relation_only_the_asked_kind_and_usersets_are_read():
+    facts = (
+        " ".join(f"doc:1#viewer@user:{n:04}" for n in range(3000)) + " doc:1#viewer@group:g#member"
+    )
+    world = Looking(SCHEMA, facts)
+    assert world.subjects("doc:1#viewer@group#member") == "g"
+    assert len(world.table.table.batches) <= 3
