@@ -21,6 +21,7 @@ from grantlog.errors import (
 )
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
+from grantlog_api.metadata import request_metadata
 
 Handler = Callable[[Any], Awaitable[Message]]
 PastHandler = Callable[[Any, AsOf | None], Awaitable[Message]]
@@ -87,10 +88,7 @@ class Calls:
         if handler is None:
             raise _not_served(full_method)
         if as_of is not None:
-            raise InvalidInputError(
-                f"{full_method} cannot be asked as of the past: leave {AS_OF} out",
-                reason="INVALID_AS_OF",
-            )
+            raise _of_now_alone(full_method)
         return handler(request)
 
     async def stream(self, full_method: str, request: Message) -> AsyncGenerator[Message]:
@@ -107,6 +105,8 @@ class Calls:
         handler = self._streams.get(full_method)
         if handler is None:
             raise _not_served(full_method)
+        if AS_OF in request_metadata():
+            raise _of_now_alone(full_method)
         if self._streams_open >= self._streams_max:
             raise LimitError(
                 f"this node has {self._streams_max} streams open, as many as it may: "
@@ -127,6 +127,12 @@ class Calls:
 
 def _not_served(full_method: str) -> NotImplementedYetError:
     return NotImplementedYetError(f"{full_method} is not served by this version yet")
+
+
+def _of_now_alone(full_method: str) -> InvalidInputError:
+    return InvalidInputError(
+        f"{full_method} cannot be asked as of the past: leave {AS_OF} out", reason="INVALID_AS_OF"
+    )
 
 
 @asynccontextmanager

@@ -215,6 +215,15 @@ async def test_handlers_see_the_requests_metadata(kind):
         assert source.metadata == {"grantlog-b": "2"}
 
 
+async def test_a_stream_as_of_the_past_is_refused_rather_than_answered_as_of_now(kind):
+    async with doors(kind) as (_, stub, client):
+        error = await refused(stub.Watch(asked("three"), metadata=(("grantlog-as-of", "1"),)))
+        assert error.details().startswith("INVALID_AS_OF")
+        answer = await client.post(path("three"), json={}, headers={"grantlog-as-of": "1"})
+        assert answer.status_code == 400
+        assert answer.json()["error"]["message"].startswith("INVALID_AS_OF")
+
+
 async def lines(response: httpx.Response) -> AsyncIterator[dict]:
     async for line in response.aiter_lines():
         yield json.loads(line)
