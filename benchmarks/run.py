@@ -19,6 +19,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from typing import Any, Final
 
+import lookups
 from drive import Plan, Result
 from processes import cpu_seconds, machine_busy_s, memory_mb
 from report import Row, header, line, load_rates, save
@@ -192,9 +193,20 @@ def _verdicts(rows: list[Row], notes: dict[str, Any]) -> Iterator[str]:
     yield f"memory at the end: {memory}"
 
 
+def _lookups(server: Server, sizes: list[int]) -> list[lookups.Looked]:
+    """Measure lookups in worlds of their own, and print their table."""
+    print(lookups.HEADER)
+    rows: list[lookups.Looked] = []
+    for row in lookups.measure(server, sizes):
+        print(row, flush=True)
+        rows.append(row)
+    return rows
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10000,100000,1000000", help="tuples of each world")
+    parser.add_argument("--lookups", default="10000,100000", help="documents of lookups' worlds")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each run")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
@@ -202,6 +214,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
     options.sizes = [int(size) for size in options.sizes.split(",")]
+    options.lookups = [int(size) for size in options.lookups.split(",") if size]
     return options
 
 
@@ -212,11 +225,16 @@ def main() -> int:
         with running_server(options.serve) as server:
             bench = Bench(server, options)
             notes = bench.run()
+            looked = _lookups(server, options.lookups)
     except ServerFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     for verdict in _verdicts(bench.rows, notes):
         print(f"- {verdict}")
+    for row in looked:
+        for verdict in row.verdicts():
+            print(f"- {row.size:,} documents: {verdict}")
+    notes["lookups"] = [asdict(row) for row in looked]
     save(options.output, bench.rows, notes)
     return 1 if any(row.result.errors for row in bench.rows) else 0
 

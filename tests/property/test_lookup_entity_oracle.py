@@ -92,8 +92,20 @@ def test_it_finds_the_known_entities_that_a_check_allows(world: World, some: lis
                 assert found in errors, asked
             else:
                 assert found == allowed, asked
-                # Only what nothing leads to may be left out though its check runs out of depth.
-                assert errors <= {"depth"}, asked
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds(layered=True), SOME)
+def test_where_no_chain_is_too_long_an_entity_without_an_answer_fails_it(
+    world: World, some: list[Asked]
+):
+    plan, language = build_plan(compile_schema(world.schema)), read_language(world.schema)
+    for one in some:
+        asked = replace(one, depth=DEEP)
+        expected = verdicts(language, world, asked)
+        allowed = [id_ for id_, verdict in expected.items() if verdict == "allowed"]
+        errors = [v for v in expected.values() if v not in {"allowed", "denied", "missing"}]
+        assert looked_up(plan, world, asked, table_of(world)) == (errors[0] if errors else allowed)
 
 
 @settings(max_examples=100, deadline=None)

@@ -80,7 +80,7 @@ def layered_leaves(permissions: Sequence[str]) -> st.SearchStrategy[str]:
     """Operands that mostly say what facts say; attributes and rules are rare."""
     names = (*RELATIONS, *permissions)
     arrows = [f"{relation}.{name}" for relation in RELATIONS for name in names]
-    return st.sampled_from((*names * 3, *arrows * 2, "public", "odd(level)"))
+    return st.sampled_from((*names * 3, *arrows * 2, "public", "odd(level)", "shares(level)"))
 
 
 def expressions(operands: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
