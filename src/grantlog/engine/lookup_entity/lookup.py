@@ -155,10 +155,14 @@ class _Lookup:
         ids = sorted(id_ for id_ in named if id_ > after)
         for start in range(0, len(ids), IDS_PER_PAGE_MAX):
             part = ids[start : start + IDS_PER_PAGE_MAX]
-            stored, _ = await self._facts.known(
-                self._query.entity_type, after="", limit=IDS_PER_PAGE_MAX, among=part
-            )
-            known = sent.union(stored)
+            known = set(sent)
+            behind, more = "", True
+            while more:
+                stored, more = await self._facts.known(
+                    self._query.entity_type, after=behind, limit=IDS_PER_PAGE_MAX, among=part
+                )
+                known.update(stored)
+                behind = stored[-1] if stored else behind
             yield [(id_, False) for id_ in part if id_ in known]
 
     def _sent(self) -> set[str]:

@@ -170,10 +170,13 @@ class _Lookup:
         known = self._sent()
         for start in range(0, len(ids), IDS_PER_PAGE_MAX):
             part = ids[start : start + IDS_PER_PAGE_MAX]
-            page = await self._facts.subjects(
-                *self._kind, after="", limit=IDS_PER_PAGE_MAX, among=part
-            )
-            known.update(page.ids)
+            after, more = "", True
+            while more:
+                page = await self._facts.subjects(
+                    *self._kind, after=after, limit=IDS_PER_PAGE_MAX, among=part
+                )
+                known.update(page.ids)
+                after, more = page.ids[-1] if page.ids else after, page.more
         return known
 
     async def decide(self, candidates: list[str], sure: SubjectSet) -> AsyncIterator[str]:
