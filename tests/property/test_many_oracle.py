@@ -35,15 +35,13 @@ def outcome(answer) -> object:
 
 @settings(max_examples=150, deadline=None)
 @given(ANY_WORLD, SOME, st.sampled_from((200_000, 5)))
-def test_many_checks_at_once_answer_as_each_alone(
-    world: World, some: list[Asked], answers_max: int
-):
+def test_many_checks_at_once_answer_as_each_alone(world: World, some: list[Asked], facts_max: int):
     plan = build_plan(compile_schema(world.schema))
     queries = [query_of(world, one) for one in some]
     facts = FactTable(world.tuples, world.attributes)
-    together = run_now(check_many(plan, queries, FactMemo(facts.fetch, answers_max=answers_max)))
+    together = run_now(check_many(plan, queries, FactMemo(facts.fetch, facts_max=facts_max)))
     batches = facts.batches
-    if answers_max > 5:
+    if facts_max > 5:
         keys = [(type(key), key) for batch in batches for key in batch]
         assert len(keys) == len(set(keys)), "a fact is read once"
     alone = [outcome(check(plan, query, facts.fetch)) for query in queries]

@@ -16,10 +16,11 @@ from grantlog.engine.check import FactFetch, check
 from grantlog.engine.plan import Plan
 from grantlog.engine.question import DEFAULT_LIMITS, CheckQuery, CheckResult, Limits
 from grantlog.errors import CorruptionError, GrantlogError
-from grantlog.ports.facts import FactAnswer, FactKey, UsersetsKey
+from grantlog.ports.facts import FactAnswer, FactKey, SubjectPage, UsersetsKey
 
 FACTS_REMEMBERED_MAX: Final = 200_000
-"""Answers kept for further checks of one request; with more, all are forgotten and read again."""
+"""Answers, and subjects in them, that are kept for further checks of one request; with more, all
+are forgotten and read again."""
 
 _TURN: Final = 20
 """Checks that are moved on before others on the event loop have their turn."""
@@ -28,9 +29,10 @@ _TURN: Final = 20
 class FactMemo:
     """Answers to the keys of one request, all at one revision."""
 
-    def __init__(self, fetch: FactFetch, *, answers_max: int = FACTS_REMEMBERED_MAX) -> None:
+    def __init__(self, fetch: FactFetch, *, facts_max: int = FACTS_REMEMBERED_MAX) -> None:
         self._fetch = fetch
-        self._answers_max = answers_max
+        self._facts_max = facts_max
+        self._facts = 0
         # Those to a UsersetsKey apart, for it equals the SubjectsKey of its fields.
         self._known: tuple[dict[FactKey, FactAnswer], dict[FactKey, FactAnswer]] = ({}, {})
 
@@ -55,13 +57,15 @@ class FactMemo:
             answers = await self._fetch(list(missing.values()))
             for (apart, key), answer in zip(missing, answers, strict=True):
                 (usersets if apart else others)[key] = answer
+                self._facts += 1 + (len(answer.subjects) if isinstance(answer, SubjectPage) else 0)
         learnt: list[Sequence[FactAnswer]] = [
             [(usersets if type(key) is UsersetsKey else others)[key] for key in keys]
             for keys in asked
         ]
-        if len(others) + len(usersets) > self._answers_max:
+        if self._facts > self._facts_max:
             others.clear()
             usersets.clear()
+            self._facts = 0
         return learnt
 
 

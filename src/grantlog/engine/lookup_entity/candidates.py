@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
 from grantlog.engine.bounds import Value, cost, is_possible, spent, value_of
@@ -13,6 +14,9 @@ from grantlog.engine.reading import LookupFacts
 from grantlog.engine.steps import ArrowStep, AttributeStep, RelationStep, Step
 from grantlog.model.tuples import Subject
 from grantlog.ports.reverse import EntitiesKey, IdPage
+
+_TURN = 500
+"""Ids after which others on the event loop have their turn."""
 
 
 class Candidates:
@@ -44,10 +48,23 @@ class Candidates:
             wanted: about how many ids will be taken.
             depth: the budget of a check; None if nothing is sure, since the walk left things out.
         """
-        merge = Merge(self._sources(), self._facts, after=after, wanted=wanted)
+        sources: list[Source] = []
+        for source in self._sources():
+            sources.append(source)
+            if len(sources) % _TURN == 0:
+                await asyncio.sleep(0)
+        merge = Merge(sources, self._facts, after=after, wanted=wanted)
         while (window := await merge.window()) is not None:
-            judged = ((id_, self._judge(id_, marks, depth)) for id_, marks in window.items())
-            yield [(id_, sure) for id_, sure in judged if sure is not None]
+            found: list[tuple[str, bool]] = []
+            for turn, (id_, marks) in enumerate(window.items(), 1):
+                sure = self._judge(id_, marks, depth)
+                if sure is not None:
+                    found.append((id_, sure))
+                if turn % _TURN == 0:
+                    yield found
+                    found = []
+                    await asyncio.sleep(0)
+            yield found
 
     def _sources(self) -> Iterator[Source]:
         shape, subject = self._shape, self._subject

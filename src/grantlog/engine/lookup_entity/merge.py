@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from grantlog.engine.bounds import Value
-from grantlog.engine.lookup_entity.walk import Place
 from grantlog.engine.reading import LookupFacts
 from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage
 
@@ -20,6 +19,8 @@ PageRead: TypeAlias = "Callable[[str, int], Awaitable[IdPage]]"
 
 _PAGE_MIN: Final = 16
 _GROWTH: Final = 4
+_BUFFERED_MAX: Final = 50_000
+"""Ids that all sources together hold, as far as the least page allows."""
 
 
 class Mark(NamedTuple):
@@ -106,9 +107,11 @@ class Merge:
         """
         self._sources = list(sources)
         self._facts = facts
-        page = _GROWTH * wanted // max(1, sum(source.more for source in self._sources))
+        count = max(1, sum(source.more for source in self._sources))
+        self._page_max = max(_PAGE_MIN, min(_BUFFERED_MAX // count, IDS_PER_PAGE_MAX))
+        page = max(_PAGE_MIN, min(_GROWTH * wanted // count, self._page_max))
         for source in self._sources:
-            source.page = max(_PAGE_MIN, min(page, IDS_PER_PAGE_MAX))
+            source.page = page
             source.take(after)
         self._after = after
 
@@ -147,11 +150,8 @@ class Merge:
             if source.read is not None:
                 source.fill(await source.read(self._behind(source), source.page))
         for source in low:
-            source.page = min(_GROWTH * source.page, IDS_PER_PAGE_MAX)
+            source.page = min(_GROWTH * source.page, self._page_max)
 
     def _behind(self, source: Source) -> str:
         """Where a source's next page begins."""
         return source.last if source.left else self._after
-
-
-__all__ = ["SEEN", "Mark", "Merge", "PageRead", "Place", "Source"]

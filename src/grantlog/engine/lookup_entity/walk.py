@@ -110,9 +110,10 @@ class Walk:
         """Whether an inner step, or an open one, may be allowed on an entity."""
         return step.number in self._shape.open or id_ in self.present[step.number]
 
-    async def _turn(self) -> None:
-        self._turns += 1
-        if self._turns % _TURN == 0:
+    async def _turn(self, steps: int = 1) -> None:
+        self._turns += steps
+        if self._turns >= _TURN:
+            self._turns = 0
             await asyncio.sleep(0)
 
     async def _seed(self) -> None:
@@ -148,15 +149,12 @@ class Walk:
 
     def _want(self, key: EntitiesKey, step: Step, child: Place | None) -> None:
         """Ask which entities of a relation or arrow a subject leads to."""
-        if key in self._answered:
-            self._reach(step, child, self._answered[key])
-        else:
-            self._wanted.setdefault(key, []).append((step, child))
+        self._wanted.setdefault(key, []).append((step, child))
 
     async def _ask(self) -> dict[EntitiesKey, list[str]]:
-        """Read what is wanted, all pages of it."""
-        found = {key: list(self._context.entities(key)) for key in self._wanted}
-        asking = list(self._wanted)
+        """Read what is wanted and was not read before, all pages of it."""
+        asking = [key for key in self._wanted if key not in self._answered]
+        found = {key: list(self._context.entities(key)) for key in asking}
         while asking:
             pages = await self._facts.entities(asking, limit=IDS_PER_PAGE_MAX)
             following: list[EntitiesKey] = []
@@ -171,13 +169,14 @@ class Walk:
         wanted, self._wanted = self._wanted, {}
         self._answered |= found
         for key, askers in wanted.items():
+            ids = self._answered[key]
             for step, child in askers:
-                await self._turn()
-                self._reach(step, child, found[key])
+                for start in range(0, len(ids), _TURN):
+                    part = ids[start : start + _TURN]
+                    self._reach(step, child, part)
+                    await self._turn(len(part))
 
     def _reach(self, step: Step, child: Place | None, ids: Sequence[str]) -> None:
-        if not ids:
-            return
         if child is not None:
             self._leads.setdefault(child, []).append((step, ids))
             for id_ in ids:
@@ -234,6 +233,7 @@ class Walk:
                 if value is not None and value >= 0:
                     self._offer(parent, id_, value)
             for parent, ids in self._leads.get((step.number, id_), ()):
+                await self._turn(len(ids))
                 for other in ids:
                     self._offer(parent, other, need)
 
