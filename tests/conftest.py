@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from grantlog.runtime.data_dir import DataDir
 from grantlog.runtime.embedded import embedded_postgres, service_settings
@@ -24,6 +25,12 @@ pytest_plugins = ["tests.tiers"]
 # Before gRPC is loaded: its handlers for fork() trip over its own threads, in the children that
 # this run starts. Nobody forks to go on with gRPC in the child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # noqa: TID251 - the run's own setting
+
+# Everyone's runs look for new examples; CI's repeats the same ones, so that a change is judged by
+# what it changed. What a run at a desk finds becomes a test of its own.
+settings.register_profile("desk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("desk"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "desk")  # noqa: TID251 - the run's own
 
 # Nothing in a test survives a power cut anyway.
 _FAST = {
