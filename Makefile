@@ -9,7 +9,7 @@ NEEDS_PYTHON := command -v $(PYTHON) >/dev/null \
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "grantlog: needs Python 3.11 or newer, $(PYTHON) is older: name another one with make PYTHON=…" >&2; exit 1; }
 
-.PHONY: help serve test check fix proto bench clean runtime dev
+.PHONY: help serve test check fix proto bench kafka clean runtime dev
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,7 +19,7 @@ serve: runtime ## serve on this machine: make serve ARGS='--http-port 4000 --dat
 	@exec $(BIN)/grantlog serve $(ARGS)
 
 test: dev ## run all tests: make test ARGS='tests/unit -k token'
-	@$(INSTALL) clients node
+	@$(INSTALL) clients node kafka
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 check: dev ## format, lint, types, import contracts, generated code
@@ -40,6 +40,11 @@ proto: dev ## generate src/grantlog/{api,event} from proto/
 
 bench: dev ## measure: make bench ARGS='--help'
 	@exec $(BIN)/python benchmarks/run.py $(ARGS)
+
+kafka: ## run Apache Kafka here: make kafka ARGS='--data-dir /tmp/kafka --port 9092'
+	@$(NEEDS_PYTHON)
+	@$(INSTALL) kafka
+	@exec $(PYTHON) scripts/kafka/run.py $(ARGS)
 
 clean: ## remove what make made; never data
 	rm -rf .venv .venv-clients .make tests/e2e/node/node_modules build dist

@@ -1,8 +1,8 @@
-"""Set up what a make target needs: `python3 scripts/install.py runtime|dev|clients|node …`.
+"""Set up what a make target needs: `python3 scripts/install.py runtime|dev|clients|node|kafka …`.
 
 Only the standard library: nothing is installed yet. Each environment carries a mark with the hash
 of what it was made from, so it is made again only when that changes; an environment for the tests
-serves as well. What the tests can do without (the official clients) only warns.
+serves as well. What the tests can do without (the official clients, Kafka) only warns.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ RUNTIME_FILES = (LOCKS / "runtime.txt", ROOT / "pyproject.toml")
 DEV_FILES = (*RUNTIME_FILES, LOCKS / "dev.txt")
 CLIENTS_FILES = (LOCKS / "clients.txt",)
 NODE_FILES = (NODE / "package-lock.json",)
+KAFKA = ROOT / ".make" / "kafka"
+KAFKA_FILES = (ROOT / "scripts" / "kafka" / "pom.xml",)
 
 
 class SetupError(Exception):
@@ -67,8 +69,22 @@ def node() -> None:
         mark(modules, "node", NODE_FILES)
 
 
+def kafka() -> None:
+    """`.make/kafka/lib` with Apache Kafka's server, where Java and Maven are."""
+    mvn = shutil.which("mvn")
+    if mvn is None or shutil.which("java") is None:
+        raise SetupError("java or mvn is not here")
+    if not stands(KAFKA, "kafka", KAFKA_FILES):
+        say(f"fetching Apache Kafka into {KAFKA.relative_to(ROOT)} (once)")
+        shutil.rmtree(KAFKA / "lib", ignore_errors=True)
+        KAFKA.mkdir(parents=True, exist_ok=True)
+        goal = ["dependency:copy-dependencies", f"-DoutputDirectory={KAFKA / 'lib'}"]
+        run([mvn, "-B", "-q", "-ntp", "-f", str(KAFKA_FILES[0]), *goal], ROOT)
+        mark(KAFKA, "kafka", KAFKA_FILES)
+
+
 REQUIRED = {"runtime": runtime, "dev": dev}
-OPTIONAL = {"clients": clients, "node": node}
+OPTIONAL = {"clients": clients, "node": node, "kafka": kafka}
 
 
 def install_project(lock: Path) -> None:

@@ -20,7 +20,7 @@ from grantlog.runtime.embedded import embedded_postgres, service_settings
 from grantlog.runtime.postgres_binaries import find_binaries
 from grantlog.store.postgres.migrate import migrate
 
-pytest_plugins = ["tests.tiers"]
+pytest_plugins = ["tests.tiers", "tests.kafka"]
 
 # Before gRPC is loaded: its handlers for fork() trip over its own threads, in the children that
 # this run starts. Nobody forks to go on with gRPC in the child.

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 TIERS = ("unit", "property", "contract", "integration", "conformance", "e2e")
+KAFKA = "on Kafka"
+"""Not a folder: tests of any tier that need a broker."""
+
+_KAFKA_FIXTURES = {"kafka", "own_broker"}
+_on_kafka: set[str] = set()
 _TESTS = Path(__file__).parent
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
@@ -20,18 +25,24 @@ def tier_of(path: Path) -> str:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The quick tiers first."""
+    _on_kafka.update(
+        item.nodeid for item in items if _KAFKA_FIXTURES & set(getattr(item, "fixturenames", ()))
+    )
     order = {tier: place for place, tier in enumerate(TIERS)}
     items.sort(key=lambda item: order.get(tier_of(item.path), len(TIERS)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say of each tier what ran; one that did not is said to be so."""
-    counted: dict[str, Counter[str]] = {tier: Counter() for tier in TIERS}
+    counted: dict[str, Counter[str]] = {tier: Counter() for tier in (*TIERS, KAFKA)}
     for outcome in _OUTCOMES:
         for report in terminalreporter.getreports(outcome):
-            tier = tier_of(_TESTS.parent / str(getattr(report, "nodeid", "")).split("::")[0])
+            nodeid = str(getattr(report, "nodeid", ""))
+            tier = tier_of(_TESTS.parent / nodeid.split("::", maxsplit=1)[0])
             if tier in counted:
                 counted[tier][outcome] += 1
+            if nodeid in _on_kafka:
+                counted[KAFKA][outcome] += 1
     terminalreporter.section("tiers")
     for tier, counts in counted.items():
         terminalreporter.line(f"{tier:<12} {_said(counts)}")
