@@ -518,3 +518,38 @@ class RealArray(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RealArray: _TypeAlias = RealArray  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """On the topic alone: every transaction of this partition that was committed before `through_us`
+    stands before this message. Sent about once a second.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    PUBLISHER_EPOCH_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    THROUGH_US_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """The log's life when it was sent."""
+    publisher_epoch: _builtins.int
+    """Counts the publishers of a partition; a message of a lower one behind a higher is void."""
+    partition: _builtins.int
+    through_us: _builtins.int
+    """Microseconds since 1970 UTC, by the primary's clock."""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        publisher_epoch: _builtins.int = ...,
+        partition: _builtins.int = ...,
+        through_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "partition", b"partition", "publisher_epoch", b"publisher_epoch", "through_us", b"through_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015

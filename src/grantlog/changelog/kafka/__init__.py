@@ -1,0 +1,1 @@
+"""The change log on Kafka: the publisher that puts it there, the log that followers read."""

@@ -1,0 +1,134 @@
+"""Sending to the topic: everything of a call is acknowledged, or the connection is given up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final, Protocol
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import RecordMetadata
+
+from grantlog.changelog.kafka.client import KAFKA_ERRORS, KafkaOptions, translating_kafka
+from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX, Outgoing
+
+SEND_S_MAX: Final = 30.0
+"""How long one call waits for its acknowledgements. The client itself would try for ever."""
+
+_BATCH_BYTES_MAX: Final = 256 * 1024
+_STOP_S_MAX: Final = 2.0
+START_S_MAX: Final = 15.0
+"""How long connecting may take."""
+
+
+class TopicWriter(Protocol):
+    """The topic, as a publisher sees it."""
+
+    async def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """By partition, the offset that the next message gets.
+
+        Raises:
+            UnavailableError: Kafka does not answer.
+        """
+        ...
+
+    async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
+        """Send in order within each partition; by partition, the highest offset acknowledged.
+
+        Raises:
+            UnavailableError: not all were acknowledged; any part of them may be on the topic, now
+                or later. The writer cannot be used any more.
+        """
+        ...
+
+
+class _Producer(AIOKafkaProducer):
+    """A producer that can be closed without waiting for what it holds.
+
+    An idempotent producer of aiokafka tries for ever, and `stop` waits for that. Whoever lost a
+    lease or must end has no use for it.
+    """
+
+    async def abandon(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            async with asyncio.timeout(_STOP_S_MAX):
+                await self._sender.close()
+        except TimeoutError:
+            pass  # a request in flight: closing its connection ends it
+        await self.client.close()
+
+
+class KafkaTopicWriter:
+    """See TopicWriter."""
+
+    def __init__(self, producer: AIOKafkaProducer, offsets: AIOKafkaConsumer, topic: str) -> None:
+        self._producer = producer
+        self._offsets = offsets
+        self._topic = topic
+
+    async def ends(self, partitions: Collection[int]) -> dict[int, int]:
+        """By partition, the offset that the next message gets."""
+        places = [TopicPartition(self._topic, partition) for partition in partitions]
+        with translating_kafka("reading where the topic ends"):
+            ends = await self._offsets.end_offsets(places)
+        return {place.partition: offset for place, offset in ends.items()}
+
+    async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
+        """Send in order within each partition; by partition, the highest offset acknowledged."""
+        acknowledged: dict[int, int] = {}
+        futures: list[asyncio.Future[RecordMetadata]] = []
+        try:
+            with translating_kafka("publishing"):
+                async with asyncio.timeout(SEND_S_MAX):
+                    for message in messages:
+                        futures.append(await self._enqueued(message))  # noqa: PERF401 - see finally
+                    for future in futures:
+                        done = await future
+                        known = acknowledged.get(done.partition, -1)
+                        acknowledged[done.partition] = max(known, done.offset)
+        finally:
+            for future in futures:
+                future.cancel()  # nobody asks for their outcome any more
+        return acknowledged
+
+    async def _enqueued(self, message: Outgoing) -> asyncio.Future[RecordMetadata]:
+        return await self._producer.send(
+            self._topic,
+            value=message.value,
+            key=message.key,
+            partition=message.partition,
+            headers=list(message.headers),
+        )
+
+
+@asynccontextmanager
+async def open_topic_writer(options: KafkaOptions, topic: str) -> AsyncGenerator[KafkaTopicWriter]:
+    """A writer for the block; what it has not sent when the block ends is given up.
+
+    Raises:
+        UnavailableError: Kafka does not answer.
+        PreconditionError: it refuses the user, or the options do not go together.
+    """
+    arguments = options.arguments("grantlog-publisher")
+    producer = _Producer(
+        **arguments,
+        enable_idempotence=True,
+        acks="all",
+        max_batch_size=_BATCH_BYTES_MAX,
+        max_request_size=2 * MESSAGE_BYTES_MAX,
+    )
+    offsets = AIOKafkaConsumer(**arguments, enable_auto_commit=False)
+    try:
+        with translating_kafka("connecting to Kafka"):
+            async with asyncio.timeout(START_S_MAX):
+                await producer.start()
+                await offsets.start()
+        yield KafkaTopicWriter(producer, offsets, topic)
+    finally:
+        await producer.abandon()
+        with suppress(*KAFKA_ERRORS):
+            await offsets.stop()

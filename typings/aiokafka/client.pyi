@@ -1,0 +1,4 @@
+"""The connections behind aiokafka's producers."""
+
+class AIOKafkaClient:
+    async def close(self) -> None: ...
