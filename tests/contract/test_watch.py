@@ -221,7 +221,7 @@ class Disturbed:
         self.gone = False
         self.rewritten = False
 
-    async def heads_of(self, tenants):
+    async def heads_of(self, tenants, *, now=False):
         if self.gone:
             raise UnavailableError("a test cut the line")
         heads = await self.log.heads_of(tenants)

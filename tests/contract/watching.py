@@ -72,8 +72,8 @@ class Station:
     """A hub that runs, and watches over it."""
 
     def __init__(self, primary: Primary, limits: WatchLimits, log: TenantLog | None = None) -> None:
-        source = log or primary.log
-        self.hub = WatchHub(source, limits)
+        source = log or primary.archive or primary.log
+        self.hub = WatchHub(log or primary.hub_log or primary.log, limits)
         resolver = Resolver(primary.heads, primary.past, KnownHeads(), Consistency.HEAD)
         clock = asyncio.get_running_loop().time
         self.watch = Watch(resolver, source, self.hub, limits, clock)

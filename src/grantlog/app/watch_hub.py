@@ -26,7 +26,7 @@ from grantlog.errors import (
 )
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.log import LogHead, TenantLog
+from grantlog.ports.log import LogHead, Position, TenantLog
 
 _LOG: Final = structlog.get_logger("grantlog.watch")
 
@@ -234,6 +234,14 @@ class WatchHub:
         """Look once at every channel; whether one of them is still behind."""
         channels = list(self._channels.items())
         heads = await self._log.heads_of([tenant for tenant, _ in channels])
+        # A watcher's own token may be newer than what a distributed log has told so far.
+        ahead = [
+            tenant
+            for tenant, channel in channels
+            if tenant in heads and _is_beyond(channel.place, heads[tenant].position)
+        ]
+        if ahead:
+            heads |= await self._log.heads_of(ahead, now=True)
         behind = False
         for tenant, channel in channels:
             head = heads.get(tenant)
@@ -249,8 +257,7 @@ class WatchHub:
         """Push what is new in a channel, a page at most; whether more is to come."""
         place, end = channel.place, head.position
         if end.revision <= place.revision:
-            other = place.digest is not None and end.digest != place.digest
-            if end.revision < place.revision or other:
+            if _is_beyond(place, end):
                 raise lost_behind(place)
             return False
         page = await self._log.read(
@@ -258,9 +265,19 @@ class WatchHub:
         )
         for transaction in page:
             channel.push(transaction)
+        await asyncio.sleep(
+            0
+        )  # a log in memory never waits: let watchers take what they were given
         return channel.place.revision < end.revision
 
     def _drop(self, tenant: TenantId, channel: _Channel, failure: GrantlogError) -> None:
         channel.end(failure)
         if self._channels.get(tenant) is channel:
             del self._channels[tenant]
+
+
+def _is_beyond(place: Place, end: Position) -> bool:
+    """Whether a log that ends there does not have what was told."""
+    if end.revision == place.revision:
+        return place.digest is not None and end.digest != place.digest
+    return end.revision < place.revision

@@ -49,8 +49,14 @@ class LogHead:
 class TenantLog(Protocol):
     """The ordered record of some tenants, for those who follow a few of many."""
 
-    async def heads_of(self, tenants: Collection[TenantId]) -> dict[TenantId, LogHead]:
-        """Where these tenants' logs end; one that was never written is not in it."""
+    async def heads_of(
+        self, tenants: Collection[TenantId], *, now: bool = False
+    ) -> dict[TenantId, LogHead]:
+        """Where these tenants' logs end; one that was never written is not in it.
+
+        A log that is distributed may tell an end that is a moment old; with `now` the primary's
+        is told. For one follower, which asks for all the tenants that it follows, or with `now`.
+        """
         ...
 
     async def read(
@@ -75,7 +81,10 @@ class ChangeLog(TenantLog, Protocol):
     """The ordered record of all tenants."""
 
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
-        """Heads that moved since `mark`; None means all heads."""
+        """Heads that moved since `mark`; None means all heads.
+
+        A log that is distributed may tell a move a moment late; `through` is not before it then.
+        """
         ...
 
 

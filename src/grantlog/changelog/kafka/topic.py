@@ -87,11 +87,6 @@ async def prepare_topic(
             raise UnavailableError(f"the topic {spec.name} was made and is not there yet")
     if problem := problem_of(state, spec):
         raise PreconditionError(f"the topic {spec.name}: {problem}")
-    if state.replication < REPLICATION_WANTED:
-        _LOG.warning(
-            "few copies of the topic", topic=spec.name, replication=state.replication,
-            because="what brokers lose is sent again only by `grantlog topic republish`",
-        )  # fmt: skip
     return state
 
 
@@ -209,6 +204,13 @@ async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
             )
         raise refused
     _LOG.info("topic made", topic=spec.name, partitions=spec.partitions, replication=replication)
+    if replication < REPLICATION_WANTED:
+        _LOG.warning(
+            "few copies of the topic",
+            topic=spec.name,
+            replication=replication,
+            because="what brokers lose is sent again only by `grantlog topic republish`",
+        )
 
 
 def _creation_refused() -> set[int]:

@@ -45,8 +45,11 @@ class MemoryChangeLog:
         heads = {tenant: self._end(tenant) for tenant in moved}
         return HeadsMoved(heads, str(len(self._order)), self._clock())
 
-    async def heads_of(self, tenants: Collection[TenantId]) -> dict[TenantId, LogHead]:
+    async def heads_of(
+        self, tenants: Collection[TenantId], *, now: bool = False
+    ) -> dict[TenantId, LogHead]:
         """Where these tenants' logs end."""
+        del now  # always
         self._recorded.clear()
         return {
             tenant: LogHead(self._end(tenant), self._begins(tenant))

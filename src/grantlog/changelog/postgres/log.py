@@ -64,8 +64,11 @@ class PostgresChangeLog:
         }
         return HeadsMoved(heads, following.encode(), following.through)
 
-    async def heads_of(self, tenants: Collection[TenantId]) -> dict[TenantId, LogHead]:
+    async def heads_of(
+        self, tenants: Collection[TenantId], *, now: bool = False
+    ) -> dict[TenantId, LogHead]:
         """Where these tenants' logs end."""
+        del now  # always
         async with acquired(self._pool, doing="reading heads") as connection:
             rows = await connection.fetch(_HEADS_OF, list(tenants))
         return {
@@ -108,7 +111,7 @@ async def _transactions(
     rows = connection.cursor(_READ, tenant, after, prefetch=ROWS_PREFETCHED)
     async for row in rows:
         if parts and row["revision"] != revision:
-            yield await _assembled(tenant, revision, parts)
+            yield await assembled(tenant, revision, parts)
             parts = []
         if not parts:
             if row["revision"] != revision + 1:
@@ -118,10 +121,15 @@ async def _transactions(
             revision = Revision(row["revision"])
         parts.append(row["payload"])
     if parts:
-        yield await _assembled(tenant, revision, parts)
+        yield await assembled(tenant, revision, parts)
 
 
-async def _assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:
+async def assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:
+    """The transaction of these parts; large ones are decoded off the event loop.
+
+    Raises:
+        CorruptionError: they are not that transaction's, or not all, or of an unknown kind.
+    """
     size = sum(map(len, parts))
     if size > BYTES_ON_LOOP_MAX:
         transaction = await asyncio.to_thread(decode_transaction, tuple(parts))

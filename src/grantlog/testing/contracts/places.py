@@ -22,7 +22,7 @@ from grantlog.ports.facts import (
 )
 from grantlog.ports.heads import HeadReader, PastReader, SchemaReader
 from grantlog.ports.listing import FactLister
-from grantlog.ports.log import ChangeLog, ProjectionStore
+from grantlog.ports.log import ChangeLog, ProjectionStore, TenantLog
 from grantlog.ports.reverse import ReverseReader
 from grantlog.ports.writer import (
     Committed,
@@ -64,7 +64,12 @@ class Primary(Copy):
     tenants: TenantLister
     bundles: BundleReader
     log: ChangeLog
+    """For one follower."""
     open_epoch: Callable[[], Awaitable[None]]
+    archive: ChangeLog | None = None
+    """The log as it is in the primary, where `log` is a distributed one,"""
+    hub_log: TenantLog | None = None
+    """and a distributed one for a hub of watchers."""
     _ids: count[int] = field(default_factory=lambda: count(1))
 
     def new_id(self) -> bytes:
@@ -91,7 +96,8 @@ class Primary(Copy):
         """The whole log of a tenant."""
         entries: list[Transaction] = []
         after = Revision(0)
-        while page := await self.log.read(tenant, after=after, changes_max=CHANGES_MAX):
+        log = self.archive or self.log
+        while page := await log.read(tenant, after=after, changes_max=CHANGES_MAX):
             entries.extend(page)
             after = page[-1].revision
         return entries

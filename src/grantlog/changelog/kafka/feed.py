@@ -1,0 +1,192 @@
+"""Reading the topic for one follower, in the background, from its end on, through any loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
+
+from grantlog.changelog.kafka.client import KAFKA_ERRORS, KafkaOptions, translating_kafka
+from grantlog.changelog.kafka.heads import KnownHeads
+from grantlog.changelog.kafka.intake import Intake, Whole
+from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, read_message
+from grantlog.changelog.kafka.producer import START_S_MAX
+from grantlog.changelog.postgres.log import assembled
+from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
+from grantlog.model.ids import TenantId
+
+_LOG: Final = structlog.get_logger("grantlog.kafka")
+
+SILENT_S_MAX: Final = 3.0
+"""A partition that says nothing for so long is not relied upon: publishers beat every second."""
+
+_FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
+_GET_MS: Final = 500
+_RECORDS_MAX: Final = 1_000
+_RECORDS_AT_ONCE: Final = 50
+"""Records taken in before other tasks go on."""
+_BACKOFF_S_MIN: Final = 0.1
+_BACKOFF_S_MAX: Final = 2.0
+
+
+class Feed:
+    """What the topic said since this follower began, and whether it still says something.
+
+    Args:
+        options: how Kafka is reached.
+        topic: its name.
+        partitions: its number of partitions.
+        agree: makes sure, before each connection, that this is the log's topic.
+    """
+
+    def __init__(
+        self,
+        options: KafkaOptions,
+        *,
+        topic: str,
+        partitions: int,
+        agree: Callable[[], Awaitable[object]],
+    ) -> None:
+        self.intake = Intake(partitions)
+        self.heads = KnownHeads()
+        self.woken = asyncio.Event()
+        """Set when something came; whoever waits for it clears it before it looks."""
+        self.room = asyncio.Event()
+        """To be set when something was taken out of the intake."""
+        self.placings = 0
+        """How often this began at the topic's end; what was sent before is asked of the primary."""
+        self.wants: Callable[[TenantId], bool] = _everyone
+        """Transactions of other tenants are not kept."""
+        self._options = options
+        self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
+        self._agree = agree
+        self._heard: list[float] | None = None
+        self._clock = asyncio.get_running_loop().time
+
+    @property
+    def lively(self) -> bool:
+        """Whether every partition said something lately."""
+        if self._heard is None:
+            return False
+        return self.intake.full or self._clock() - min(self._heard) <= SILENT_S_MAX
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        backoff_s = _BACKOFF_S_MIN
+        while True:
+            try:
+                async with self._placed() as consumer:
+                    backoff_s = _BACKOFF_S_MIN
+                    while True:
+                        await self._take_some(consumer)
+            except GrantlogError as error:
+                tell = _LOG.warning if error.retriable else _LOG.error
+                tell("the topic cannot be read", because=error.explanation, again_s=backoff_s)
+            finally:
+                self._heard = None
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _BACKOFF_S_MAX)
+
+    @asynccontextmanager
+    async def _placed(self) -> AsyncGenerator[AIOKafkaConsumer]:
+        """A consumer at the topic's end."""
+        await self._agree()
+        consumer = AIOKafkaConsumer(
+            **self._options.arguments("grantlog-follower"),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_bytes=_FETCH_BYTES_MAX,
+            max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
+        )
+        try:
+            with translating_kafka("beginning to read the topic"):
+                async with asyncio.timeout(START_S_MAX):
+                    await consumer.start()
+                    ends = await consumer.end_offsets(self._places)
+                consumer.assign(self._places)
+                for place, offset in ends.items():
+                    consumer.seek(place, offset)
+            self.intake.forget_place()
+            self._heard = [self._clock()] * len(self._places)
+            self.placings += 1
+            self.woken.set()
+            yield consumer
+        finally:
+            with suppress(*KAFKA_ERRORS):
+                await consumer.stop()
+
+    async def _take_some(self, consumer: AIOKafkaConsumer) -> None:
+        while self.intake.full:  # the client holds what it fetched, and fetches no more
+            self.room.clear()
+            await self.room.wait()
+        try:
+            with translating_kafka("reading the topic"):
+                found = await consumer.getmany(timeout_ms=_GET_MS, max_records=_RECORDS_MAX)
+        except UnavailableError as error:
+            if isinstance(error.__cause__, OffsetOutOfRangeError):
+                raise CorruptionError(
+                    "the topic was truncated or made anew, or its retention overtook this reader: "
+                    "it begins at the end again, and what lies between comes from the primary"
+                ) from error
+            raise
+        count = 0
+        for place, records in found.items():
+            for record in records:
+                await self._take(place.partition, record)
+                count += 1
+                if count % _RECORDS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        if count:
+            self.woken.set()
+
+    async def _take(self, partition: int, record: ConsumerRecord) -> None:
+        if self._heard is not None:
+            self._heard[partition] = self._clock()
+        try:
+            message = read_message(record.key, record.value, record.headers)
+            if not self.intake.admits(partition, message.fence):
+                return
+            match message:
+                case HeartbeatMessage():
+                    self.intake.beat(partition, message)
+                case EventMessage():
+                    if self.wants(message.tenant):
+                        whole = self.intake.collect(message)
+                        if whole is not None:
+                            await self._keep(whole)
+        except CorruptionError as error:
+            self._refuse(record, error)
+
+    async def _keep(self, whole: Whole) -> None:
+        transaction = await assembled(whole.tenant, whole.revision, whole.payloads)
+        if self.heads.follow(transaction):
+            self.intake.keep(transaction, whole.size)
+        else:
+            self.intake.counters.refused += 1
+            self.intake.drop(whole.tenant)
+
+    def _refuse(self, record: ConsumerRecord, error: CorruptionError) -> None:
+        """Name a message that nobody can use; the primary is asked about its tenant."""
+        self.intake.counters.refused += 1
+        _LOG.error(
+            "message refused",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            because=error.explanation,
+        )
+        with suppress(UnicodeDecodeError):
+            tenant = TenantId((record.key or b"").decode())
+            if tenant and self.wants(tenant):
+                self.heads.doubts.add(tenant)
+                self.intake.drop(tenant)
+
+
+def _everyone(tenant: TenantId) -> bool:
+    del tenant
+    return True
