@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, read_message
 from grantlog.changelog.kafka.opening import open_agreed_writer
+from grantlog.changelog.kafka.producer import TopicWriter
 from grantlog.changelog.kafka.publisher import Publisher, PublishLimits
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import open_change_log
@@ -36,8 +37,16 @@ class Stage:
     limits: PublishLimits = field(default=QUICK)
 
     @asynccontextmanager
-    async def publisher(self, owner: str = "one", **other) -> AsyncIterator[Publisher]:
+    async def publisher(
+        self, owner: str = "one", wrap: Callable[[TopicWriter], TopicWriter] = lambda writer: writer
+    ) -> AsyncIterator[Publisher]:
         """A publisher that is not running."""
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[TopicWriter]:
+            async with open_agreed_writer(self.options, self.spec, outbox) as writer:
+                yield wrap(writer)
+
         async with (
             open_pool(self.dsn, size_max=2, application_name=owner, settings=INDEX_PLANS) as pool,
             open_change_log(pool, listen_dsn=self.dsn) as log,
@@ -45,17 +54,19 @@ class Stage:
             outbox = Outbox(pool, owner=owner)
             yield Publisher(
                 log,
-                other.get("outbox", outbox),
-                other.get("open", lambda: open_agreed_writer(self.options, self.spec, outbox)),
+                outbox,
+                opened,
                 partitions=self.spec.partitions,
                 limits=self.limits,
             )
 
     @asynccontextmanager
-    async def publishing(self, owner: str = "one", **other) -> AsyncIterator[Publisher]:
+    async def publishing(
+        self, owner: str = "one", wrap: Callable[[TopicWriter], TopicWriter] = lambda writer: writer
+    ) -> AsyncIterator[Publisher]:
         """A publisher that runs for the block."""
         stop = asyncio.Event()
-        async with self.publisher(owner, **other) as publisher, asyncio.TaskGroup() as group:
+        async with self.publisher(owner, wrap) as publisher, asyncio.TaskGroup() as group:
             group.create_task(publisher.run(stop))
             try:
                 yield publisher
@@ -103,3 +114,8 @@ async def stage(
     dsn = await migrated_database()
     async with postgres_primary(dsn) as primary:
         yield Stage(dsn, primary, KafkaOptions(kafka), TopicSpec(new_topic(), partitions=2))
+
+
+@pytest.fixture
+async def replica_dsn(migrated_database: Callable[..., Awaitable[str]]) -> str:
+    return await migrated_database(seed=False)

@@ -138,11 +138,11 @@ class Publisher:
         if due:
             await self._beat(writer)
 
-    def _start_over(self) -> None:
+    def _start_over(self, after_s: float = 0.0) -> None:
         """Forget what is in memory: the watermarks say what is published."""
         self._leases = {}
         self._troubles = {}
-        self._hold_at = 0.0
+        self._hold_at = asyncio.get_running_loop().time() + after_s
 
     async def _rest(self, stop: asyncio.Event) -> None:
         if not self._working():
@@ -228,7 +228,7 @@ class Publisher:
             0 <= offset <= self._leases[partition].acknowledged_offset
             for partition, offset in offsets.items()
         ):
-            self._start_over()  # another topic of the same name: _compare_ends will tell
+            self._start_over(self._limits.hold_s)  # another topic of that name: the ends will tell
             return
         self._backlog.sent(parts)
         done = Acknowledged(offsets, through)
@@ -240,7 +240,7 @@ class Publisher:
         kept = await self._outbox.acknowledge(self._leases, done)
         if lost := offsets.keys() - kept:
             _LOG.warning("another publisher took over", partitions=sorted(lost))
-            self._start_over()
+            self._start_over(self._limits.hold_s)
             return
         for partition, offset in offsets.items():
             lease = self._leases[partition]

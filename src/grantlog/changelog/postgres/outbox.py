@@ -8,14 +8,15 @@ cannot undo what its successor did.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from grantlog.errors import PreconditionError
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.store.postgres.pool import Pool, acquired
+from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("publish", package="grantlog.changelog.postgres")
@@ -143,6 +144,37 @@ class Outbox:
             acquired(self._pool, doing="releasing the publisher's leases") as connection,
         ):
             await connection.execute(_SQL["release"], self._owner)
+
+    async def republish(self) -> None:
+        """Have every transaction sent again, from the first: whoever publishes starts over.
+
+        Consumers know what they have already, by tenant and revision.
+        """
+        async with self._rewriting() as connection:
+            await connection.execute(_SQL["forget_published"])
+            await connection.execute(_SQL["restart_leases"])
+
+    async def move(self, topic: TopicRecord) -> None:
+        """Make another topic the log's and have everything sent there, from the first."""
+        async with self._rewriting() as connection:
+            await connection.execute(
+                _SQL["replace_topic"], topic.name, topic.partitions, topic.cluster_id
+            )
+            await connection.execute(_SQL["drop_leases_above"], topic.partitions)
+            await connection.execute(_SQL["add_leases"], topic.partitions)
+            await connection.execute(_SQL["forget_published"])
+            await connection.execute(_SQL["restart_leases"])
+
+    @asynccontextmanager
+    async def _rewriting(self) -> AsyncGenerator[Connection]:
+        """A transaction in which nobody takes, renews or marks."""
+        async with (
+            self._leases,
+            acquired(self._pool, doing="rewriting what is published") as connection,
+            connection.transaction(),
+        ):
+            await connection.fetch(_SQL["lock_leases"])
+            yield connection
 
     async def tell_trouble(self, troubles: Mapping[int, str]) -> None:
         """Note for people why partitions do not publish, "" where they do."""
