@@ -164,6 +164,8 @@ async def test_a_replica_that_is_ahead_of_its_log_is_stopped(
     projector = Projector(log, replica.projection, SMALL)
     await projector.start()
     await projector.round()
+    assert projector.status.stopped == {}
+    await projector.round()
     assert "the log ends at 2" in projector.status.stopped[ACME]
     rows = {row.tenant: row.standing for row in await status(log, replica.projection)}
     assert rows[ACME] is Standing.AHEAD

@@ -71,6 +71,7 @@ class Projector:
         self._goal: _Goal | None = None
         self._applied_through: datetime | None = None
         self._look_again_at = 0.0
+        self._failed_at: dict[TenantId, Position] = {}
 
     @property
     def status(self) -> FollowStatus:
@@ -114,9 +115,9 @@ class Projector:
         """Look at the heads once and fold one slice of every tenant that is behind."""
         await self._look_again()
         moved = await self._log.heads_moved(self._mark)
+        self._mark = moved.mark  # before heads are compared: that may ask for all of them anew
         for tenant, head in moved.heads.items():
             await self._note(tenant, head)
-        self._mark = moved.mark
         self._aim(moved)
         for tenant in list(self._targets):
             if stop is not None and stop.is_set():
@@ -189,7 +190,7 @@ class Projector:
             del self._targets[tenant]
 
     async def _guarded(self, tenant: TenantId, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step; if it cannot be right, look where the tenant really stands, or stop it."""
+        """Run a step; if it cannot be right twice where the tenant really stands, stop it."""
         try:
             await step()
         except CorruptionError as error:
@@ -200,8 +201,15 @@ class Projector:
                 self._targets.pop(tenant, None)
                 self._mark = None
                 return
-            self._stopped[tenant] = (error.explanation, stored)
             self._targets.pop(tenant, None)
+            if self._failed_at.get(tenant) != stored:
+                # A log that is distributed may have told something wrong: it is asked once more,
+                # and for all heads, before somebody is called.
+                self._failed_at[tenant] = stored
+                self._mark = None
+                _LOG.warning("looking again", tenant=tenant, because=error.explanation)
+                return
+            self._stopped[tenant] = (error.explanation, stored)
             _LOG.error("tenant stopped: rebuild it", tenant=tenant, because=error.explanation)
 
     async def _look_again(self) -> None:
@@ -214,6 +222,7 @@ class Projector:
         for tenant, (_, stood) in list(self._stopped.items()):
             if stored.get(tenant, NOWHERE) != stood:
                 del self._stopped[tenant]
+                self._failed_at.pop(tenant, None)
                 self._positions[tenant] = stored.get(tenant, NOWHERE)
                 self._mark = None
                 _LOG.warning("tenant taken up again", tenant=tenant)

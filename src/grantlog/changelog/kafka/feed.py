@@ -42,6 +42,7 @@ class Feed:
         topic: its name.
         partitions: its number of partitions.
         agree: makes sure, before each connection, that this is the log's topic.
+        clock: seconds that never go back.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Feed:
         topic: str,
         partitions: int,
         agree: Callable[[], Awaitable[object]],
+        clock: Callable[[], float],
     ) -> None:
         self.intake = Intake(partitions)
         self.heads = KnownHeads()
@@ -66,14 +68,14 @@ class Feed:
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
         self._agree = agree
         self._heard: list[float] | None = None
-        self._clock = asyncio.get_running_loop().time
+        self.clock = clock
 
     @property
     def lively(self) -> bool:
         """Whether every partition said something lately."""
         if self._heard is None:
             return False
-        return self.intake.full or self._clock() - min(self._heard) <= SILENT_S_MAX
+        return self.intake.full or self.clock() - min(self._heard) <= SILENT_S_MAX
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -111,14 +113,18 @@ class Feed:
                 consumer.assign(self._places)
                 for place, offset in ends.items():
                     consumer.seek(place, offset)
-            self.intake.forget_place()
-            self._heard = [self._clock()] * len(self._places)
-            self.placings += 1
-            self.woken.set()
+            self.begin()
             yield consumer
         finally:
             with suppress(*KAFKA_ERRORS):
                 await consumer.stop()
+
+    def begin(self) -> None:
+        """The topic is read from its present end."""
+        self.intake.forget_place()
+        self._heard = [self.clock()] * len(self._places)
+        self.placings += 1
+        self.woken.set()
 
     async def _take_some(self, consumer: AIOKafkaConsumer) -> None:
         while self.intake.full:  # the client holds what it fetched, and fetches no more
@@ -137,16 +143,17 @@ class Feed:
         count = 0
         for place, records in found.items():
             for record in records:
-                await self._take(place.partition, record)
+                await self.take(place.partition, record)
                 count += 1
                 if count % _RECORDS_AT_ONCE == 0:
                     await asyncio.sleep(0)
         if count:
             self.woken.set()
 
-    async def _take(self, partition: int, record: ConsumerRecord) -> None:
+    async def take(self, partition: int, record: ConsumerRecord) -> None:
+        """Make of one record what it is worth. Nothing that it may hold is an error here."""
         if self._heard is not None:
-            self._heard[partition] = self._clock()
+            self._heard[partition] = self.clock()
         try:
             message = read_message(record.key, record.value, record.headers)
             if not self.intake.admits(partition, message.fence):

@@ -52,6 +52,11 @@ class KnownHeads:
             moved[tenant] = known.head.position
         return moved
 
+    def clear(self) -> None:
+        """Forget all heads: the primary is going to be asked for every one."""
+        self._known.clear()
+        self.doubts.clear()
+
     def keep_only(self, tenants: frozenset[TenantId]) -> list[TenantId]:
         """Forget the others; returns them."""
         gone = [tenant for tenant in self._known if tenant not in tenants]

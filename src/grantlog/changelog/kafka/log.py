@@ -89,7 +89,7 @@ class KafkaChangeLog(_Reader):
     def __init__(self, feed: Feed, primary: ChangeLog) -> None:
         super().__init__(feed, primary)
         self._primary = primary
-        self._clock = asyncio.get_running_loop().time
+        self._clock = feed.clock
         self._primary_mark: str | None = None
         self._compare_at = 0.0
         self._placing = -1
@@ -112,6 +112,7 @@ class KafkaChangeLog(_Reader):
         placing = feed.placings
         if mark is None:
             self._primary_mark = None
+            feed.heads.clear()
         at_once = mark is None or not feed.lively or placing != self._placing
         if at_once or self._clock() >= self._compare_at:
             await self._compare(at_once=at_once)
@@ -156,7 +157,7 @@ class KafkaTenantLog(_Reader):
     def __init__(self, feed: Feed, primary: TenantLog) -> None:
         super().__init__(feed, primary)
         self._primary = primary
-        self._clock = asyncio.get_running_loop().time
+        self._clock = feed.clock
         self._compare_at = 0.0
         self._placing = -1
         feed.wants = frozenset[TenantId]().__contains__
@@ -222,7 +223,8 @@ async def open_feed(options: KafkaOptions, spec: TopicSpec, pool: Pool) -> Async
         await agree()
     except UnavailableError as error:
         _LOG.warning("Kafka is not there yet", because=error.explanation)
-    feed = Feed(options, topic=spec.name, partitions=spec.partitions, agree=agree)
+    clock = asyncio.get_running_loop().time
+    feed = Feed(options, topic=spec.name, partitions=spec.partitions, agree=agree, clock=clock)
     async with background_tasks() as group:
         reading = group.create_task(feed.run(), name="topic feed")
         try:
