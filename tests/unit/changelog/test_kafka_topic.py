@@ -1,0 +1,137 @@
+"""Messages, partitions, and topics that must not carry the log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from grantlog.changelog.kafka.client import KafkaOptions
+from grantlog.changelog.kafka.message import (
+    EVENT,
+    KIND,
+    MESSAGE_BYTES_MAX,
+    PART,
+    PUBLISHER,
+    REVISION,
+    EventMessage,
+    Fence,
+    HeartbeatMessage,
+    event_message,
+    heartbeat_message,
+    partition_of,
+    read_message,
+)
+from grantlog.changelog.kafka.topic import TopicSpec, TopicState, problem_of
+from grantlog.changelog.postgres.outbox import Part
+from grantlog.errors import CorruptionError, PreconditionError
+from grantlog.model.ids import Epoch, Revision, TenantId
+
+FENCE = Fence(Epoch(2), 7)
+
+
+def test_an_event_reads_as_it_was_written() -> None:
+    part = Part(TenantId("acme"), Revision(9), 1, 3, Epoch(1), b"payload")
+    sent = event_message(part, partition=4, fence=FENCE)
+    assert sent.partition == 4
+    assert read_message(sent.key, sent.value, sent.headers) == EventMessage(
+        FENCE, TenantId("acme"), Revision(9), 1, 3, b"payload"
+    )
+
+
+def test_a_heartbeat_reads_as_it_was_written() -> None:
+    noon = datetime(2030, 1, 1, 12, 0, 0, 1, tzinfo=UTC)
+    sent = heartbeat_message(partition=4, fence=FENCE, through=noon)
+    assert read_message(sent.key, sent.value, sent.headers) == HeartbeatMessage(FENCE, noon)
+
+
+_WELL = {KIND: EVENT, PUBLISHER: b"1.1", REVISION: b"1", PART: b"0/1"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers"),
+    [
+        (b"acme", b"x", {}),
+        (b"acme", b"x", _WELL | {KIND: b"later"}),
+        (None, b"x", _WELL),
+        (b"acme", None, _WELL),
+        (b"\xff", b"x", _WELL),
+        (b"acme", b"x", _WELL | {PUBLISHER: b"1"}),
+        (b"acme", b"x", _WELL | {PUBLISHER: b"a.b"}),
+        (b"acme", b"x", _WELL | {PART: b"1/1"}),
+        (b"acme", b"x", _WELL | {PART: b"-1/1"}),
+        (b"acme", b"x", {name: value for name, value in _WELL.items() if name != REVISION}),
+        (None, b"\xff\xff", {KIND: b"heartbeat", PUBLISHER: b"1.1"}),
+    ],
+)
+def test_what_is_not_a_message_is_refused(key, value, headers) -> None:
+    assert read_message(b"acme", b"x", list(_WELL.items()))
+    with pytest.raises(CorruptionError):
+        read_message(key, value, list(headers.items()))
+
+
+def test_the_partition_of_a_tenant_is_the_crc_of_its_id() -> None:
+    assert [partition_of(TenantId(each), 8) for each in ("t1", "acme", "ü")] == [7, 6, 5]
+
+
+SAFE = {
+    "cleanup.policy": "delete",
+    "retention.ms": "604800000",
+    "retention.bytes": "-1",
+    "max.message.bytes": str(MESSAGE_BYTES_MAX),
+    "min.insync.replicas": "2",
+    "unclean.leader.election.enable": "false",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"cleanup.policy": "compact"}, "cleanup.policy is compact: set it to delete"),
+        ({"cleanup.policy": "compact,delete"}, "cleanup.policy is compact,delete"),
+        ({"retention.ms": "-1"}, "retention.ms and retention.bytes are -1"),
+        ({"retention.ms": "1000"}, "retention.ms is 1000: set it to an hour or more"),
+        ({"max.message.bytes": "1000"}, "max.message.bytes is 1000: set it to 1048576"),
+        ({"min.insync.replicas": "1"}, "min.insync.replicas is 1 with 3 replicas: set it to 2"),
+        ({"min.insync.replicas": "4"}, "min.insync.replicas is 4 with 3 replicas: lower it"),
+        ({"unclean.leader.election.enable": "true"}, "set it to false"),
+    ],
+)
+def test_unsafe_settings_are_named_with_what_to_do(change: dict[str, str], said: str) -> None:
+    spec = TopicSpec(partitions=4)
+    assert problem_of(TopicState("c", 4, 3, SAFE), spec) == ""
+    assert (
+        problem_of(
+            TopicState("c", 4, 3, SAFE | {"retention.ms": "-1", "retention.bytes": "9"}), spec
+        )
+        == ""
+    )
+    assert said in problem_of(TopicState("c", 4, 3, SAFE | change), spec)
+
+
+def test_another_number_of_partitions_is_named() -> None:
+    said = problem_of(TopicState("c", 3, 3, SAFE), TopicSpec(partitions=4))
+    assert "it has 3 partitions, GRANTLOG_KAFKA_PARTITIONS says 4" in said
+
+
+def test_one_broker_is_enough_for_one_copy() -> None:
+    state = TopicState("c", 4, 1, SAFE | {"min.insync.replicas": "1"})
+    assert problem_of(state, TopicSpec(partitions=4)) == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (KafkaOptions("h:1", security_protocol="SASL_PLAINTEXT"), "GRANTLOG_KAFKA_SASL_USERNAME"),
+        (KafkaOptions("h:1", security_protocol="SSL", tls_ca_file="/none"), "GRANTLOG_KAFKA_TLS"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: KafkaOptions, said: str) -> None:
+    with pytest.raises(PreconditionError, match=said):
+        options.arguments("test")
+
+
+def test_several_brokers_may_be_named() -> None:
+    given = KafkaOptions("a:1, b:2", security_protocol="SSL").arguments("test")
+    assert given["bootstrap_servers"] == ["a:1", "b:2"]
+    assert given["ssl_context"] is not None
