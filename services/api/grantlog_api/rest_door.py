@@ -24,6 +24,7 @@ from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import AS_OF, Calls, failed
 from grantlog_api.health import HealthProbe
 from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
+from grantlog_api.rest_leaving import while_connected
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
 from grantlog_api.rest_stream import LINES, StreamResponse
 from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
@@ -75,7 +76,8 @@ def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable
                 messages = calls.stream(method, message)
                 return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
             said = collect_answer_metadata()
-            response = await calls.unary(method, message, request.headers.get(AS_OF))
+            answering = calls.unary(method, message, request.headers.get(AS_OF))
+            response = await while_connected(request.receive, answering)
             headers = {**_HEADERS, **said}
             return Response(protojson.encode(response), media_type=_JSON, headers=headers)
         except ClientDisconnect:
