@@ -54,6 +54,11 @@ def path_of(route: Route, body: dict[str, Any]) -> str:
     return route.path_template.format(**{"tenant_id": "", "id": "", **body})
 
 
+async def result(call: Any) -> Any:
+    """The answer of a call over gRPC, or all messages of a stream."""
+    return [m async for m in call] if isinstance(call, aio.UnaryStreamCall) else await call
+
+
 @asynccontextmanager
 async def whole_api(
     dsn: str, *, grpc_server: str = "grpcio", stall_s_max: float = 20.0, **settings: Any

@@ -35,6 +35,9 @@ _LOG = structlog.get_logger("grantlog.api")
 
 STREAMS_MAX: Final = 500
 
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of an answer as a message; gRPC clients refuse larger ones unless they are told otherwise."""
+
 
 class Calls:
     """Answers calls by their full method, `/base.v1.Permission/Check`.
@@ -69,6 +72,7 @@ class Calls:
 
         Raises:
             GrantlogError: what the caller is to be told.
+            LimitError: the answer is larger than a message may be.
             TimeoutError: it took longer than the bound of every call.
         """
         loop = asyncio.get_running_loop()
@@ -77,6 +81,12 @@ class Calls:
         answer = self._answer(full_method, request, as_of)
         async with asyncio.timeout(self.timeout_s):
             response = await answer
+        size = response.ByteSize()
+        if size > ANSWER_BYTES_MAX:
+            raise LimitError(
+                f"the answer has {size} bytes, at most {ANSWER_BYTES_MAX} fit a message: ask for "
+                "less of it"
+            )
         _LOG.debug("request answered", method=full_method, ms=1000 * (loop.time() - begun))
         return response
 

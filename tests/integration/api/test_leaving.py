@@ -16,7 +16,7 @@ import pytest
 from grpc import aio
 
 from tests.waiting import until
-from tests.whole_api import WholeApi, whole_api
+from tests.whole_api import WholeApi, result, whole_api
 
 SCHEMA = """
 entity user {}
@@ -113,10 +113,6 @@ async def too_late(call: aio.Call) -> None:
     with pytest.raises(aio.AioRpcError) as caught:
         await result(call)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
-async def result(call: aio.Call) -> object:
-    return [m async for m in call] if isinstance(call, aio.UnaryStreamCall) else await call
 
 
 @pytest.mark.parametrize(

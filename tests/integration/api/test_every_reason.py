@@ -1,0 +1,204 @@
+"""Every reason of docs/errors.md reaches callers of both doors with the codes of its table."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from google.rpc import error_details_pb2
+from grpc import aio
+from grpc_status import rpc_status
+
+from grantlog.api.v1 import errors_pb2
+from grantlog.wire.status import WireStatus, status_of
+from scripts.error_reasons import CONTRACT, NOT_FOR_CALLERS, OURS
+from tests.integration.api.refused_calls import (
+    MADE,
+    REFUSED,
+    SCHEMA,
+    TENANT,
+    Asked,
+    check,
+    edit,
+    fact,
+    write,
+)
+from tests.whole_api import WholeApi, result, whole_api
+
+ROOT = Path(__file__).parents[3]
+REASONS = CONTRACT | OURS
+NewDatabase = Callable[..., Awaitable[str]]
+
+PROVED_ELSEWHERE = {
+    "ERROR_CODE_CANCELLED": "tests/integration/api/test_leaving.py::"
+    "test_a_caller_that_leaves_takes_its_statements_along",
+    "ERROR_CODE_NOT_IMPLEMENTED": "tests/unit/api/test_calls.py::"
+    "test_a_call_that_nobody_handles_is_not_served",
+    "SLOW_READER": "tests/integration/api/test_streams.py::test_a_reader_that_does_not_read_is_cut",
+    "PROJECTION_LAGGING": "tests/unit/read/test_replica_first.py::"
+    "test_more_than_the_primary_may_take_is_shed",
+}
+"""Reasons that no call provokes at will, and the tests in which they are raised."""
+
+OF_STATE = {
+    "ERROR_CODE_SERIALIZATION", "ERROR_CODE_INTERNAL", "LOST_WRITE", "BEHIND_WINDOW",
+    "TENANT_DELETED", "FAILED_PRECONDITION", "UNAVAILABLE",
+}  # fmt: skip
+"""Reasons that the tests below provoke by what they do to the tenant or the database."""
+
+
+OF_THE_MOMENT = {"AS_OF_IN_FUTURE", "UNAVAILABLE"}
+"""Reasons whose texts depend on the moment."""
+
+
+def codes(reason: str) -> WireStatus:
+    """What the table of docs/errors.md says."""
+    return status_of(REASONS[reason].family("because", reason=reason))
+
+
+async def refused_over_grpc(api: WholeApi, asked: Asked) -> tuple[int, str, str]:
+    """The code, the message and the reason that the details name."""
+    call = api.call(asked.method, asked.body, metadata=asked.metadata)
+    with pytest.raises(aio.AioRpcError) as caught:
+        await result(call)
+    error = caught.value
+    status = rpc_status.from_call(error)
+    info = error_details_pb2.ErrorInfo()
+    if status is not None:
+        assert status.details[0].Unpack(info)
+        assert (status.code, status.message) == (error.code().value[0], error.details())
+        assert info.domain == "grantlog"
+        assert info.metadata["explanation"]
+    return error.code().value[0], error.details() or "", info.reason
+
+
+async def refused_over_rest(api: WholeApi, asked: Asked) -> tuple[int, int, str, str]:
+    """The HTTP status, the code, the message and the reason that the details name."""
+    answer = await api.post(asked.method, asked.body, headers=dict(asked.metadata))
+    said = answer.json()
+    said = said.get("error", said)
+    reason = said["details"][0]["reason"] if said["details"] else ""
+    return answer.status_code, said["code"], said["message"], reason
+
+
+async def prove(api: WholeApi, reason: str, asked: Asked) -> None:
+    """The call is refused for the reason, over both doors alike."""
+    table = codes(reason)
+    grpc_code, message, named = await refused_over_grpc(api, asked)
+    assert (reason, grpc_code) == (reason, table.code)
+    assert reason in {named, message}, (reason, named, message)
+    http, code, rest_message, rest_named = await refused_over_rest(api, asked)
+    assert (reason, http, code) == (reason, table.http, table.code)
+    assert rest_named == named
+    if reason not in OF_THE_MOMENT:
+        assert rest_message == message
+
+
+async def done(api: WholeApi, asked: Asked) -> Any:
+    return await api.call(asked.method, asked.body)
+
+
+def test_every_reason_is_proved_somewhere() -> None:
+    proved = [*REFUSED, *PROVED_ELSEWHERE, *OF_STATE]
+    assert sorted(proved) == sorted(REASONS)
+    for place in PROVED_ELSEWHERE.values():
+        file, _, name = place.partition("::")
+        tree = ast.parse((ROOT / file).read_text())
+        assert name in {getattr(node, "name", "") for node in tree.body}, place
+
+
+def test_the_tables_have_every_reason_that_the_code_raises() -> None:
+    names = dict(errors_pb2.ErrorCode.items())
+    raised: set[str] = set()
+    for folder in ("src/grantlog", "services"):
+        for path in (ROOT / folder).rglob("*.py"):
+            if "cli" not in path.parts and not path.name.endswith(("_pb2.py", "_pb2_grpc.py")):
+                raised |= reasons_in(path.read_text())
+    assert raised - names.keys() == (OURS.keys() | NOT_FOR_CALLERS.keys()) - names.keys()
+    assert raised & names.keys() == CONTRACT.keys() | (NOT_FOR_CALLERS.keys() & names.keys())
+
+
+def reasons_in(source: str) -> set[str]:
+    """Contract names anywhere, our own where they are set; a name made of parts by both ends."""
+    names = set(re.findall(r"ERROR_CODE_[A-Z_]+[A-Z]\b", source))
+    for kind in re.findall(r"ERROR_CODE_[A-Z]+_\{", source):
+        assert kind == "ERROR_CODE_DUPLICATED_{", "teach this test the new names"
+        names |= {f"ERROR_CODE_DUPLICATED_{of}_REFERENCE" for of in ("RELATION", "PERMISSION")}
+    own = re.findall(r'\b(?:default_reason|reason)\s*[:=][^"\n]*"([A-Z_]+)"', source)
+    return names | set(own) | set(re.findall(r'INVALID_SETTING: Final = "([A-Z_]+)"', source))
+
+
+async def test_every_reason_that_a_request_provokes_has_the_tables_codes(
+    migrated_database: NewDatabase,
+) -> None:
+    async with whole_api(await migrated_database()) as api:
+        await done(api, Asked("Schema.Write", {"tenant_id": TENANT, "schema": SCHEMA}))
+        await done(api, MADE)
+        for reason, asked in REFUSED.items():
+            await prove(api, reason, asked)
+
+
+async def test_every_reason_of_a_tenants_past_has_the_tables_codes(
+    migrated_database: NewDatabase,
+) -> None:
+    dsn = await migrated_database()
+    database = await asyncpg.connect(dsn)
+    try:
+        async with whole_api(dsn) as api:
+            written = Asked("Schema.Write", {"tenant_id": TENANT, "schema": SCHEMA})
+            first = (await done(api, written)).schema_version
+            token = (await done(api, write([fact()]))).snap_token
+            await done(api, written)
+            await prove(
+                api,
+                "ERROR_CODE_SERIALIZATION",
+                edit(version=first, write=["relation editor @user"]),
+            )
+            await done(api, Asked("Tenancy.Delete", {"id": TENANT}))
+            await prove(api, "BEHIND_WINDOW", check(as_of="1"))
+            watch = Asked("Watch.Watch", {"tenant_id": TENANT, "snap_token": token})
+            await prove(api, "TENANT_DELETED", watch)
+            await done(api, written)
+            lost = (await done(api, write([fact()]))).snap_token
+        # As if the database had been restored to before that write.
+        await database.execute(
+            "INSERT INTO epochs (epoch, system_identifier, timeline, reason) "
+            "SELECT max(epoch) + 1, max(system_identifier), max(timeline), 'test' FROM epochs"
+        )
+        await database.execute("UPDATE heads SET epoch = epoch + 1")
+        async with whole_api(dsn) as api:
+            await prove(api, "LOST_WRITE", check(token=lost))
+    finally:
+        await database.close()
+
+
+async def test_every_reason_of_a_broken_database_has_the_tables_codes(
+    migrated_database: NewDatabase, postgres_url: str
+) -> None:
+    dsn = await migrated_database()
+    admin = await asyncpg.connect(postgres_url)
+    name = dsn.split("?")[0].rpartition("/")[2]
+    read = Asked("Bundle.Read", {"tenant_id": TENANT, "name": "made"})
+    database = await asyncpg.connect(dsn)
+    try:
+        async with whole_api(dsn) as api:
+            await done(api, Asked("Schema.Write", {"tenant_id": TENANT, "schema": SCHEMA}))
+            await done(api, MADE)
+            await database.execute("UPDATE bundles SET definition = '[]'")
+            await prove(api, "ERROR_CODE_INTERNAL", read)
+            await database.execute("ALTER TABLE bundles RENAME TO bundles_gone")
+            await prove(api, "FAILED_PRECONDITION", read)
+            await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+            await admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+            )
+            await prove(api, "UNAVAILABLE", read)
+            await admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    finally:
+        await database.close(timeout=5)
+        await admin.close()
