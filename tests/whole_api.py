@@ -15,7 +15,6 @@ from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import open_api
 from grpc import aio
 
-from grantlog.store.postgres.background import background_tasks
 from grantlog.wire.protojson import decode_object
 from grantlog.wire.transcode import ROUTES, Route
 
@@ -80,8 +79,8 @@ async def whole_api(
         listener = socket.create_server(("127.0.0.1", 0))
         rest = f"http://127.0.0.1:{listener.getsockname()[1]}"
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        # A failure of the block must not end the doors before they have been told to stop.
-        async with background_tasks() as doors:
+        failure: BaseException | None = None
+        async with asyncio.TaskGroup() as doors:
             doors.create_task(grpc_door.serve(server, stop, drain_s_max=1))
             doors.create_task(rest_door.serve(app, listener, stop, drain_s_max=1))
             try:
@@ -91,6 +90,9 @@ async def whole_api(
                 ):
                     await channel.channel_ready()
                     yield WholeApi(channel, client, address)
-            finally:
-                api.watches.close()
-                stop.set()
+            except BaseException as error:  # noqa: BLE001 - raised again, once the doors are closed
+                failure = error
+            api.watches.close()
+            stop.set()
+        if failure is not None:
+            raise failure
