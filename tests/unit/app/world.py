@@ -12,9 +12,10 @@ from grantlog.app.known import KnownHeads
 from grantlog.app.listing import ListFacts
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
-from grantlog.app.resolve import Consistency, Resolver
+from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
+from grantlog.app.terms import Consistency, Terms
 from grantlog.engine.question import CheckQuery
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import parse_entity, parse_subject, parse_tuple
@@ -81,10 +82,8 @@ class Node:
         )
 
     async def allowed(
-        self, entity, permission, subject, *, snap_token="", schema_version="", as_of=None
+        self, entity, permission, subject, *, snap_token="", schema_version="", **terms
     ):
         query = CheckQuery(parse_entity(entity), permission, parse_subject(subject))
-        answer = await self._check(
-            T1, query, snap_token=snap_token, schema_version=schema_version, as_of=as_of
-        )
-        return answer.result.allowed
+        said = Terms(**terms).also(snap_token=snap_token, schema_version=schema_version)
+        return (await self._check(T1, query, said)).result.allowed
