@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -39,7 +40,7 @@ entity doc {
 class Node:
     """One node; several may share tables."""
 
-    def __init__(self, tables=None, consistency=Consistency.HEAD, writer=None):
+    def __init__(self, tables=None, consistency=Consistency.HEAD, writer=None, now=time.monotonic):
         self.tables = tables or MemoryTables()
         readings, salts, ids = count(), count(1), count(1)
         start = datetime(2030, 1, 1, tzinfo=UTC)
@@ -50,7 +51,7 @@ class Node:
             new_salt=lambda: next(salts).to_bytes(16, "big"),
         )
         heads = MemoryHeads(self.tables)
-        self.known = KnownHeads()
+        self.known = KnownHeads(now)
         self.resolver = Resolver(
             heads,
             MemoryPast(self.tables, lambda: start + timedelta(days=1)),
