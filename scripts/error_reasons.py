@@ -205,8 +205,20 @@ OURS: Final[dict[str, Reason]] = {
     "INVALID_AS_OF": Reason(
         InvalidInputError,
         "`grantlog-as-of` is neither a revision nor a time with its offset, comes with a snap "
-        "token or a later schema version, or on a call that answers as of now alone",
+        "token, a later schema version or another key of [freshness](freshness.md), or on a call "
+        "that has no past",
         "send it as `42` or `2026-11-21T20:26:00Z`, or leave it out",
+    ),
+    "INVALID_CONSISTENCY": Reason(
+        InvalidInputError,
+        "`grantlog-consistency` is none, or comes on a call that reads no facts or schemas",
+        "send `head`, `node` or `bounded`, or leave it out",
+    ),
+    "INVALID_MAX_STALENESS": Reason(
+        InvalidInputError,
+        "`grantlog-max-staleness-ms` is no number of milliseconds up to a day, contradicts "
+        "`grantlog-consistency`, or comes on a call that reads no facts or schemas",
+        "send whole milliseconds, or leave it out",
     ),
     "AS_OF_IN_FUTURE": Reason(
         InvalidInputError, "`grantlog-as-of` is a time to come", "check the clock; leave it out"
@@ -263,7 +275,6 @@ OURS: Final[dict[str, Reason]] = {
 NOT_FOR_CALLERS: Final = {
     "STALE_SCHEMA": "a write is validated anew inside when another schema comes into force",
     "NOT_ROUTED": "its callers get the words of the contract's gateway instead, as below",
-    "INVALID_SETTING": "a setting of a process that does not start",
     "ERROR_CODE_UNAUTHENTICATED": "callers are not asked who they are yet",
     "FORBIDDEN": "likewise",
 }

@@ -12,7 +12,7 @@ from grantlog_api.settings import ApiSettings
 
 from grantlog.api.v1 import service_pb2, validate_pb2
 from grantlog.app import bundles as bundle_runs
-from grantlog.app import data, listing, lookup, schemas
+from grantlog.app import data, listing, lookup, schemas, terms
 from grantlog.engine import expand, question, rules
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
@@ -115,6 +115,10 @@ REQUESTS: Final = {
         "ids, or attributes, in one list of a filter", convert.FILTER_VALUES_MAX, "", LIMIT
     ),
     "scope": Limit("ids in a lookup's `scope`", convert.SCOPE_IDS_MAX, "", LIMIT),
+    "staleness": Limit(
+        f"`{terms.MAX_STALENESS}`", terms.STALENESS_MS_MAX, "milliseconds",
+        "`INVALID_MAX_STALENESS`",
+    ),
     "watch filter": Limit(
         "values of one filter of Watch", watch_calls.VALUES_MAX, "", VALIDATION
     ),

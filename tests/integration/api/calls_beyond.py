@@ -74,6 +74,9 @@ BEYOND: dict[str, tuple[Asked, str, str]] = {
         "LIMIT_EXCEEDED", "at most 10000",
     ),
     "scope": (lookup_in(100_001), "LIMIT_EXCEEDED", "at most 100000"),
+    "staleness": (
+        check(said=("grantlog-max-staleness-ms", "86400001")), "INVALID_MAX_STALENESS", "86400000",
+    ),
     "watch filter": (
         Asked("Watch.Watch", {"tenant_id": TENANT},
               (("grantlog-watch-relations", ",".join(["a"] * 101)),)),

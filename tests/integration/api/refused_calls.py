@@ -36,11 +36,13 @@ class Asked(NamedTuple):
     metadata: tuple[tuple[str, str], ...] = ()
 
 
-def check(permission="view", *, depth=20, tenant=TENANT, as_of="", token="", **fields) -> Asked:
+def check(permission="view", *, depth=20, token="", said=(), **fields) -> Asked:
+    """A check; `said` is a key and a value of its metadata."""
     metadata = {"depth": depth, "snap_token": token}
-    body = {"tenant_id": tenant, "metadata": metadata, "entity": DOC, "subject": ANN}
-    at = (("grantlog-as-of", as_of),) if as_of else ()
-    return Asked("Permission.Check", body | {"permission": permission} | fields, at)
+    body = {"tenant_id": TENANT, "metadata": metadata, "entity": DOC, "subject": ANN}
+    return Asked(
+        "Permission.Check", body | {"permission": permission} | fields, (said,) if said else ()
+    )
 
 
 def write(tuples=(), attributes=()) -> Asked:
@@ -138,9 +140,11 @@ REFUSED = {
     "ERROR_CODE_ENTITY_STATEMENT_NOT_FOUND": edit("page", write=["relation a @user"]),
     "ERROR_CODE_REFERENCE_NOT_FOUND": edit(delete=["nothing"]),
     "INVALID_SNAP_TOKEN": check(token="garbled"),
-    "BEYOND_HEAD": check(as_of="1000000"),
-    "INVALID_AS_OF": check(as_of="yesterday"),
-    "AS_OF_IN_FUTURE": check(as_of="2999-01-01T00:00:00Z"),
+    "BEYOND_HEAD": check(said=("grantlog-as-of", "1000000")),
+    "INVALID_AS_OF": check(said=("grantlog-as-of", "yesterday")),
+    "AS_OF_IN_FUTURE": check(said=("grantlog-as-of", "2999-01-01T00:00:00Z")),
+    "INVALID_CONSISTENCY": check(said=("grantlog-consistency", "nothing")),
+    "INVALID_MAX_STALENESS": check(said=("grantlog-max-staleness-ms", "soon")),
     "RULE_EVALUATION_FAILED": check(
         "high", context={"attributes": [attribute("level")], "data": {"other": 1}}
     ),
