@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
@@ -63,6 +64,11 @@ class Calls:
         self.timeout_s = timeout_s
         self._streams_max = streams_max
         self._streams_open = 0
+
+    @property
+    def past_methods(self) -> AbstractSet[str]:
+        """The calls that can be answered as of the past."""
+        return self._past_handlers.keys()
 
     async def unary(self, full_method: str, request: Message, as_of: str | None = None) -> Message:
         """Validate and answer a request.

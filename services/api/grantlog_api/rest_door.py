@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
-from grantlog.wire.openapi import openapi_document
+from grantlog.wire.openapi import NDJSON, openapi_document
 from grantlog.wire.transcode import bind, find_route
 from grantlog_api.calls import AS_OF, Calls, failed
 from grantlog_api.health import HealthProbe
@@ -26,7 +26,7 @@ from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_body import read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
-from grantlog_api.rest_stream import LINES, StreamResponse
+from grantlog_api.rest_stream import LINES, NDJSON_LINES, StreamResponse
 from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
 
 _HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}
@@ -52,7 +52,7 @@ def build_app(
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
     app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
     app.router.default = _contract(calls, stall_s_max)
-    document = openapi_document()
+    document = openapi_document(calls.past_methods)
     app.openapi = lambda: document
     return CORSMiddleware(
         always_answered(app),
@@ -73,12 +73,13 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
             route, variables = find_route(request.method, raw_path)
             streaming, method = route.server_streaming, route.full_method
             async with asyncio.timeout(calls.timeout_s):
-                body = await read_body(request)
+                body = await read_body(request) if route.body else b""
             message = bind(route, variables, request.query_params.multi_items(), body)
             if streaming:
                 set_request_metadata(metadata_of(request))
                 messages = calls.stream(method, message)
-                return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
+                framing = NDJSON_LINES if NDJSON in request.headers.get("accept", "") else LINES
+                return StreamResponse(method, messages, framing, stall_s_max=stall_s_max)
             said = collect_answer_metadata()
             response = await calls.unary(method, message, request.headers.get(AS_OF))
             headers = {**_HEADERS, **said}
