@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -25,6 +26,9 @@ WAYS = {
 }
 """Reading the primary's own tables, reading a projected replica, and the other gRPC server."""
 
+AS_IT_COMES = "as it comes"
+"""Without any flag, as the pages start it."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -38,14 +42,21 @@ class Server:
 
 @pytest.fixture(scope="session", params=list(WAYS))
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A service of its own data directory, stopped with SIGTERM; it must end with 0."""
+    """A service that many tests share."""
+    with running(request.param) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def running(way: str) -> Iterator[Server]:
+    """A service with a data directory of its own, stopped with SIGTERM; it must end with 0."""
     folder = Path(tempfile.mkdtemp(prefix="grantlog-server-", dir="/tmp"))
     own = os.environ  # noqa: TID251 - handed on to a child
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 _GRANTLOG, "serve", "--http-port", "0", "--grpc-port", "0",
-                "--data-dir", str(folder / "data"), *WAYS[request.param],
+                "--data-dir", str(folder / "data"), *WAYS.get(way, ()),
             ],
             env={name: value for name, value in own.items() if not name.startswith("GRANTLOG_")},
             stdout=subprocess.PIPE, stderr=log, text=True,
@@ -55,7 +66,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         line = process.stdout.readline()
         ready = _READY.match(line)
         assert ready, f"said {line!r}; log: {(folder / 'log').read_text()}"
-        yield Server(request.param, ready[1], ready[2], process.pid)
+        yield Server(way, ready[1], ready[2], process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0, (folder / "log").read_text()
     finally:
