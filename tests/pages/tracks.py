@@ -33,12 +33,16 @@ class Place:
     folder: Path
     python: Path
     """Of the environment that has grantlog."""
+    permify: str = "permify:3476"
+    """Where the server answers from which data is moved."""
 
     def aimed(self, text: str) -> str:
         """A block's text, its addresses and paths changed to those of this run."""
         text = re.sub(r"(localhost|127\.0\.0\.1):3476", f"127.0.0.1:{self.rest_port}", text)
         text = re.sub(r"(localhost|127\.0\.0\.1):3478", f"127.0.0.1:{self.grpc_port}", text)
-        return text.replace(".venv/bin/", f"{self.python.parent}/")
+        text = text.replace(".venv/bin/", f"{self.python.parent}/")
+        text = text.replace(" examples/", f" {ROOT}/examples/")
+        return text.replace("permify:3476", self.permify)
 
 
 def missing(track: str) -> str:
