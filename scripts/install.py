@@ -70,7 +70,7 @@ def node() -> None:
 
 
 def grpcurl() -> None:
-    """grpcurl in `bin` beside its go.mod, built where Go is; one on the PATH serves as well."""
+    """The gRPC command line client in `bin` beside its go.mod, built where Go is."""
     built = GRPCURL / "bin"
     if stands(built, "grpcurl", GRPCURL_FILES):
         return
@@ -82,7 +82,10 @@ def grpcurl() -> None:
     say(f"building grpcurl into {built.relative_to(ROOT)} (once, a minute or two)")
     package = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
     built.mkdir(exist_ok=True)
-    run([go, "build", "-mod=readonly", "-buildvcs=false", "-o", str(built / "grpcurl"), package], GRPCURL)
+    run(
+        [go, "build", "-mod=readonly", "-buildvcs=false", "-o", str(built / "grpcurl"), package],
+        GRPCURL,
+    )
     mark(built, "grpcurl", GRPCURL_FILES)
 
 

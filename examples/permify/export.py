@@ -1,9 +1,9 @@
-"""Print every fact of a Permify tenant, one line of JSON each, as `grantlog data import` reads them.
+"""Print every fact of a Permify tenant as lines of JSON, which `grantlog data import` reads.
 
 Usage: python3 examples/permify/export.py http://HOST:3476 TENANT > facts.ndjson
 
-It reads over REST, page by page at one snapshot, whose token it gets by a write without facts. It needs
-the standard library only.
+It reads over REST, page by page at one snapshot, whose token it gets by a write without facts. It
+needs the standard library only.
 """
 
 from __future__ import annotations
@@ -30,12 +30,18 @@ def main(address: str, tenant: str) -> None:
 
 def snapshot(base: str) -> str:
     """The token that all pages are read at: a write of nothing answers with one."""
-    return post(f"{base}/data/write", {"metadata": {}, "tuples": [], "attributes": []})["snap_token"]
+    return post(f"{base}/data/write", {"metadata": {}, "tuples": [], "attributes": []})[
+        "snap_token"
+    ]
 
 
 def facts(url: str, items: str, token: str) -> Iterator[dict[str, Any]]:
     """Every item of every page of a data read call."""
-    request: dict[str, Any] = {"metadata": {"snap_token": token}, "filter": {}, "page_size": PAGE_SIZE}
+    request: dict[str, Any] = {
+        "metadata": {"snap_token": token},
+        "filter": {},
+        "page_size": PAGE_SIZE,
+    }
     while True:
         page = post(url, request)
         yield from page[items]

@@ -37,12 +37,14 @@ def difference(step: Step, said: str) -> str:
     partly = "part" in answer.info
     if len(want) == len(got) and all(map(lambda w, g: _fits(w, g, partly), want, got)):
         return ""
-    return _unequal(want, got)
+    return _shown_and_come(want, got)
 
 
 def _commented(block: Block, comment: str) -> list[str]:
     """What a program's lines that print say that they print: behind two blanks and the comment."""
-    lines = [line for line in block.text.splitlines() if re.search(r"\b(print|console\.log)\(", line)]
+    lines = [
+        line for line in block.text.splitlines() if re.search(r"\b(print|console\.log)\(", line)
+    ]
     return [line.partition(f"  {comment} ")[2] for line in lines]
 
 
@@ -100,7 +102,11 @@ def _normalised(text: str) -> str:
 
 
 def _unequal(want: Any, got: Any) -> str:
-    return "" if want == got else f"shown:\n{_laid_out(want)}\ncame:\n{_laid_out(got)}"
+    return "" if want == got else _shown_and_come(want, got)
+
+
+def _shown_and_come(want: Any, got: Any) -> str:
+    return f"shown:\n{_laid_out(want)}\ncame:\n{_laid_out(got)}"
 
 
 def _laid_out(value: Any) -> str:

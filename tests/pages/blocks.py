@@ -40,7 +40,9 @@ class Block:
         """Who runs it: curl, grpcurl, python, python-grpc, node, shell; None if nobody does."""
         match self.info:
             case ("sh", *_):
-                return next((c for c in ("grpcurl", "curl") if re.search(rf"\b{c} ", self.text)), "shell")
+                return next(
+                    (c for c in ("grpcurl", "curl") if re.search(rf"\b{c} ", self.text)), "shell"
+                )
             case ("python", "grpc", *_):
                 return "python-grpc"
             case ("python", *_):
