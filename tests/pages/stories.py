@@ -7,7 +7,8 @@ from tests.pages.blocks import Block, Step, blocks_of, steps_of
 GUIDE = tuple(
     f"docs/api/{name}.md"
     for name in (
-        "README", "tenancy", "schema", "data", "permission", "bundle", "watch", "health", "shared",
+        "README", "tenancy", "schema", "data", "relationships", "permission", "lookup",
+        "bundle", "watch", "health", "shared",
     )
 )  # fmt: skip
 

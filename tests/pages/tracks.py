@@ -118,6 +118,7 @@ def _until_said(text: str, step: Step) -> str:
     count = len(re.findall(_MESSAGE_ENDS, step.answer.text, flags=re.MULTILINE))
     assert count, f"{step.answer.place} shows no message"
     return textwrap.dedent(f"""\
+        : > stream.out
         (exec {text.strip()}) > stream.out 2> stream.err &
         until [ "$(grep -cE '{_MESSAGE_ENDS}' stream.out)" -ge {count} ]; do
           kill -0 $! 2> stream.none || break
