@@ -21,9 +21,9 @@ from grantlog.wire import protojson
 from grantlog.wire.openapi import openapi_document
 from grantlog.wire.status import WireStatus, error_body, stream_error
 from grantlog.wire.transcode import bind, find_route
-from grantlog_api.calls import AS_OF, Calls, failed
+from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
+from grantlog_api.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
 from grantlog_api.rest_stream import LINES, StreamResponse
 from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
@@ -53,7 +53,11 @@ def build_app(
     document = openapi_document()
     app.openapi = lambda: document
     return CORSMiddleware(
-        app, allow_origins=allowed_origins, allow_methods=_VERBS, allow_headers=["*"]
+        app,
+        allow_origins=allowed_origins,
+        allow_methods=_VERBS,
+        allow_headers=["*"],
+        expose_headers=ANSWERED,
     )
 
 
@@ -70,12 +74,13 @@ def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable
             async with asyncio.timeout(calls.timeout_s):
                 body = await _read_body(request)
             message = bind(route, variables, request.query_params.multi_items(), body)
+            said = collect_answer_metadata()
             if streaming:
                 set_request_metadata(metadata_of(request))
                 messages = calls.stream(method, message)
-                return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
-            said = collect_answer_metadata()
-            response = await calls.unary(method, message, request.headers.get(AS_OF))
+                return StreamResponse(method, messages, LINES, said, stall_s_max=stall_s_max)
+            set_request_metadata(request.headers.items())
+            response = await calls.unary(method, message)
             headers = {**_HEADERS, **said}
             return Response(protojson.encode(response), media_type=_JSON, headers=headers)
         except ClientDisconnect:
