@@ -19,7 +19,7 @@ from tests.pages.stories import sessions, steps
 from tests.pages.tracks import Place, missing, run
 from tests.servers import AS_IT_COMES, Server, running
 
-TENANTS = {"t1": True, "acme": False}
+TENANTS = {"t1": True, "acme": False, "fresh": False}
 """Those that the pages write to, and whether a fresh server has it."""
 
 MOVING = "docs/coming-from-permify.md"

@@ -15,6 +15,7 @@ _EMPTY: tuple[Any, ...] = ("", 0, None)
 _SHOWN_VALUES = re.compile(
     r"(?P<stamp>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z| \+0000 UTC)?)"
     r"|(?P<took>in \d+\.\d s \([\d,]+/s\))"
+    r"|(?P<age>(?<=-age-ms: )\d+)"
     r"|(?P<token>\bA[A-Za-z0-9_-]{31}\b)"
     r"|(?P<version>\b00[0-9a-v]{18}\b)"
 )

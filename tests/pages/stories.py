@@ -17,12 +17,18 @@ STORIES: dict[str, tuple[str, ...]] = {
     "README.md": ("README.md",),
     "docs/bundles.md": ("docs/bundles.md",),
     "docs/coming-from-permify.md": ("docs/coming-from-permify.md",),
+    "docs/freshness.md": ("docs/freshness.md",),
     "docs/schema-language.md": ("docs/schema-language.md",),
     "docs/watch.md": ("docs/watch.md",),
 }
 """Each begins on tenants that hold nothing, once for each of its tracks, as its reader would."""
 
+TOGETHER = "curl and grpcurl"
+MIXED = frozenset({"docs/freshness.md"})
+"""Pages whose lines for grpcurl go on from those for curl."""
+
 SESSIONS: dict[str, frozenset[str]] = {
+    TOGETHER: frozenset({"curl", "shell", "grpcurl"}),
     "curl": frozenset({"curl", "shell"}),
     "grpcurl": frozenset({"grpcurl"}),
     "python": frozenset({"python"}),
@@ -39,7 +45,12 @@ def steps(story: str, session: str) -> list[Step]:
 
 def sessions() -> list[tuple[str, str]]:
     """Every story with every session that has something to run in it."""
-    return [(story, name) for story in STORIES for name in SESSIONS if steps(story, name)]
+    return [
+        (story, name)
+        for story in STORIES
+        for name in SESSIONS
+        if (story in MIXED) == (name == TOGETHER) and steps(story, name)
+    ]
 
 
 def covered() -> set[Block]:

@@ -50,7 +50,7 @@ def missing(track: str) -> str:
     match track:
         case "curl" if shutil.which("curl") is None:
             return "curl is not installed"
-        case "grpcurl" if shutil.which("grpcurl", path=_path()) is None:
+        case "grpcurl" | "curl and grpcurl" if shutil.which("grpcurl", path=_path()) is None:
             return "grpcurl is neither built (make test builds it where Go is) nor on the PATH"
         case "python" if not CLIENTS_PYTHON.exists():
             return "the clients' environment is not installed (make test installs it)"
@@ -66,7 +66,7 @@ def run(track: str, steps: Sequence[Step], place: Place) -> list[str]:
         AssertionError: the session ended before its last block.
     """
     session = {"python": _python, "python-grpc": _python, "node": _node}.get(track, _shell)
-    script = place.folder / f"session-{track}"
+    script = place.folder / f"session-{track.replace(' ', '-')}"
     script.write_text(session(steps, place), encoding="utf-8")
     command = {
         "python": [str(CLIENTS_PYTHON), "-W", "ignore"],
