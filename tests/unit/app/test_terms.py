@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from grantlog.app.terms import NO_TERMS, Consistency, Terms, OfNow, parse_terms
+from grantlog.app.terms import NO_TERMS, Consistency, OfNow, Terms, parse_terms
 from grantlog.errors import InvalidInputError
 
 AS_OF = "grantlog-as-of"
