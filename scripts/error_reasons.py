@@ -17,6 +17,7 @@ from grantlog.errors import (
     PreconditionError,
     UnavailableError,
 )
+from grantlog.wire.http_errors import BodyTooLargeError, MediaTypeError, PathError
 
 
 class Reason(NamedTuple):
@@ -258,6 +259,21 @@ OURS: Final[dict[str, Reason]] = {
         LimitError,
         "the reader of a stream takes less than what happens",
         "go on from the `snap_token` of the details, and read faster",
+    ),
+    "INVALID_PATH": Reason(
+        PathError,
+        "over REST, a path that is not percent-encoded UTF-8",
+        "encode the id in the path",
+    ),
+    "UNSUPPORTED_MEDIA_TYPE": Reason(
+        MediaTypeError,
+        "over REST, a body that says of itself that it is not JSON in UTF-8",
+        "send `Content-Type: application/json`, uncompressed",
+    ),
+    "BODY_TOO_LARGE": Reason(
+        BodyTooLargeError,
+        "over REST, a body larger than [allowed](limits.md)",
+        "send less at once",
     ),
     "UNAVAILABLE": Reason(
         UnavailableError,

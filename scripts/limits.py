@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from grantlog_api import calls, grpc_door, rest_door, rest_protocol
+from grantlog_api import calls, grpc_door, rest_body, rest_protocol
 from grantlog_api.handlers import schema as schema_calls
 from grantlog_api.handlers import tenancy as tenancy_calls
 from grantlog_api.handlers import watch as watch_calls
@@ -76,7 +76,9 @@ REQUESTS: Final = {
     "grpc message": Limit(
         "a request over gRPC", grpc_door.MESSAGE_BYTES_MAX, "bytes", "RESOURCE_EXHAUSTED"
     ),
-    "rest body": Limit("a body over REST", rest_door.BODY_BYTES_MAX, "bytes", LIMIT),
+    "rest body": Limit(
+        "a body over REST", rest_body.BODY_BYTES_MAX, "bytes", "`BODY_TOO_LARGE`, HTTP 413"
+    ),
     "rest head": Limit(
         "the head of a REST request", rest_protocol.HEAD_BYTES_MAX, "bytes", "HTTP 431"
     ),

@@ -6,6 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,7 +14,7 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import Message
 
-from grantlog.app.terms import Terms, parse_terms
+from grantlog.app.terms import OfNow, Terms, parse_terms
 from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError, UnavailableError
 from grantlog.ports.standing import Standing, follow_standing
 from grantlog.wire.status import WireStatus, status_of
@@ -58,6 +59,12 @@ class Calls:
         self.timeout_s = timeout_s
         self._streams_max = streams_max
         self._streams_open = 0
+
+    @property
+    def methods_with_terms(self) -> AbstractSet[str]:
+        """The calls whose answer stands at a revision that the request may name."""
+        handlers: Mapping[str, object] = {**self._handlers, **self._streams}
+        return {name for name, handler in handlers.items() if not isinstance(handler, OfNow)}
 
     async def unary(self, full_method: str, request: Message) -> Message:
         """Validate and answer a request, on the terms that the task's metadata say.

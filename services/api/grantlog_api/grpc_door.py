@@ -13,12 +13,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc import aio
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection
 
 from grantlog.errors import InvalidInputError, PreconditionError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 from grantlog_api.calls import Calls, failed, not_stalled
+from grantlog_api.grpc_describing import describe
 from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
 from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 
@@ -71,7 +71,7 @@ def add_services(
     for service, handlers in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         cast("Any", server).add_registered_method_handlers(service, handlers)  # not in the stubs
-    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
+    describe(server, list(services))
 
 
 def _handler(route: Route, calls: Calls, stall_s_max: float) -> MethodHandler:

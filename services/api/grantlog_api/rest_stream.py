@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.calls import failed, not_stalled
 from grantlog_api.rest_leaving import disconnected
@@ -47,7 +48,10 @@ LINES: Final = Framing(
     refusal=stream_error,
     headers={"Grpc-Metadata-Content-Type": "application/grpc", "X-Accel-Buffering": "no"},
 )
-"""`{"result":…}` a line, a failure as `{"error":…}`."""
+"""`{"result":…}` a line, a failure as `{"error":…}`; named as the contract's gateway names it."""
+
+NDJSON_LINES: Final = replace(LINES, media_type=NDJSON)
+"""The same under its own name, for whoever accepts it."""
 
 
 class StreamResponse(Response):

@@ -43,6 +43,8 @@ def events(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Re
     """Answers the path of server-sent events."""
 
     async def answer(request: Request) -> Response:
+        if request.method == "HEAD":  # it would wait for a body without an end
+            return Response(media_type=EVENTS.media_type, headers=EVENTS.headers)
         set_request_metadata(metadata_of(request))
         said = collect_answer_metadata()
         resumed = request.headers.get("last-event-id", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantlog.app.terms import of_now
+from grantlog.app.terms import OfNow
 from grantlog_api.calls import Handler, StreamHandler
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
@@ -30,23 +30,23 @@ def handler_table(
         "/base.v1.Permission/LookupEntity": lookup.lookup_entity,
         "/base.v1.Permission/LookupSubject": lookup.lookup_subject,
         "/base.v1.Permission/SubjectPermission": permission.subject_permission,
-        "/base.v1.Schema/Write": of_now(schema.write),
-        "/base.v1.Schema/PartialWrite": of_now(schema.write_in_part),
+        "/base.v1.Schema/Write": OfNow(schema.write),
+        "/base.v1.Schema/PartialWrite": OfNow(schema.write_in_part),
         "/base.v1.Schema/Read": schema.read,
-        "/base.v1.Schema/List": of_now(schema.list),
-        "/base.v1.Data/Write": of_now(data.write),
-        "/base.v1.Data/WriteRelationships": of_now(data.write_relationships),
+        "/base.v1.Schema/List": OfNow(schema.list),
+        "/base.v1.Data/Write": OfNow(data.write),
+        "/base.v1.Data/WriteRelationships": OfNow(data.write_relationships),
         "/base.v1.Data/ReadRelationships": data.read_relationships,
         "/base.v1.Data/ReadAttributes": data.read_attributes,
-        "/base.v1.Data/Delete": of_now(data.delete),
-        "/base.v1.Data/DeleteRelationships": of_now(data.delete_relationships),
-        "/base.v1.Data/RunBundle": of_now(bundle.run),
-        "/base.v1.Bundle/Write": of_now(bundle.write),
-        "/base.v1.Bundle/Read": of_now(bundle.read),
-        "/base.v1.Bundle/Delete": of_now(bundle.delete),
-        "/base.v1.Tenancy/Create": of_now(tenancy.create),
-        "/base.v1.Tenancy/List": of_now(tenancy.list),
-        "/base.v1.Tenancy/Delete": of_now(tenancy.delete),
+        "/base.v1.Data/Delete": OfNow(data.delete),
+        "/base.v1.Data/DeleteRelationships": OfNow(data.delete_relationships),
+        "/base.v1.Data/RunBundle": OfNow(bundle.run),
+        "/base.v1.Bundle/Write": OfNow(bundle.write),
+        "/base.v1.Bundle/Read": OfNow(bundle.read),
+        "/base.v1.Bundle/Delete": OfNow(bundle.delete),
+        "/base.v1.Tenancy/Create": OfNow(tenancy.create),
+        "/base.v1.Tenancy/List": OfNow(tenancy.list),
+        "/base.v1.Tenancy/Delete": OfNow(tenancy.delete),
     }
 
 
@@ -54,5 +54,5 @@ def stream_table(*, lookup: LookupHandlers, watch: WatchHandlers) -> dict[str, S
     """The calls that answer with a stream, by full method: async generator functions."""
     return {
         "/base.v1.Permission/LookupEntityStream": lookup.lookup_entity_stream,
-        "/base.v1.Watch/Watch": of_now(watch.watch),
+        "/base.v1.Watch/Watch": OfNow(watch.watch),
     }

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from grantlog.app.as_of import AsOf, parse_as_of
 from grantlog.errors import InvalidInputError
@@ -146,18 +146,25 @@ def _staleness_ms(text: str) -> int:
     return int(text)
 
 
-def of_now(handler: Callable[[Any], T]) -> Callable[[Any, Terms], T]:
+@dataclass(frozen=True, slots=True)
+class OfNow(Generic[T]):
     """The handler of a call that has no terms: one that writes, or whose answer has no revision.
 
-    What it returns raises InvalidInputError for a request that brings terms.
+    Attributes:
+        handler: answers the request.
     """
 
-    def handle(request: Any, terms: Terms) -> T:
+    handler: Callable[[Any], T]
+
+    def __call__(self, request: Any, terms: Terms) -> T:
+        """Answer the request.
+
+        Raises:
+            InvalidInputError: the request brings terms.
+        """
         if terms != NO_TERMS:
             key = AS_OF if terms.as_of is not None else CONSISTENCY
             if terms.staleness_s_max is not None:
                 key = MAX_STALENESS
             raise _invalid(f"{key} goes with calls that read facts or schemas: leave it out", key)
-        return handler(request)
-
-    return handle
+        return self.handler(request)

@@ -53,6 +53,15 @@ OF_STATE = {
 """Reasons that the tests below provoke by what they do to the tenant or the database."""
 
 
+OF_HTTP: dict[str, dict[str, Any]] = {
+    "INVALID_PATH": {"url": "/v1/tenants/%FF/schemas/list", "json": {}},
+    "UNSUPPORTED_MEDIA_TYPE": {
+        "url": "/v1/tenants/list", "content": b"<a/>", "headers": {"content-type": "text/xml"},
+    },
+    "BODY_TOO_LARGE": {"url": "/v1/tenants/list", "content": b" " * (4 * 2**20 + 1)},
+}  # fmt: skip
+"""Requests that only REST refuses."""
+
 OF_THE_MOMENT = {"AS_OF_IN_FUTURE", "UNAVAILABLE"}
 """Reasons whose texts depend on the moment."""
 
@@ -105,7 +114,7 @@ async def done(api: WholeApi, asked: Asked) -> Any:
 
 
 def test_every_reason_is_proved_somewhere() -> None:
-    proved = [*REFUSED, *PROVED_ELSEWHERE, *OF_STATE]
+    proved = [*REFUSED, *PROVED_ELSEWHERE, *OF_STATE, *OF_HTTP]
     assert sorted(proved) == sorted(REASONS)
     for place in PROVED_ELSEWHERE.values():
         file, _, name = place.partition("::")
@@ -166,6 +175,11 @@ async def test_every_reason_that_a_request_provokes_has_the_tables_codes(
         await done(api, MADE)
         for reason, asked in REFUSED.items():
             await prove(api, reason, asked)
+        for reason, request in OF_HTTP.items():
+            answer = await api.rest.post(**request)
+            table, said = codes(reason), answer.json()
+            assert (answer.status_code, said["code"]) == (table.http, table.code), reason
+            assert said["details"][0]["reason"] == reason
 
 
 async def test_every_reason_of_a_tenants_past_has_the_tables_codes(

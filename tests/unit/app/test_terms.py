@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from grantlog.app.terms import NO_TERMS, Consistency, Terms, of_now, parse_terms
+from grantlog.app.terms import NO_TERMS, Consistency, OfNow, Terms, parse_terms
 from grantlog.errors import InvalidInputError
 
 AS_OF = "grantlog-as-of"
@@ -83,7 +83,7 @@ def test_a_snap_token_and_an_as_of_are_one_too_many():
 
 @pytest.mark.parametrize(("key", "value"), [(AS_OF, "4"), (CONSISTENCY, "head"), (STALENESS, "5")])
 def test_calls_without_terms_refuse_them_by_name(key, value):
-    handle = of_now(lambda request: request)
+    handle = OfNow(lambda request: request)
     assert handle("asked", parse_terms({})) == "asked"
     with pytest.raises(InvalidInputError, match=f"^{handle_reason(key)}: {key} .*leave it out"):
         handle("asked", parse_terms({key: value}))
