@@ -154,9 +154,7 @@ def _assert_split_agrees(shape: Shape, stored: list[str], sent: list[str]) -> No
     table = LookupTable(*facts_of(stored), page_max=2, ids_max=2)
     tuples, attributes = facts_of(sent)
     context = RequestContext(tuple(tuples), tuple(attributes), shape.data)
-    queries = {
-        key: CheckQuery(*key, context=context, depth=DEPTH) for key in shape.expected
-    }
+    queries = {key: CheckQuery(*key, context=context, depth=DEPTH) for key in shape.expected}
     alone = {key: run_now(check(plan, q, table.fetch)).allowed for key, q in queries.items()}
     assert alone == shape.expected, f"sent along: {sent}"
     together = run_now(check_many(plan, list(queries.values()), FactMemo(table.fetch)))

@@ -137,8 +137,8 @@ async def test_cve_2024_48909_without_its_context_there_is_no_answer(node: Node)
             await door.call("Permission/LookupEntity", tenant, body)
         with pytest.raises(RefusedError, match="RULE_EVALUATION_FAILED"):
             await door.stream("Permission/LookupEntityStream", tenant, body)
+        body = {"metadata": META, **item("doc:1#view@user:ann")}
         with pytest.raises(RefusedError, match="RULE_EVALUATION_FAILED"):
-            body = {"metadata": META, **item("doc:1#view@user:ann")}
             await door.call("Permission/Check", tenant, body)
 
 
