@@ -62,7 +62,7 @@ async def collect_everything(dsn: str) -> None:
         await collect_window(pool, timedelta(0))
 
 
-async def test_permify_watch_overlapping_transactions_lose_nothing(nodes):
+async def test_spicedb_1272_and_permify_watch_overlapping_transactions_lose_nothing(nodes):
     """Permify's watch asks for later commit times below the oldest running transaction id; of two
     transactions that overlap it may never tell one. SpiceDB went round in an endless loop. Here two
     nodes write at once while somebody else's transaction stays open, and watchers on both, from
