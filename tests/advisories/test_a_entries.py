@@ -24,6 +24,7 @@ from grantlog.testing.contracts.places import ACME
 from tests.advisories.doors import META, RefusedError, bulk, check, item, put, put_schema
 from tests.advisories.node import Node, new_tenant
 from tests.advisories.shapes import Shape, assert_engine_agrees, assert_served_alike
+from tests.advisories.test_a_cache_keys import ALIKE
 from tests.contract.postgres import postgres_primary
 
 # ---------------------------------------------------------------------------------------------
@@ -208,3 +209,17 @@ def test_cve_2026_41131_equal_keys_mean_equal_requests(requests):
             same = replace(query, context=replace(query.context, data=turned))
             window = Window(schema_version=version)
             assert _entity_digest(TenantId(tenant), same, window) == digest
+
+
+def test_cve_2026_41131_values_that_look_alike_have_keys_of_their_own():
+    """Nor do contexts share one that a join, a print or a loss of types makes equal."""
+    plain = EntityQuery("doc", "view", Subject("user", "ann", ""))
+    values = [value for group in ALIKE.values() for value in group]
+    texts = {json.dumps(value) for value in values}
+    digests = {
+        _entity_digest(
+            TenantId("t1"), replace(plain, context=RequestContext(data={"v": value})), Window()
+        )
+        for value in values
+    }
+    assert len(digests) == len(texts)
