@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.calls import failed, not_stalled
 
@@ -46,7 +47,10 @@ LINES: Final = Framing(
     refusal=stream_error,
     headers={"Grpc-Metadata-Content-Type": "application/grpc", "X-Accel-Buffering": "no"},
 )
-"""`{"result":…}` a line, a failure as `{"error":…}`."""
+"""`{"result":…}` a line, a failure as `{"error":…}`; named as the contract's gateway names it."""
+
+NDJSON_LINES: Final = replace(LINES, media_type=NDJSON)
+"""The same under its own name, for whoever accepts it."""
 
 
 class StreamResponse(Response):
@@ -61,10 +65,13 @@ class StreamResponse(Response):
         method: str,
         messages: AsyncGenerator[Message],
         framing: Framing,
+        said: Mapping[str, str],
         *,
         stall_s_max: float,
     ) -> None:
+        """`said` holds the headers that are known by the first message."""
         super().__init__()
+        self._said = said
         self._method = method
         self._messages = messages
         self._framing = framing
@@ -102,9 +109,10 @@ class StreamResponse(Response):
                 await refusal(scope, receive, send)
 
     async def _begin(self, send: Send) -> None:
-        response = Response(media_type=self._framing.media_type, headers=self._framing.headers)
-        headers = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        headers = {**self._framing.headers, **self._said}
+        response = Response(media_type=self._framing.media_type, headers=headers)
+        raw = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
         if self._framing.opening:
             await self._send(send, self._framing.opening)
 
