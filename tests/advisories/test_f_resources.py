@@ -56,20 +56,38 @@ def tasks() -> Counter[str]:
     return Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
 
 
+async def idle_tasks() -> Counter[str]:
+    """The tasks of a node that does nothing: those that are left when no more end."""
+    least, same = tasks(), 0
+
+    def settled() -> bool:
+        nonlocal least, same
+        now = tasks()
+        same = same + 1 if now == least else 0
+        least = now
+        return same == SETTLED
+
+    await until(settled)
+    return least
+
+
 @asynccontextmanager
-async def nothing_left(node: Node) -> AsyncIterator[None]:
+async def nothing_left(node: Node) -> AsyncIterator[Counter[str]]:
     """Behind the block there are no more tasks and busy connections than before it."""
-    before, connections = tasks(), await node.connections()
+    before, connections = await idle_tasks(), await node.connections()
 
     async def is_over() -> bool:
         return not tasks() - before and await node.busy() == 0
 
-    yield
+    yield before
     await until(is_over)
     assert await node.connections() <= connections + SPARE
     assert node.api.watches.watched == 0
     assert node.api.calls._streams_open == 0
 
+
+SETTLED = 10
+"""Looks at the tasks that must see the same ones."""
 
 SPARE = 24
 """What the pools may open at most; they keep what they opened."""
@@ -154,7 +172,7 @@ async def test_cve_2024_23820_calls_cut_short_in_the_database_release_what_they_
     """
     node, tenant = served
     await node.grpc.call(name, tenant, body)
-    async with nothing_left(node), locked(node, "relation_tuples"):
+    async with nothing_left(node) as idle, locked(node, "relation_tuples"):
         cancelled = [opened(node, name, tenant, body, CALL_S_MAX) for _ in range(TIMES)]
         late = [opened(node, name, tenant, body, 0.5) for _ in range(TIMES)]
         await until(lambda: waits(node))
@@ -164,6 +182,7 @@ async def test_cve_2024_23820_calls_cut_short_in_the_database_release_what_they_
             with pytest.raises(aio.AioRpcError) as caught:
                 await call
             assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: not tasks() - idle)  # at once, not when the database is done
         path = path_of(BY_NAME[name], tenant)
         with pytest.raises(httpx.ReadTimeout):
             await node.rest.client.post(path, json=body, timeout=0.3)
