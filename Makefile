@@ -19,7 +19,7 @@ serve: runtime ## serve on this machine: make serve ARGS='--http-port 4000 --dat
 	@exec $(BIN)/grantlog serve $(ARGS)
 
 test: dev ## run all tests: make test ARGS='tests/unit -k token'
-	@$(INSTALL) clients node kafka
+	@$(INSTALL) clients node grpcurl kafka
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 check: dev ## format, lint, types, import contracts, generated code
@@ -29,11 +29,13 @@ check: dev ## format, lint, types, import contracts, generated code
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/gen_proto.py --check
 	$(BIN)/python scripts/gen_settings_docs.py --check
+	$(BIN)/python scripts/gen_error_docs.py --check
 
-fix: dev ## format, fix what the linter can fix, write the tables of docs/operations.md
+fix: dev ## format, fix what the linter can fix, write the generated tables of docs/
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/python scripts/gen_settings_docs.py
+	$(BIN)/python scripts/gen_error_docs.py
 
 proto: dev ## generate src/grantlog/{api,event} from proto/
 	$(BIN)/python scripts/gen_proto.py
@@ -47,7 +49,7 @@ kafka: ## run Apache Kafka here: make kafka ARGS='--data-dir /tmp/kafka --port 9
 	@exec $(PYTHON) scripts/kafka/run.py $(ARGS)
 
 clean: ## remove what make made; never data
-	rm -rf .venv .venv-clients .make tests/e2e/node/node_modules build dist
+	rm -rf .venv .venv-clients .make tests/e2e/node/node_modules tests/e2e/grpcurl/bin build dist
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

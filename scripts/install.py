@@ -1,8 +1,8 @@
-"""Set up what a make target needs: `python3 scripts/install.py runtime|dev|clients|node|kafka …`.
+"""Set up what a make target needs: `install.py runtime|dev|clients|node|grpcurl|kafka …`.
 
 Only the standard library: nothing is installed yet. Each environment carries a mark with the hash
 of what it was made from, so it is made again only when that changes; an environment for the tests
-serves as well. What the tests can do without (the official clients, Kafka) only warns.
+serves as well. What the tests can do without (clients, grpcurl, Kafka) only warns.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ RUNTIME_FILES = (LOCKS / "runtime.txt", ROOT / "pyproject.toml")
 DEV_FILES = (*RUNTIME_FILES, LOCKS / "dev.txt")
 CLIENTS_FILES = (LOCKS / "clients.txt",)
 NODE_FILES = (NODE / "package-lock.json",)
+GRPCURL = ROOT / "tests" / "e2e" / "grpcurl"
+GRPCURL_FILES = (GRPCURL / "go.mod", GRPCURL / "go.sum")
 KAFKA = ROOT / ".make" / "kafka"
 KAFKA_FILES = (ROOT / "scripts" / "kafka" / "pom.xml",)
 
@@ -69,6 +71,26 @@ def node() -> None:
         mark(modules, "node", NODE_FILES)
 
 
+def grpcurl() -> None:
+    """The gRPC command line client in `bin` beside its go.mod, built where Go is."""
+    built = GRPCURL / "bin"
+    if stands(built, "grpcurl", GRPCURL_FILES):
+        return
+    go = shutil.which("go")
+    if go is None:
+        if shutil.which("grpcurl") is not None:
+            return
+        raise SetupError("neither go nor grpcurl is here")
+    say(f"building grpcurl into {built.relative_to(ROOT)} (once, a minute or two)")
+    package = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+    built.mkdir(exist_ok=True)
+    run(
+        [go, "build", "-mod=readonly", "-buildvcs=false", "-o", str(built / "grpcurl"), package],
+        GRPCURL,
+    )
+    mark(built, "grpcurl", GRPCURL_FILES)
+
+
 def kafka() -> None:
     """`.make/kafka/lib` with Apache Kafka's server, where Java and Maven are."""
     mvn = shutil.which("mvn")
@@ -84,7 +106,7 @@ def kafka() -> None:
 
 
 REQUIRED = {"runtime": runtime, "dev": dev}
-OPTIONAL = {"clients": clients, "node": node, "kafka": kafka}
+OPTIONAL = {"clients": clients, "node": node, "grpcurl": grpcurl, "kafka": kafka}
 
 
 def install_project(lock: Path) -> None:

@@ -1,4 +1,4 @@
-"""One running service for many tests, in each way it can run; import `server` in a conftest."""
+"""Running services for tests; import the fixtures in a conftest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ WAYS = {
 }
 """Reading the primary's own tables, reading a projected replica, and the other gRPC server."""
 
+AS_IT_COMES = "as it comes"
+"""Without any flag, as the pages start it."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -36,16 +40,16 @@ class Server:
     pid: int
 
 
-@pytest.fixture(scope="session", params=list(WAYS))
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """A service of its own data directory, stopped with SIGTERM; it must end with 0."""
+@contextmanager
+def running(way: str) -> Iterator[Server]:
+    """A service with a data directory of its own, stopped with SIGTERM; it must end with 0."""
     folder = Path(tempfile.mkdtemp(prefix="grantlog-server-", dir="/tmp"))
     own = os.environ  # noqa: TID251 - handed on to a child
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 _GRANTLOG, "serve", "--http-port", "0", "--grpc-port", "0",
-                "--data-dir", str(folder / "data"), *WAYS[request.param],
+                "--data-dir", str(folder / "data"), *WAYS.get(way, ()),
             ],
             env={name: value for name, value in own.items() if not name.startswith("GRANTLOG_")},
             stdout=subprocess.PIPE, stderr=log, text=True,
@@ -55,7 +59,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         line = process.stdout.readline()
         ready = _READY.match(line)
         assert ready, f"said {line!r}; log: {(folder / 'log').read_text()}"
-        yield Server(request.param, ready[1], ready[2], process.pid)
+        yield Server(way, ready[1], ready[2], process.pid)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0, (folder / "log").read_text()
     finally:
@@ -64,3 +68,17 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
             process.wait(timeout=60)
         process.stdout.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=list(WAYS))
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A service that many tests share."""
+    with running(request.param) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[Server]:
+    """A service that only the tests of one module use."""
+    with running("primary") as own:
+        yield own

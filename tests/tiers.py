@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("unit", "property", "contract", "integration", "conformance", "e2e")
+TIERS = ("unit", "property", "contract", "integration", "advisories", "conformance", "e2e")
 KAFKA = "on Kafka"
 """Not a folder: tests of any tier that need a broker."""
 

@@ -18,10 +18,10 @@ from typing import BinaryIO
 import pytest
 
 from grantlog.runtime.os_process import command_of, started_at
-from tests.servers import server
+from tests.servers import own_server, server
 from tests.waiting import until
 
-__all__ = ["server"]
+__all__ = ["own_server", "server"]
 
 READY = re.compile(
     r"grantlog is serving  REST (http://[^ ]+)  gRPC ([^ ]+)  \(docs: http://[^ ]+/docs\)"

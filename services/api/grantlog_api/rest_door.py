@@ -14,24 +14,26 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from grantlog.errors import LimitError
 from grantlog.wire import protojson
-from grantlog.wire.openapi import openapi_document
-from grantlog.wire.status import WireStatus, error_body, stream_error
+from grantlog.wire.http_errors import UnroutedError
+from grantlog.wire.openapi import NDJSON, openapi_document
 from grantlog.wire.transcode import bind, find_route
-from grantlog_api.calls import AS_OF, Calls, failed
+from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
+from grantlog_api.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
+from grantlog_api.rest_body import read_body
+from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
+from grantlog_api.rest_leaving import while_connected
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
-from grantlog_api.rest_stream import LINES, StreamResponse
+from grantlog_api.rest_stream import LINES, NDJSON_LINES, StreamResponse
 from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
 
-BODY_BYTES_MAX: Final = 4 * 1024 * 1024
-_JSON: Final = "application/json"
 _HEADERS: Final = {"Grpc-Metadata-Content-Type": "application/grpc"}
 _CLIENT_CLOSED: Final = 499
+_LAST_WORDS_S_MAX: Final = 1.0
+"""How long calls that draining has cut may take to say so."""
 _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 
 
@@ -47,17 +49,22 @@ def build_app(
         stall_s_max: how long the reader of a stream may leave a message unread.
     """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
+    speak_json(app)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
     app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
-    app.add_route("/{path:path}", _contract(calls, stall_s_max), methods=list(_VERBS))
-    document = openapi_document()
+    app.router.default = _contract(calls, stall_s_max)
+    document = openapi_document(calls.methods_with_terms)
     app.openapi = lambda: document
     return CORSMiddleware(
-        app, allow_origins=allowed_origins, allow_methods=_VERBS, allow_headers=["*"]
+        always_answered(app),
+        allow_origins=allowed_origins,
+        allow_methods=_VERBS,
+        allow_headers=["*"],
+        expose_headers=ANSWERED,
     )
 
 
-def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Response]]:
+def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
     """Answers every path of the contract; routed by the encoded path, as %2F ends no segment."""
 
     async def answer(request: Request) -> Response:
@@ -68,38 +75,31 @@ def _contract(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable
             route, variables = find_route(request.method, raw_path)
             streaming, method = route.server_streaming, route.full_method
             async with asyncio.timeout(calls.timeout_s):
-                body = await _read_body(request)
+                body = await read_body(request) if route.body else b""
             message = bind(route, variables, request.query_params.multi_items(), body)
+            said = collect_answer_metadata()
             if streaming:
                 set_request_metadata(metadata_of(request))
                 messages = calls.stream(method, message)
-                return StreamResponse(method, messages, LINES, stall_s_max=stall_s_max)
-            said = collect_answer_metadata()
-            response = await calls.unary(method, message, request.headers.get(AS_OF))
+                framing = NDJSON_LINES if NDJSON in request.headers.get("accept", "") else LINES
+                return StreamResponse(method, messages, framing, said, stall_s_max=stall_s_max)
+            set_request_metadata(request.headers.items())
+            answering = calls.unary(method, message)
+            response = await while_connected(request.receive, answering)
             headers = {**_HEADERS, **said}
-            return Response(protojson.encode(response), media_type=_JSON, headers=headers)
+            return Response(protojson.encode(response), media_type=JSON, headers=headers)
         except ClientDisconnect:
             return Response(status_code=_CLIENT_CLOSED)
+        except UnroutedError as error:
+            return unrouted(request, error.allowed)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            return _failure(failed(method, error), streaming=streaming)
+            return failure(failed(method, error), streaming=streaming)
 
-    return answer
+    async def answer_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+        response = await answer(Request(scope, receive))
+        await response(scope, receive, send)
 
-
-def _failure(status: WireStatus, *, streaming: bool) -> Response:
-    body = stream_error(status) if streaming else error_body(status)
-    return Response(body, status_code=status.http, media_type=_JSON)
-
-
-async def _read_body(request: Request) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > BODY_BYTES_MAX:
-            raise LimitError(f"the request body is larger than {BODY_BYTES_MAX} bytes")
-        chunks.append(chunk)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return answer_asgi
 
 
 def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
@@ -107,7 +107,7 @@ def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
         del request
         serving = await probe.serving()
         body = orjson.dumps({"status": "SERVING" if serving else "NOT_SERVING"})
-        return Response(body, status_code=200 if serving else 503, media_type=_JSON)
+        return Response(body, status_code=200 if serving else 503, media_type=JSON)
 
     return answer
 
@@ -143,3 +143,5 @@ async def serve(
     async with asyncio.TaskGroup() as group:
         group.create_task(end(), name="rest-stop")
         await server.serve(sockets=[listener])
+        if cut := set(server.server_state.tasks):
+            await asyncio.wait(cut, timeout=_LAST_WORDS_S_MAX)

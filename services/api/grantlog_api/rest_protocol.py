@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.flow_control import service_unavailable
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from grantlog.errors import UnavailableError
+from grantlog.wire.status import Code, WireStatus, error_body, status_of
+from grantlog_api.rest_errors import JSON, failure
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_S_MAX: Final = 10.0
@@ -14,10 +19,24 @@ HEAD_S_MAX: Final = 10.0
 CONNECTIONS_MAX: Final = 4_096
 """Connections and running requests of one process; more are answered with 503."""
 
-_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-    b"connection: close\r\ncontent-length: 0\r\n\r\n"
+_BUSY: Final[Any] = failure(
+    status_of(UnavailableError(f"this node has {CONNECTIONS_MAX} connections, as many as it may"))
 )
+_BUSY.headers["connection"] = "close"
+
+
+def _refusal(line: str, problem: str) -> bytes:
+    """A whole response to a request that cannot be read, which ends the connection."""
+    body = error_body(WireStatus(Code.INVALID_ARGUMENT, problem))
+    head = f"HTTP/1.1 {line}\r\nconnection: close\r\ncontent-type: {JSON}\r\n"
+    return f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
+
+
+_TOO_LARGE: Final = _refusal(
+    "431 Request Header Fields Too Large",
+    f"the head of the request is larger than {HEAD_BYTES_MAX} bytes",
+)
+_UNREADABLE: Final = _refusal("400 Bad Request", "this is no HTTP/1.1 request")
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -48,6 +67,16 @@ class BoundedHttp(HttpToolsProtocol):
         if self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
             self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that what came is no request."""
+        del msg
+        self.transport.write(_UNREADABLE)
+        self.transport.close()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Run a request, or say in our words that there are too many."""
+        super()._start_asgi_task(cycle, _BUSY if app is service_unavailable else app)
 
     def on_message_begin(self) -> None:
         """A further request on the connection begins."""

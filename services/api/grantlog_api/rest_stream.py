@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.calls import failed, not_stalled
+from grantlog_api.rest_leaving import disconnected
 
 _JSON: Final = "application/json"
 
@@ -46,7 +48,10 @@ LINES: Final = Framing(
     refusal=stream_error,
     headers={"Grpc-Metadata-Content-Type": "application/grpc", "X-Accel-Buffering": "no"},
 )
-"""`{"result":…}` a line, a failure as `{"error":…}`."""
+"""`{"result":…}` a line, a failure as `{"error":…}`; named as the contract's gateway names it."""
+
+NDJSON_LINES: Final = replace(LINES, media_type=NDJSON)
+"""The same under its own name, for whoever accepts it."""
 
 
 class StreamResponse(Response):
@@ -61,10 +66,13 @@ class StreamResponse(Response):
         method: str,
         messages: AsyncGenerator[Message],
         framing: Framing,
+        said: Mapping[str, str],
         *,
         stall_s_max: float,
     ) -> None:
+        """`said` holds the headers that are known by the first message."""
         super().__init__()
+        self._said = said
         self._method = method
         self._messages = messages
         self._framing = framing
@@ -74,7 +82,7 @@ class StreamResponse(Response):
         """Answer as ASGI says."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(scope, receive, send), name="answer stream")
-            leaving = group.create_task(_disconnected(receive), name="await disconnect")
+            leaving = group.create_task(disconnected(receive), name="await disconnect")
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
             answering.cancel()
             leaving.cancel()
@@ -102,18 +110,13 @@ class StreamResponse(Response):
                 await refusal(scope, receive, send)
 
     async def _begin(self, send: Send) -> None:
-        response = Response(media_type=self._framing.media_type, headers=self._framing.headers)
-        headers = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        headers = {**self._framing.headers, **self._said}
+        response = Response(media_type=self._framing.media_type, headers=headers)
+        raw = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
         if self._framing.opening:
             await self._send(send, self._framing.opening)
 
     async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
         async with not_stalled(self._stall_s_max):
             await send({"type": "http.response.body", "body": body, "more_body": not last})
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

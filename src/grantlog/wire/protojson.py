@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from grantlog.errors import LimitError
 from grantlog.wire.json_decode import BodyError, decode_into
 from grantlog.wire.json_encode import to_object
+from grantlog.wire.json_keys import has_repeated_key, repeated_key
 
 M = TypeVar("M", bound=Message)
 
@@ -52,11 +53,15 @@ def parse(body: bytes) -> Any:
     """The value of a JSON text; an empty text stands for `{}`.
 
     Raises:
-        BodyError: the text is not JSON.
+        BodyError: the text is not JSON, or one of its objects has a key twice.
     """
     if not body:
         return {}
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise BodyError(f"the body is not JSON: {error}") from None
+    if has_repeated_key(body, value):
+        key = repeated_key(body)[:100]
+        raise BodyError(f"the body gives the key {key!r} of one object twice")
+    return value

@@ -32,8 +32,8 @@ from grantlog.errors import (
     UnavailableError,
 )
 from grantlog.wire.google import error_details_pb2, status_pb2
+from grantlog.wire.http_errors import BodyTooLargeError, MediaTypeError, UnroutedError
 from grantlog.wire.protojson import encode
-from grantlog.wire.transcode import UnroutedError
 
 DOMAIN: Final = "grantlog"
 
@@ -85,6 +85,12 @@ HTTP_OF_CODE: Final = {
     Code.UNAUTHENTICATED: 401,
 }
 
+_HTTP_OF_CLASS: Final[tuple[tuple[type[GrantlogError], int], ...]] = (
+    (BodyTooLargeError, 413),
+    (MediaTypeError, 415),
+)
+"""Where HTTP has a status of its own that its gRPC code does not lead to."""
+
 _CODE_OF_CLASS: Final[tuple[tuple[type[GrantlogError], Code], ...]] = (
     (InvalidInputError, Code.INVALID_ARGUMENT),
     (UnauthenticatedError, Code.UNAUTHENTICATED),
@@ -120,11 +126,13 @@ class WireStatus:
     code: Code
     message: str
     details: tuple[Message, ...] = ()
+    http_special: int = 0
+    """The HTTP status where it is not the one of the code."""
 
     @property
     def http(self) -> int:
         """The HTTP status."""
-        return HTTP_OF_CODE[self.code]
+        return self.http_special or HTTP_OF_CODE[self.code]
 
     @property
     def is_our_fault(self) -> bool:
@@ -132,16 +140,23 @@ class WireStatus:
         return self.code in {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS}
 
 
+_UNROUTED: Final = (
+    WireStatus(Code.NOT_FOUND, "Not Found"),
+    WireStatus(Code.UNIMPLEMENTED, "Method Not Allowed", http_special=405),
+)
+"""The contract's words; by whether the path is known."""
+
+
 def status_of(error: BaseException) -> WireStatus:
     """The status that an error becomes; of a group, its first error of ours decides."""
     match _leaf(error):
         case UnroutedError() as unrouted:
-            code = Code.UNIMPLEMENTED if unrouted.path_known else Code.NOT_FOUND
-            return WireStatus(code, unrouted.explanation)
+            return _UNROUTED[bool(unrouted.allowed)]
         case CorruptionError():
             return WireStatus(Code.INTERNAL, "ERROR_CODE_INTERNAL")
         case GrantlogError() as ours:
-            return WireStatus(_code(ours), _message(ours), _details(ours))
+            special = next((http for kind, http in _HTTP_OF_CLASS if isinstance(ours, kind)), 0)
+            return WireStatus(_code(ours), _message(ours), _details(ours), special)
         case TimeoutError():
             return WireStatus(Code.DEADLINE_EXCEEDED, "the deadline of the call passed")
         case asyncio.CancelledError():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -12,8 +13,8 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from grantlog.api.v1 import openapi_pb2, service_pb2
-from grantlog.errors import GrantlogError
 from grantlog.wire.google import annotations_pb2, http_pb2
+from grantlog.wire.http_errors import PathError, UnroutedError
 from grantlog.wire.protojson import decode_object, parse
 
 
@@ -36,20 +37,6 @@ class Route:
     """Whether the body is the request; if not, query parameters may fill its fields."""
     operation_id: str
     tag: str
-
-
-class UnroutedError(GrantlogError):
-    """No RPC has this address.
-
-    Attributes:
-        path_known: whether another verb has it.
-    """
-
-    default_reason = "NOT_ROUTED"
-
-    def __init__(self, *, path_known: bool) -> None:
-        self.path_known = path_known
-        super().__init__("Method Not Allowed" if path_known else "Not Found")
 
 
 def _routes() -> Iterator[Route]:
@@ -128,6 +115,7 @@ def _tree(routes: Iterable[Route]) -> dict[str, _Node]:
 
 
 _ROOTS: Final = _tree(ROUTES)
+_BROKEN_ESCAPE: Final = re.compile("%(?![0-9a-fA-F]{2})")
 
 
 def find_route(verb: str, raw_path: str) -> tuple[Route, dict[str, str]]:
@@ -139,14 +127,26 @@ def find_route(verb: str, raw_path: str) -> tuple[Route, dict[str, str]]:
 
     Raises:
         UnroutedError: no route has the path, or none with this verb.
+        PathError: a variable is not percent-encoded UTF-8.
     """
     segments = raw_path.split("/")
     values: list[str] = []
     root = _ROOTS.get(verb)
     node = root.find(segments, 0, values) if root is not None else None
     if node is None or node.route is None:
-        raise UnroutedError(path_known=any(r.find(segments, 0, []) for r in _ROOTS.values()))
-    return node.route, dict(zip(node.names, map(unquote, values), strict=True))
+        raise UnroutedError(v for v, root in _ROOTS.items() if root.find(segments, 0, []))
+    return node.route, dict(zip(node.names, map(_decoded, values), strict=True))
+
+
+def _decoded(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    try:
+        if _BROKEN_ESCAPE.search(segment) is None:
+            return unquote(segment, errors="strict")
+    except UnicodeDecodeError:
+        pass
+    raise PathError(f"the path segment {segment[:200]!r} is not percent-encoded UTF-8")
 
 
 def bind(

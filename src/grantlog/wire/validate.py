@@ -18,10 +18,10 @@ from google.protobuf.message import Message
 from grantlog.api.v1 import validate_pb2
 from grantlog.errors import FieldViolationError
 from grantlog.model.ids import NAME, NAME_BYTES_MAX
+from grantlog.wire.rules import CONTRACT_NAME, rules_of
 
 Check: TypeAlias = Callable[[Any], None]
 
-_CONTRACT_NAME: Final = "^[a-zA-Z_]{1,64}$"
 _CONTRACT_NAME_BYTES_MAX: Final = 64
 _IS_NAME: Final = NAME.fullmatch
 _OF_LETTERS: Final = re.compile("[a-zA-Z_]*").fullmatch
@@ -73,7 +73,7 @@ def _member_checks(field: FieldDescriptor) -> list[Check]:
 
 
 def _field_checks(field: FieldDescriptor) -> list[Check]:
-    rules = field.GetOptions().Extensions[validate_pb2.rules]
+    rules = rules_of(field)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return _map_checks(field)
     if field.is_repeated:
@@ -97,7 +97,7 @@ def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Ch
     name, prefix = field.name, _prefix(field.containing_type, field.name)
     max_bytes = rules.max_bytes if rules.HasField("max_bytes") else None
     matches = _matcher(rules.pattern) if rules.HasField("pattern") else None
-    if rules.pattern == _CONTRACT_NAME:
+    if rules.pattern == CONTRACT_NAME:
         return _name_check(name, prefix, optional=rules.ignore_empty)
     pattern, ignore_empty = rules.pattern.replace("\\", "\\\\"), rules.ignore_empty
 
@@ -131,7 +131,7 @@ def _name_check(name: str, prefix: str, *, optional: bool) -> Check:
         length_max = NAME_BYTES_MAX if _OF_LETTERS(value) else _CONTRACT_NAME_BYTES_MAX
         if len(value.encode()) > length_max:
             raise FieldViolationError(f"{prefix}value length must be at most {length_max} bytes")
-        raise FieldViolationError(f'{prefix}value does not match regex pattern "{_CONTRACT_NAME}"')
+        raise FieldViolationError(f'{prefix}value does not match regex pattern "{CONTRACT_NAME}"')
 
     def check_optional(message: Message) -> None:
         if getattr(message, name):

@@ -22,6 +22,8 @@ _CLASSES: Final[dict[AttributeType, type[Message]]] = {
     AttributeType.DOUBLE: base_pb2.DoubleValue,
     AttributeType.DOUBLE_ARRAY: base_pb2.DoubleArrayValue,
 }
+VALUE_TYPES: Final = tuple(message.DESCRIPTOR for message in _CLASSES.values())
+"""The messages that carry attribute values."""
 _URLS: Final = {
     kind: f"type.googleapis.com/{message.DESCRIPTOR.full_name}"
     for kind, message in _CLASSES.items()

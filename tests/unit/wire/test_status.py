@@ -9,6 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from grantlog import errors
 from grantlog.api.v1 import base_pb2, errors_pb2
+from grantlog.wire.http_errors import BodyTooLargeError, MediaTypeError, UnroutedError
 from grantlog.wire.status import (
     HTTP_OF_CODE,
     Code,
@@ -18,7 +19,6 @@ from grantlog.wire.status import (
     stream_error,
     stream_item,
 )
-from grantlog.wire.transcode import UnroutedError
 
 OWN_REASONS = {
     "INVALID_SNAP_TOKEN": Code.INVALID_ARGUMENT,
@@ -151,11 +151,18 @@ def test_of_a_group_the_first_error_of_ours_decides() -> None:
 
 
 def test_addresses_that_are_not_ours_get_the_gateways_words() -> None:
-    assert error_body(status_of(UnroutedError(path_known=False))) == (
+    assert error_body(status_of(UnroutedError())) == (
         b'{"code":5,"message":"Not Found","details":[]}'
     )
-    status = status_of(UnroutedError(path_known=True))
-    assert (status.http, status.message) == (501, "Method Not Allowed")
+    status = status_of(UnroutedError(["POST"]))
+    assert (status.http, status.code, status.message) == (405, 12, "Method Not Allowed")
+
+
+def test_http_has_statuses_of_its_own() -> None:
+    large, odd = status_of(BodyTooLargeError("how much")), status_of(MediaTypeError("which"))
+    assert (large.http, large.code) == (413, Code.RESOURCE_EXHAUSTED)
+    assert (odd.http, odd.code) == (415, Code.INVALID_ARGUMENT)
+    assert odd.message == "UNSUPPORTED_MEDIA_TYPE: which"
 
 
 def test_stream_lines_wrap_results_and_errors() -> None:

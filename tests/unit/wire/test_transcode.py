@@ -3,8 +3,9 @@
 import pytest
 
 from grantlog.api.v1 import service_pb2
+from grantlog.wire.http_errors import PathError, UnroutedError
 from grantlog.wire.json_decode import BodyError
-from grantlog.wire.transcode import ROUTES, Route, UnroutedError, bind, find_route
+from grantlog.wire.transcode import ROUTES, Route, bind, find_route
 
 
 def route_of(operation_id: str) -> Route:
@@ -24,7 +25,7 @@ def test_a_variable_takes_one_segment_and_is_decoded() -> None:
     assert variables == {"tenant_id": "a/b c"}
     with pytest.raises(UnroutedError) as caught:
         find_route("POST", "/v1/tenants/a/b/schemas/list")
-    assert not caught.value.path_known
+    assert caught.value.allowed == ()
 
 
 def test_tenants_may_be_called_like_paths() -> None:
@@ -37,14 +38,25 @@ def test_tenants_may_be_called_like_paths() -> None:
 def test_other_paths_are_not_found(path: str) -> None:
     with pytest.raises(UnroutedError) as caught:
         find_route("POST", path)
-    assert not caught.value.path_known
+    assert caught.value.allowed == ()
 
 
 @pytest.mark.parametrize("verb", ["GET", "PUT", "OPTIONS"])
 def test_the_wrong_verb_on_a_known_path_says_so(verb: str) -> None:
     with pytest.raises(UnroutedError) as caught:
         find_route(verb, "/v1/tenants/t1/permissions/check")
-    assert caught.value.path_known
+    assert caught.value.allowed == ("POST",)
+
+
+@pytest.mark.parametrize("segment", ["%", "%zz", "a%2", "%ff", "%ed%a0%80", "%c3"])
+def test_a_path_that_is_not_percent_encoded_utf_8_is_refused(segment: str) -> None:
+    for verb, path in (
+        ("DELETE", f"/v1/tenants/{segment}"),
+        ("POST", f"/v1/tenants/{segment}/data/write"),
+    ):
+        with pytest.raises(PathError, match="not percent-encoded UTF-8"):
+            find_route(verb, path)
+    assert find_route("DELETE", "/v1/tenants/%C3%a9%25")[1] == {"id": "é%"}
 
 
 def test_path_variables_override_the_body() -> None:
