@@ -18,6 +18,7 @@ from grantlog_projector.settings import ProjectorSettings
 from pydantic.fields import FieldInfo
 
 from grantlog.cli.app import app
+from grantlog.runtime.kafka_settings import KafkaSettings
 from grantlog.runtime.settings import ENV_PREFIX, ServiceSettings
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "operations.md"
@@ -38,12 +39,14 @@ def serve_flags() -> str:
     return table("| flag | variable | default | |", rows)
 
 
-def variables(settings: type[ServiceSettings]) -> str:
-    """The variables of a service that `grantlog serve` has no flag for."""
+def variables(
+    settings: type[ServiceSettings], without: type[ServiceSettings] = ServiceSettings
+) -> str:
+    """The variables of a service that `grantlog serve` has no flag for, nor another table."""
     rows = [
         f"| `{ENV_PREFIX}{name.upper()}` | {shown(field)} | {meaning(field)} |"
         for name, field in settings.model_fields.items()
-        if f"`{ENV_PREFIX}{name.upper()}`" not in serve_flags()
+        if name not in without.model_fields and f"`{ENV_PREFIX}{name.upper()}`" not in serve_flags()
     ]
     return table("| variable | default | |", rows)
 
@@ -66,8 +69,9 @@ def table(head: str, rows: list[str]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "serve": serve_flags,
-    "api": lambda: variables(ApiSettings),
-    "projector": lambda: variables(ProjectorSettings),
+    "api": lambda: variables(ApiSettings, KafkaSettings),
+    "projector": lambda: variables(ProjectorSettings, KafkaSettings),
+    "kafka": lambda: variables(KafkaSettings),
 }
 
 

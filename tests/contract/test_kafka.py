@@ -50,7 +50,7 @@ async def primary(
             to_publish,
             outbox,
             lambda: open_agreed_writer(options, spec, outbox),
-            partitions=spec.partitions,
+            spec=spec,
             limits=limits,
         )
         group.create_task(publisher.run(stop))

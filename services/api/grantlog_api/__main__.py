@@ -14,7 +14,7 @@ from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog_api import grpc_door, rest_door
 from grantlog_api.settings import ApiSettings
-from grantlog_api.wiring import open_api
+from grantlog_api.wiring import open_api, publishing
 
 _THREADS = 16
 """For work that leaves the event loop."""
@@ -55,7 +55,8 @@ async def main(settings: ApiSettings) -> None:
                 api.watches.close()
 
             await supervise(
-                {
+                publishing(settings, stop)
+                | {
                     "health": drain_health,
                     "grpc": lambda: grpc_door.serve(server, stop, drain_s_max=drain),
                     "rest": lambda: rest_door.serve(app, listener, stop, drain_s_max=drain),

@@ -9,11 +9,11 @@ from pydantic import Field, SecretStr, model_validator
 from grantlog.app.resolve import STALENESS_S_MAX
 from grantlog.app.terms import STALENESS_MS_MAX
 from grantlog.app.watch_hub import WatchLimits
-from grantlog.runtime.settings import ServiceSettings
+from grantlog.runtime.kafka_settings import KafkaSettings
 from grantlog.store.postgres.writer.limits import CHANGES_PER_WRITE_MAX
 
 
-class ApiSettings(ServiceSettings):
+class ApiSettings(KafkaSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
 
     host: str = "127.0.0.1"
@@ -52,6 +52,8 @@ class ApiSettings(ServiceSettings):
     """Changes that wait for one watcher."""
     watch_connections_max: int = Field(3, ge=2)
     """Connections to the primary for watching."""
+    kafka_publish: bool = True
+    """Whether this process may publish to Kafka; of those that may, one at a time does."""
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(2, ge=1)

@@ -25,11 +25,13 @@ from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
 from grantlog.app.watch import Watch
 from grantlog.app.watch_hub import WatchHub
-from grantlog.changelog.postgres.log import open_change_log
+from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
+from grantlog.ports.log import TenantLog
 from grantlog.ports.reverse import ReverseReader
+from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
@@ -224,9 +226,10 @@ async def _open_watch(
         )
     )
     log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
+    hub_log = await stack.enter_async_context(_open_hub_log(settings, pool, log))
     heads = await stack.enter_async_context(open_heads(places.lookups))
     limits = settings.watch_limits
-    hub = WatchHub(log, limits)
+    hub = WatchHub(hub_log, limits)
     group = await stack.enter_async_context(background_tasks())
     following = group.create_task(hub.run(), name="watch hub")
     stack.callback(following.cancel)
@@ -234,6 +237,29 @@ async def _open_watch(
     resolver = Resolver(heads, past, known, Consistency(settings.consistency))
     clock = asyncio.get_running_loop().time
     return hub, Watch(resolver, log, hub, limits, clock)
+
+
+@asynccontextmanager
+async def _open_hub_log(
+    settings: ApiSettings, pool: Pool, primary: PostgresChangeLog
+) -> AsyncGenerator[TenantLog]:
+    """The log that the hub follows: on Kafka where that is configured."""
+    if not settings.kafka_bootstrap:
+        yield primary
+        return
+    from grantlog.runtime.kafka import open_hub_log  # noqa: PLC0415 - its client takes time to load
+
+    async with open_hub_log(settings, pool, primary) as log:
+        yield log
+
+
+def publishing(settings: ApiSettings, stop: asyncio.Event) -> dict[str, Job]:
+    """The job that publishes the log to Kafka, if this process may."""
+    if not (settings.kafka_bootstrap and settings.kafka_publish):
+        return {}
+    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
+
+    return {"publisher": lambda: publish(settings.database_url.get_secret_value(), settings, stop)}
 
 
 def new_write_id() -> bytes:

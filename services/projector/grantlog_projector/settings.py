@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr
 
-from grantlog.runtime.settings import ServiceSettings
+from grantlog.runtime.kafka_settings import KafkaSettings
 
 
-class ProjectorSettings(ServiceSettings):
+class ProjectorSettings(KafkaSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
 
     database_url: SecretStr
@@ -24,6 +24,8 @@ class ProjectorSettings(ServiceSettings):
     """Between passes of purging and collecting."""
     changes_per_slice_max: int = Field(10_000, ge=1)
     """Changes folded for one tenant before the next one's turn."""
+    kafka_publish: bool = False
+    """Whether this process may publish to Kafka; API nodes do by default."""
     drain_s_max: float = Field(5.0, ge=0)
     """How long the slice in hand may take once the service is told to stop."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
@@ -13,6 +14,7 @@ import structlog
 from grantlog.app.project import FollowLimits, FollowStatus, Projector
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.errors import GrantlogError
+from grantlog.ports.log import ChangeLog
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window, copy_floors
@@ -34,6 +36,8 @@ def jobs(settings: ProjectorSettings, stop: asyncio.Event) -> dict[str, Job]:
     found: dict[str, Job] = {
         "maintenance": lambda: keep_role(dsn, Role.MAINTENANCE, partial(_maintain, settings), stop)
     }
+    if settings.kafka_bootstrap and settings.kafka_publish:
+        found["publisher"] = lambda: _publish(settings, stop)
     replica = settings.replica_dsn
     if replica is not None:
         work = partial(_project, settings, replica)
@@ -75,7 +79,10 @@ async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio
     limits = FollowLimits(changes_max=settings.changes_per_slice_max)
     async with (
         open_pool(
-            dsn, size_max=2, application_name="grantlog projector", settings=INDEX_PLANS
+            dsn,
+            size_max=_CONNECTIONS_MAX,
+            application_name="grantlog projector",
+            settings=INDEX_PLANS,
         ) as primary,
         open_pool(
             replica_dsn,
@@ -83,7 +90,7 @@ async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio
             application_name="grantlog projector",
             settings=PROJECTING,
         ) as replica,
-        open_change_log(primary, listen_dsn=dsn) as log,
+        _open_log(settings, primary) as log,
     ):
         await _check(primary)
         await _check(replica)
@@ -115,6 +122,26 @@ async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio
             finally:
                 beats.cancel()
                 upkeep.cancel()
+
+
+@asynccontextmanager
+async def _open_log(settings: ProjectorSettings, pool: Pool) -> AsyncGenerator[ChangeLog]:
+    """The log that the replica follows: on Kafka where that is configured."""
+    dsn = settings.database_url.get_secret_value()
+    async with open_change_log(pool, listen_dsn=dsn) as primary:
+        if not settings.kafka_bootstrap:
+            yield primary
+            return
+        from grantlog.runtime.kafka import open_log  # noqa: PLC0415 - its client takes time to load
+
+        async with open_log(settings, pool, primary) as log:
+            yield log
+
+
+async def _publish(settings: ProjectorSettings, until: asyncio.Event) -> None:
+    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
+
+    await publish(settings.database_url.get_secret_value(), settings, until)
 
 
 async def _check(pool: Pool) -> None:

@@ -22,6 +22,7 @@ app.command("check")(ask.check)
 app.add_typer(ask.schema_app, name="schema")
 app.add_typer(data.app, name="data")
 app.add_typer(maintain.projector_app, name="projector")
+app.add_typer(maintain.topic_app, name="topic")
 app.add_typer(maintain.epoch_app, name="epoch")
 
 

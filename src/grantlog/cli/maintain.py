@@ -1,4 +1,4 @@
-"""`grantlog migrate`, `epoch new`, `projector …`: work on the databases, beside the service."""
+"""`grantlog migrate`, `epoch`, `projector`, `topic`: work on the databases, beside the service."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from grantlog.cli.options import DatabaseUrlOption, DataDirOption, PgBinOption, 
 
 if TYPE_CHECKING:
     from grantlog.cli.databases import Databases
+    from grantlog.runtime.kafka_settings import KafkaSettings
 
 EXIT_DIFFERENT = 1
 T = TypeVar("T")
 
 epoch_app = typer.Typer(no_args_is_help=True, help="Lives of the log.")
+topic_app = typer.Typer(no_args_is_help=True, help="The topic that carries the log on Kafka.")
 projector_app = typer.Typer(no_args_is_help=True, help="The replica that the log is folded into.")
 
 
@@ -118,6 +120,65 @@ def projector_rebuild(
         lambda databases: rebuild(databases, typer.echo, resume=resume),
         data_dir, database_url, replica_url, pg_bin,
     )  # fmt: skip
+
+
+@topic_app.command("status")
+def topic_status(
+    *,
+    data_dir: DataDirOption = None,
+    database_url: DatabaseUrlOption = None,
+    pg_bin: PgBinOption = None,
+) -> None:
+    """Print who publishes, how far, and what Kafka has; exit code 1: something is wrong."""
+    from grantlog.cli.topic import status  # noqa: PLC0415 - on demand
+
+    settings = _kafka_settings()
+    well = _with_databases(
+        lambda databases: status(databases.primary, settings, typer.echo),
+        data_dir, database_url, None, pg_bin,
+    )  # fmt: skip
+    if not well:
+        raise typer.Exit(EXIT_DIFFERENT)
+
+
+@topic_app.command("republish")
+def topic_republish(
+    *,
+    data_dir: DataDirOption = None,
+    database_url: DatabaseUrlOption = None,
+    pg_bin: PgBinOption = None,
+) -> None:
+    """Have the whole log sent again: after a topic was truncated or made anew."""
+    from grantlog.cli.topic import republish  # noqa: PLC0415 - on demand
+
+    _with_databases(
+        lambda databases: republish(databases.primary, typer.echo),
+        data_dir, database_url, None, pg_bin,
+    )  # fmt: skip
+
+
+@topic_app.command("move")
+def topic_move(
+    *,
+    data_dir: DataDirOption = None,
+    database_url: DatabaseUrlOption = None,
+    pg_bin: PgBinOption = None,
+) -> None:
+    """Move the log to the topic that GRANTLOG_KAFKA_* names, and have all of it sent there."""
+    from grantlog.cli.topic import move  # noqa: PLC0415 - on demand
+
+    settings = _kafka_settings()
+    _with_databases(
+        lambda databases: move(databases.primary, settings, typer.echo),
+        data_dir, database_url, None, pg_bin,
+    )  # fmt: skip
+
+
+def _kafka_settings() -> KafkaSettings:
+    from grantlog.runtime.kafka_settings import KafkaSettings  # noqa: PLC0415 - on demand
+    from grantlog.runtime.settings import read_settings  # noqa: PLC0415 - on demand
+
+    return read_settings(KafkaSettings)
 
 
 def _with_databases(

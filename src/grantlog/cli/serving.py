@@ -51,6 +51,7 @@ _TOLD: Final = (
     "GRANTLOG_GRPC_PORT",
     "GRANTLOG_GRPC_SERVER",
     "GRANTLOG_CONSISTENCY",
+    "GRANTLOG_KAFKA_PUBLISH",
     "GRANTLOG_LOG_LEVEL",
 )
 """What the services are told by us alone; the rest of the environment they inherit."""
@@ -127,7 +128,8 @@ async def _start(stack: contextlib.AsyncExitStack, options: ServeOptions) -> _St
     if data_dir:
         postgres = await stack.enter_async_context(served_cluster(data_dir, options.pg_bin))
     settings = _settings(options, await _migrated(options, postgres))
-    api.begin(settings)
+    api.begin(settings | {"GRANTLOG_KAFKA_PUBLISH": "false"})
+    settings["GRANTLOG_KAFKA_PUBLISH"] = "true"  # a relay never stops a check
     follower.begin(settings)
     return _Started(options, api, follower, postgres, settings, environment, run_folder)
 

@@ -56,7 +56,7 @@ class Stage:
                 log,
                 outbox,
                 opened,
-                partitions=self.spec.partitions,
+                spec=self.spec,
                 limits=self.limits,
             )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 
-from grantlog.changelog.kafka.client import KafkaOptions
+from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import (
     EVENT,
     KIND,
@@ -24,7 +25,7 @@ from grantlog.changelog.kafka.message import (
 )
 from grantlog.changelog.kafka.topic import TopicSpec, TopicState, problem_of
 from grantlog.changelog.postgres.outbox import Part
-from grantlog.errors import CorruptionError, PreconditionError
+from grantlog.errors import CorruptionError, PreconditionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 
 FENCE = Fence(Epoch(2), 7)
@@ -135,3 +136,41 @@ def test_several_brokers_may_be_named() -> None:
     given = KafkaOptions("a:1, b:2", security_protocol="SSL").arguments("test")
     assert given["bootstrap_servers"] == ["a:1", "b:2"]
     assert given["ssl_context"] is not None
+
+
+async def test_a_future_that_the_client_cancelled_is_a_lost_connection() -> None:
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gone.cancel()
+    with (
+        pytest.raises(UnavailableError, match="reading: the connection to Kafka went away"),
+        translating_kafka("reading"),
+    ):
+        await gone
+
+
+async def test_whoever_is_cancelled_is_cancelled() -> None:
+    async def work() -> None:
+        with translating_kafka("reading"):
+            await asyncio.Event().wait()
+
+    task = asyncio.get_running_loop().create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_bound_that_is_reached_is_no_answer_in_time() -> None:
+    with (
+        pytest.raises(UnavailableError, match="did not answer in time"),
+        translating_kafka("reading"),
+    ):
+        async with asyncio.timeout(0):
+            await asyncio.Event().wait()
+
+
+async def test_closing_ends_whatever_the_client_says() -> None:
+    async def close() -> None:
+        raise asyncio.CancelledError
+
+    await closed(close)

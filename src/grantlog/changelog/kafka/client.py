@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal, TypedDict
 
@@ -121,6 +122,19 @@ def translating_kafka(doing: str) -> Generator[None]:
         yield
     except KAFKA_ERRORS as error:
         raise translated(error, doing) from error
+    except asyncio.CancelledError as error:
+        # The client cancels its own futures when a connection goes, and whoever awaits one is then
+        # cancelled without anybody having asked for it.
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise UnavailableError(f"{doing}: the connection to Kafka went away") from error
+
+
+async def closed(close: Callable[[], Awaitable[None]]) -> None:
+    """Close one of the client's parts; what goes wrong at that is nobody's concern any more."""
+    with suppress(GrantlogError), translating_kafka("closing"):
+        await close()
 
 
 _REFUSED: Final[dict[type[BaseException], str]] = {

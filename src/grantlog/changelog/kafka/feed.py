@@ -11,7 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from grantlog.changelog.kafka.client import KAFKA_ERRORS, KafkaOptions, translating_kafka
+from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.heads import KnownHeads
 from grantlog.changelog.kafka.intake import Intake, Whole
 from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, read_message
@@ -25,6 +25,8 @@ _LOG: Final = structlog.get_logger("grantlog.kafka")
 SILENT_S_MAX: Final = 3.0
 """A partition that says nothing for so long is not relied upon: publishers beat every second."""
 
+_RECONNECT_S: Final = 15.0
+"""A topic on which nobody says anything for so long may not be the log's any more."""
 _FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
 _GET_MS: Final = 500
 _RECORDS_MAX: Final = 1_000
@@ -116,8 +118,7 @@ class Feed:
             self.begin()
             yield consumer
         finally:
-            with suppress(*KAFKA_ERRORS):
-                await consumer.stop()
+            await closed(consumer.stop)
 
     def begin(self) -> None:
         """The topic is read from its present end."""
@@ -140,6 +141,8 @@ class Feed:
                     "it begins at the end again, and what lies between comes from the primary"
                 ) from error
             raise
+        if self._heard is not None and self.clock() - max(self._heard) > _RECONNECT_S:
+            raise UnavailableError("nobody publishes: looking at the topic anew")
         count = 0
         for place, records in found.items():
             for record in records:

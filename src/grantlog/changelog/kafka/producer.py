@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
-from grantlog.changelog.kafka.client import KAFKA_ERRORS, KafkaOptions, translating_kafka
+from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX, Outgoing
+from grantlog.errors import GrantlogError
 
 SEND_S_MAX: Final = 30.0
 """How long one call waits for its acknowledgements. The client itself would try for ever."""
@@ -20,6 +21,10 @@ _BATCH_BYTES_MAX: Final = 256 * 1024
 _STOP_S_MAX: Final = 2.0
 START_S_MAX: Final = 15.0
 """How long connecting may take."""
+
+
+EndsOf = Callable[[Collection[int]], Awaitable[dict[int, int]]]
+"""By partition, the offset that the next message gets."""
 
 
 class TopicWriter(Protocol):
@@ -54,28 +59,23 @@ class _Producer(AIOKafkaProducer):
         if self._closed:
             return
         self._closed = True
-        try:
-            async with asyncio.timeout(_STOP_S_MAX):
+        with suppress(GrantlogError), translating_kafka("closing"):
+            async with asyncio.timeout(_STOP_S_MAX):  # a request in flight ends with its connection
                 await self._sender.close()
-        except TimeoutError:
-            pass  # a request in flight: closing its connection ends it
-        await self.client.close()
+        await closed(self.client.close)
 
 
 class KafkaTopicWriter:
     """See TopicWriter."""
 
-    def __init__(self, producer: AIOKafkaProducer, offsets: AIOKafkaConsumer, topic: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, ends_of: EndsOf, topic: str) -> None:
         self._producer = producer
-        self._offsets = offsets
+        self._ends_of = ends_of
         self._topic = topic
 
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
         """By partition, the offset that the next message gets."""
-        places = [TopicPartition(self._topic, partition) for partition in partitions]
-        with translating_kafka("reading where the topic ends"):
-            ends = await self._offsets.end_offsets(places)
-        return {place.partition: offset for place, offset in ends.items()}
+        return await self._ends_of(partitions)
 
     async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
         """Send in order within each partition; by partition, the highest offset acknowledged."""
@@ -121,14 +121,31 @@ async def open_topic_writer(options: KafkaOptions, topic: str) -> AsyncGenerator
         max_batch_size=_BATCH_BYTES_MAX,
         max_request_size=2 * MESSAGE_BYTES_MAX,
     )
-    offsets = AIOKafkaConsumer(**arguments, enable_auto_commit=False)
     try:
         with translating_kafka("connecting to Kafka"):
             async with asyncio.timeout(START_S_MAX):
                 await producer.start()
-                await offsets.start()
-        yield KafkaTopicWriter(producer, offsets, topic)
+        async with open_topic_ends(options, topic) as ends_of:
+            yield KafkaTopicWriter(producer, ends_of, topic)
     finally:
         await producer.abandon()
-        with suppress(*KAFKA_ERRORS):
-            await offsets.stop()
+
+
+@asynccontextmanager
+async def open_topic_ends(options: KafkaOptions, topic: str) -> AsyncGenerator[EndsOf]:
+    """What tells where partitions end, for the block; errors as `open_topic_writer`."""
+    consumer = AIOKafkaConsumer(**options.arguments("grantlog-offsets"), enable_auto_commit=False)
+
+    async def ends_of(partitions: Collection[int]) -> dict[int, int]:
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        with translating_kafka("reading where the topic ends"):
+            ends = await consumer.end_offsets(places)
+        return {place.partition: offset for place, offset in ends.items()}
+
+    try:
+        with translating_kafka("connecting to Kafka"):
+            async with asyncio.timeout(START_S_MAX):
+                await consumer.start()
+        yield ends_of
+    finally:
+        await closed(consumer.stop)

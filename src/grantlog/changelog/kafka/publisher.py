@@ -25,6 +25,7 @@ from grantlog.changelog.kafka.message import (
     partition_of,
 )
 from grantlog.changelog.kafka.producer import TopicWriter
+from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox, Part
 from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.model.ids import Epoch, TenantId
@@ -62,13 +63,13 @@ class Publisher:
         outbox: Outbox,
         open_writer: OpenWriter,
         *,
-        partitions: int,
+        spec: TopicSpec,
         limits: PublishLimits | None = None,
     ) -> None:
         self._log = log
         self._outbox = outbox
         self._open_writer = open_writer
-        self._partitions = partitions
+        self._spec = spec
         self._limits = limits or PublishLimits()
         self._leases: dict[int, Lease] = {}
         self._troubles: dict[int, str] = {}
@@ -155,11 +156,15 @@ class Publisher:
         return self._leases.keys() - self._troubles.keys()
 
     def _partition(self, tenant: TenantId) -> int:
-        return partition_of(tenant, self._partitions)
+        return partition_of(tenant, self._spec.partitions)
 
     async def _hold(self, writer: TopicWriter) -> None:
         """Renew and take leases. Whatever changed, what is sent then begins at the watermarks."""
-        leases = {lease.partition: lease for lease in await self._outbox.hold(self._limits.lease_s)}
+        spec = self._spec
+        held = await self._outbox.hold(
+            self._limits.lease_s, name=spec.name, partitions=spec.partitions
+        )
+        leases = {lease.partition: lease for lease in held}
         self._hold_at = asyncio.get_running_loop().time() + self._limits.hold_s
         epoch = await self._outbox.epoch()
         troubles = await self._compare_ends(writer, leases)

@@ -23,7 +23,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from grantlog.changelog.kafka.client import KafkaOptions, translated, translating_kafka
+from grantlog.changelog.kafka.client import KafkaOptions, closed, translated, translating_kafka
 from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX
 from grantlog.errors import PreconditionError, UnavailableError
 
@@ -153,7 +153,7 @@ async def _administration(options: KafkaOptions) -> AsyncGenerator[AIOKafkaAdmin
             await admin.start()
             yield admin
         finally:
-            await admin.close()
+            await closed(admin.close)
 
 
 async def _state(admin: AIOKafkaAdminClient, name: str) -> TopicState | None:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from grantlog.errors import PreconditionError
@@ -81,6 +81,30 @@ class Place:
         return self.revision if self.complete else Revision(self.revision - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionStatus:
+    """A partition, for people."""
+
+    partition: int
+    owner: str
+    publisher_epoch: int
+    acknowledged_offset: int
+    published_through: datetime | None
+    trouble: str
+    held: bool
+    """Whether its lease runs."""
+    lag: timedelta | None
+    """Age of `published_through`, by the primary's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What is not on the topic."""
+
+    tenants: int
+    revisions: int
+
+
 @dataclass(slots=True)
 class Acknowledged:
     """What Kafka acknowledged, to be marked in one statement."""
@@ -127,14 +151,22 @@ class Outbox:
         async with acquired(self._pool, doing="reading the epoch") as connection:
             return Epoch(await connection.fetchval(_SQL["epoch"]))
 
-    async def hold(self, lease_s: float) -> list[Lease]:
-        """Renew what this publisher holds and take what nobody holds; all that it holds now."""
+    async def hold(self, lease_s: float, *, name: str, partitions: int) -> list[Lease]:
+        """Renew what this publisher holds and take what nobody holds; all that it holds now.
+
+        Raises:
+            PreconditionError: the log was moved to another topic than `name`.
+        """
         async with (
             self._leases,
             acquired(self._pool, doing="renewing the publisher's leases") as connection,
         ):
+            row = await connection.fetchrow(_SQL["topic"])
+            if row is None:
+                return []
+            refuse_other(TopicRecord(*row.values()), name=name, partitions=partitions)
             kept = await connection.fetch(_SQL["renew"], self._owner, lease_s)
-            taken = await connection.fetch(_SQL["take"], self._owner, lease_s)
+            taken = await connection.fetch(_SQL["take"], self._owner, lease_s, name, partitions)
         return [Lease(*row.values()) for row in (*kept, *taken)]
 
     async def release(self) -> None:
@@ -144,6 +176,14 @@ class Outbox:
             acquired(self._pool, doing="releasing the publisher's leases") as connection,
         ):
             await connection.execute(_SQL["release"], self._owner)
+
+    async def status(self) -> tuple[list[PartitionStatus], Behind]:
+        """Every partition, and what is not published yet."""
+        async with acquired(self._pool, doing="reading what is published") as connection:
+            rows = await connection.fetch(_SQL["status"])
+            behind = await connection.fetchrow(_SQL["behind"])
+        assert behind is not None
+        return [PartitionStatus(*row.values()) for row in rows], Behind(*behind.values())
 
     async def republish(self) -> None:
         """Have every transaction sent again, from the first: whoever publishes starts over.
@@ -160,7 +200,6 @@ class Outbox:
             await connection.execute(
                 _SQL["replace_topic"], topic.name, topic.partitions, topic.cluster_id
             )
-            await connection.execute(_SQL["drop_leases_above"], topic.partitions)
             await connection.execute(_SQL["add_leases"], topic.partitions)
             await connection.execute(_SQL["forget_published"])
             await connection.execute(_SQL["restart_leases"])

@@ -28,7 +28,8 @@ SET owner = $1, publisher_epoch = l.publisher_epoch + 1, published_through = NUL
     lease_until = clock_timestamp() + make_interval(secs => $2::float8)
 FROM (
     SELECT partition FROM publisher_leases
-    WHERE lease_until < clock_timestamp()
+    WHERE lease_until < clock_timestamp() AND partition < $4
+        AND EXISTS (SELECT FROM change_topic WHERE name = $3 AND partitions = $4)
     FOR UPDATE SKIP LOCKED
 ) AS free
 WHERE l.partition = free.partition
@@ -83,6 +84,7 @@ SELECT l.partition, l.owner, l.publisher_epoch, l.acknowledged_offset, l.publish
     l.trouble, l.lease_until > clock_timestamp() AS held,
     clock_timestamp() - l.published_through AS lag
 FROM publisher_leases AS l
+WHERE l.partition < (SELECT partitions FROM change_topic)
 ORDER BY l.partition;
 
 -- name: behind
@@ -96,6 +98,8 @@ WHERE h.revision > coalesce(p.revision, 0);
 DELETE FROM published;
 
 -- name: restart_leases
+-- Epochs only ever rise, also of partitions that a topic with fewer of them leaves alone: the log may
+-- come back to a topic where they stand.
 UPDATE publisher_leases
 SET publisher_epoch = publisher_epoch + 1, owner = '', lease_until = '-infinity',
     acknowledged_offset = -1, published_through = NULL, trouble = '';
@@ -106,6 +110,3 @@ SELECT partition FROM publisher_leases ORDER BY partition FOR UPDATE;
 -- name: replace_topic
 UPDATE change_topic
 SET name = $1, partitions = $2, cluster_id = $3, recorded_at = clock_timestamp();
-
--- name: drop_leases_above
-DELETE FROM publisher_leases WHERE partition >= $1;

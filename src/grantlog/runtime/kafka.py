@@ -1,0 +1,94 @@
+"""Kafka as services use it. Loaded only where it is configured: its client takes time to load."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+
+from grantlog.changelog.kafka.client import KafkaOptions
+from grantlog.changelog.kafka.log import (
+    KafkaChangeLog,
+    KafkaTenantLog,
+    open_kafka_change_log,
+    open_kafka_tenant_log,
+)
+from grantlog.changelog.kafka.opening import open_agreed_writer
+from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.topic import TopicSpec
+from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
+from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.runtime.kafka_settings import KafkaSettings
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+
+
+def options_of(settings: KafkaSettings) -> KafkaOptions:
+    """How Kafka is reached."""
+    password = settings.kafka_sasl_password
+    return KafkaOptions(
+        bootstrap=settings.kafka_bootstrap,
+        security_protocol=settings.kafka_security_protocol,
+        sasl_mechanism=settings.kafka_sasl_mechanism,
+        sasl_username=settings.kafka_sasl_username,
+        sasl_password=password.get_secret_value() if password else None,
+        tls_ca_file=settings.kafka_tls_ca_file,
+        tls_cert_file=settings.kafka_tls_cert_file,
+        tls_key_file=settings.kafka_tls_key_file,
+    )
+
+
+def spec_of(settings: KafkaSettings) -> TopicSpec:
+    """The topic as it is to be."""
+    return TopicSpec(
+        name=settings.kafka_topic,
+        partitions=settings.kafka_partitions,
+        replication=settings.kafka_replication,
+        retention=timedelta(hours=settings.kafka_retention_hours),
+    )
+
+
+async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> None:
+    """Publish the log whenever nobody else does, until `stop`.
+
+    Args:
+        dsn: the primary, reached directly.
+        settings: where Kafka is.
+        stop: ends it.
+
+    Raises:
+        UnavailableError: the primary does not answer at the beginning.
+        PreconditionError: at the first attempt, Kafka or the primary refuses to work with us.
+    """
+    options, spec = options_of(settings), spec_of(settings)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(
+            open_pool(dsn, size_max=2, application_name="grantlog publisher", settings=INDEX_PLANS)
+        )
+        log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
+        outbox = Outbox(pool, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+        publisher = Publisher(
+            log, outbox, lambda: open_agreed_writer(options, spec, outbox), spec=spec
+        )
+        await publisher.run(stop)
+
+
+@asynccontextmanager
+async def open_log(
+    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog
+) -> AsyncGenerator[KafkaChangeLog]:
+    """The log of all tenants, for one follower of a replica; see `open_kafka_change_log`."""
+    async with open_kafka_change_log(options_of(settings), spec_of(settings), pool, primary) as log:
+        yield log
+
+
+@asynccontextmanager
+async def open_hub_log(
+    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog
+) -> AsyncGenerator[KafkaTenantLog]:
+    """The log of some tenants, for one hub of watchers; see `open_kafka_tenant_log`."""
+    async with open_kafka_tenant_log(options_of(settings), spec_of(settings), pool, primary) as log:
+        yield log
