@@ -1,8 +1,8 @@
-"""Set up what a make target needs: `python3 scripts/install.py runtime|dev|clients|node …`.
+"""Set up what a make target needs: `python3 scripts/install.py runtime|dev|clients|node|grpcurl …`.
 
 Only the standard library: nothing is installed yet. Each environment carries a mark with the hash
 of what it was made from, so it is made again only when that changes; an environment for the tests
-serves as well. What the tests can do without (the official clients) only warns.
+serves as well. What the tests can do without (the official clients, grpcurl) only warns.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ RUNTIME_FILES = (LOCKS / "runtime.txt", ROOT / "pyproject.toml")
 DEV_FILES = (*RUNTIME_FILES, LOCKS / "dev.txt")
 CLIENTS_FILES = (LOCKS / "clients.txt",)
 NODE_FILES = (NODE / "package-lock.json",)
+GRPCURL = ROOT / "tests" / "e2e" / "grpcurl"
+GRPCURL_FILES = (GRPCURL / "go.mod", GRPCURL / "go.sum")
 
 
 class SetupError(Exception):
@@ -67,8 +69,28 @@ def node() -> None:
         mark(modules, "node", NODE_FILES)
 
 
+def grpcurl() -> None:
+    """The gRPC command line client in `bin` beside its go.mod, built where Go is."""
+    built = GRPCURL / "bin"
+    if stands(built, "grpcurl", GRPCURL_FILES):
+        return
+    go = shutil.which("go")
+    if go is None:
+        if shutil.which("grpcurl") is not None:
+            return
+        raise SetupError("neither go nor grpcurl is here")
+    say(f"building grpcurl into {built.relative_to(ROOT)} (once, a minute or two)")
+    package = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
+    built.mkdir(exist_ok=True)
+    run(
+        [go, "build", "-mod=readonly", "-buildvcs=false", "-o", str(built / "grpcurl"), package],
+        GRPCURL,
+    )
+    mark(built, "grpcurl", GRPCURL_FILES)
+
+
 REQUIRED = {"runtime": runtime, "dev": dev}
-OPTIONAL = {"clients": clients, "node": node}
+OPTIONAL = {"clients": clients, "node": node, "grpcurl": grpcurl}
 
 
 def install_project(lock: Path) -> None:

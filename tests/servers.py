@@ -26,6 +26,9 @@ WAYS = {
 }
 """Reading the primary's own tables, reading a projected replica, and the other gRPC server."""
 
+AS_IT_COMES = "as it comes"
+"""Without any flag, as the pages start it."""
+
 
 @dataclass(frozen=True)
 class Server:
@@ -39,14 +42,14 @@ class Server:
 
 @contextmanager
 def running(way: str) -> Iterator[Server]:
-    """A service of its own data directory for the block; told to stop, it must end with 0."""
+    """A service with a data directory of its own, stopped with SIGTERM; it must end with 0."""
     folder = Path(tempfile.mkdtemp(prefix="grantlog-server-", dir="/tmp"))
     own = os.environ  # noqa: TID251 - handed on to a child
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 _GRANTLOG, "serve", "--http-port", "0", "--grpc-port", "0",
-                "--data-dir", str(folder / "data"), *WAYS[way],
+                "--data-dir", str(folder / "data"), *WAYS.get(way, ()),
             ],
             env={name: value for name, value in own.items() if not name.startswith("GRANTLOG_")},
             stdout=subprocess.PIPE, stderr=log, text=True,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from grantlog.app.known import KnownHeads
-from grantlog.app.resolve import Consistency, Resolver
+from grantlog.app.resolve import Resolver
+from grantlog.app.terms import Consistency
 from grantlog.app.watch import Told, Watch, WatchFilter
 from grantlog.app.watch_hub import WatchHub, WatchLimits
 from grantlog.errors import (

@@ -6,6 +6,7 @@ import secrets
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -119,6 +120,35 @@ def test_reflection_lists_the_services(channel):
     names = {service.name for service in answer.list_services_response.service}
     assert names >= {f"base.v1.{name}" for name in
                      ("Permission", "Schema", "Data", "Bundle", "Tenancy", "Watch")}  # fmt: skip
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        ("base.v1.Permission", "grantlog/api/v1/service.proto"),
+        ("base.v1.Permission.Check", "grantlog/api/v1/service.proto"),
+        ("base.v1.Tuple", "grantlog/api/v1/base.proto"),
+        ("grpc.health.v1.Health.Watch", "grpc_health/v1/health.proto"),
+        ("base.v1.Permission.Guess", None),
+        ("base.v1.Nothing.Check", None),
+        ("nothing", None),
+        ("", None),
+    ],
+)
+def test_reflection_tells_the_file_of_a_symbol(channel, version, symbol, file):
+    ask = channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    asked = reflection_pb2.ServerReflectionRequest(file_containing_symbol=symbol)
+    answer = next(ask(iter([asked])))
+    if file is None:
+        assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    else:
+        protos = answer.file_descriptor_response.file_descriptor_proto
+        assert descriptor_pb2.FileDescriptorProto.FromString(protos[0]).name == file
 
 
 def test_bytes_that_are_no_message_do_no_harm(channel, tenant):

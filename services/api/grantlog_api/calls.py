@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
@@ -12,25 +14,15 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import Message
 
-from grantlog.app.as_of import AsOf, parse_as_of
-from grantlog.errors import (
-    InvalidInputError,
-    LimitError,
-    NotImplementedYetError,
-    SlowReaderError,
-    UnavailableError,
-)
+from grantlog.app.terms import OfNow, Terms, parse_terms
+from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError, UnavailableError
+from grantlog.ports.standing import Standing, follow_standing
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
-from grantlog_api.metadata import request_metadata
+from grantlog_api.metadata import AGE, PLACE, SOURCE, request_metadata, say_with_answer
 
-Handler = Callable[[Any], Awaitable[Message]]
-PastHandler = Callable[[Any, AsOf | None], Awaitable[Message]]
-"""Of a call that can be answered as of the past."""
-
-AS_OF: Final = "grantlog-as-of"
-"""Metadata key and HTTP header: answer as of exactly this revision or time."""
-StreamHandler = Callable[[Any], AsyncGenerator[Message]]
+Handler = Callable[[Any, Terms], Awaitable[Message]]
+StreamHandler = Callable[[Any, Terms], AsyncGenerator[Message]]
 
 _LOG = structlog.get_logger("grantlog.api")
 
@@ -41,37 +33,38 @@ class Calls:
     """Answers calls by their full method, `/base.v1.Permission/Check`.
 
     Args:
-        handlers: of calls with one answer, as of now alone.
+        handlers: of calls with one answer.
         streams: of calls with a stream of answers.
-        past_handlers: of calls with one answer, as of the past too.
         timeout_s: bound of a call, of its request's arrival, and of the silence between two
             messages of a stream.
         streams_max: streams that may be open at once.
+        now: seconds, by the clock of `KnownHeads`.
     """
 
     def __init__(
         self,
         handlers: Mapping[str, Handler],
         streams: Mapping[str, StreamHandler] = MappingProxyType({}),
-        past_handlers: Mapping[str, PastHandler] = MappingProxyType({}),
         *,
         timeout_s: float,
         streams_max: int = STREAMS_MAX,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._handlers = handlers
-        self._past_handlers = past_handlers
         self._streams = streams
+        self._now = now
         self.timeout_s = timeout_s
         self._streams_max = streams_max
         self._streams_open = 0
 
     @property
-    def past_methods(self) -> AbstractSet[str]:
-        """The calls that can be answered as of the past."""
-        return self._past_handlers.keys()
+    def methods_with_terms(self) -> AbstractSet[str]:
+        """The calls whose answer stands at a revision that the request may name."""
+        handlers: Mapping[str, object] = {**self._handlers, **self._streams}
+        return {name for name, handler in handlers.items() if not isinstance(handler, OfNow)}
 
-    async def unary(self, full_method: str, request: Message, as_of: str | None = None) -> Message:
-        """Validate and answer a request.
+    async def unary(self, full_method: str, request: Message) -> Message:
+        """Validate and answer a request, on the terms that the task's metadata say.
 
         Raises:
             GrantlogError: what the caller is to be told.
@@ -80,26 +73,21 @@ class Calls:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         validate(request)
-        answer = self._answer(full_method, request, as_of)
-        async with asyncio.timeout(self.timeout_s):
-            response = await answer
-        _LOG.debug("request answered", method=full_method, ms=1000 * (loop.time() - begun))
-        return response
-
-    def _answer(self, full_method: str, request: Message, as_of: str | None) -> Awaitable[Message]:
-        past_handler = self._past_handlers.get(full_method)
-        if past_handler is not None:
-            return past_handler(request, parse_as_of(as_of) if as_of is not None else None)
         handler = self._handlers.get(full_method)
         if handler is None:
             raise _not_served(full_method)
-        if as_of is not None:
-            raise _of_now_alone(full_method)
-        return handler(request)
+        terms = parse_terms(request_metadata())
+        standing = follow_standing()
+        async with asyncio.timeout(self.timeout_s):
+            response = await handler(request, terms)
+        self._say_standing(standing)
+        _LOG.debug("request answered", method=full_method, ms=1000 * (loop.time() - begun))
+        return response
 
     async def stream(self, full_method: str, request: Message) -> AsyncGenerator[Message]:
         """Validate a request and answer it message by message; closing it ends the work.
 
+        What is known about the answer is said with the first message, and again behind the last.
         How long a reader takes between messages is the door's business.
 
         Raises:
@@ -111,20 +99,34 @@ class Calls:
         handler = self._streams.get(full_method)
         if handler is None:
             raise _not_served(full_method)
-        if AS_OF in request_metadata():
-            raise _of_now_alone(full_method)
+        terms = parse_terms(request_metadata())
         if self._streams_open >= self._streams_max:
             raise LimitError(
                 f"this node has {self._streams_max} streams open, as many as it may: "
                 "end some, or use another node"
             )
         self._streams_open += 1
+        standing = follow_standing()
         try:
-            async with aclosing(handler(request)) as messages:
-                while (message := await self._next(messages)) is not None:
+            async with aclosing(handler(request, terms)) as messages:
+                message = await self._next(messages)
+                self._say_standing(standing)
+                while message is not None:
                     yield message
+                    message = await self._next(messages)
+                self._say_standing(standing)
         finally:
             self._streams_open -= 1
+
+    def _say_standing(self, standing: Standing) -> None:
+        """Send along where an answer stands, if it stands at a revision."""
+        if not standing.snap_token:
+            return
+        say_with_answer(PLACE, standing.snap_token)
+        say_with_answer(SOURCE, standing.source.value)
+        if standing.complete_at is not None:
+            age_s = self._now() - standing.complete_at
+            say_with_answer(AGE, str(math.ceil(1000 * age_s)))
 
     async def _next(self, messages: AsyncIterator[Message]) -> Message | None:
         async with asyncio.timeout(self.timeout_s):
@@ -133,12 +135,6 @@ class Calls:
 
 def _not_served(full_method: str) -> NotImplementedYetError:
     return NotImplementedYetError(f"{full_method} is not served by this version yet")
-
-
-def _of_now_alone(full_method: str) -> InvalidInputError:
-    return InvalidInputError(
-        f"{full_method} cannot be asked as of the past: leave {AS_OF} out", reason="INVALID_AS_OF"
-    )
 
 
 @asynccontextmanager

@@ -13,12 +13,12 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from grpc import aio
 from grpc_health.v1 import health_pb2
-from grpc_reflection.v1alpha import reflection
 
 from grantlog.errors import InvalidInputError, PreconditionError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
-from grantlog_api.calls import AS_OF, Calls, failed, not_stalled
+from grantlog_api.calls import Calls, failed, not_stalled
+from grantlog_api.grpc_describing import describe
 from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
 from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 
@@ -71,7 +71,7 @@ def add_services(
     for service, handlers in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
         cast("Any", server).add_registered_method_handlers(service, handlers)  # not in the stubs
-    reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], server)
+    describe(server, list(services))
 
 
 def _handler(route: Route, calls: Calls, stall_s_max: float) -> MethodHandler:
@@ -102,9 +102,10 @@ def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
     full_method = route.full_method
 
     async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> Message:
+        set_request_metadata(context.invocation_metadata() or ())
         said = collect_answer_metadata()
         try:
-            response = await calls.unary(full_method, _parsed(route, request), _as_of(context))
+            response = await calls.unary(full_method, _parsed(route, request))
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
         if said:
@@ -114,18 +115,12 @@ def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
     return answer
 
 
-def _as_of(context: aio.ServicerContext[Any, Any]) -> str | None:
-    for key, value in context.invocation_metadata() or ():
-        if key == AS_OF:
-            return value if isinstance(value, str) else value.decode("latin-1")
-    return None
-
-
 def _streaming(route: Route, calls: Calls, stall_s_max: float) -> Callable[..., Any]:
     full_method = route.full_method
 
     async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> None:
         set_request_metadata(context.invocation_metadata() or ())
+        said = collect_answer_metadata()
         try:
             async with aclosing(calls.stream(full_method, _parsed(route, request))) as messages:
                 async for message in messages:
@@ -133,6 +128,8 @@ def _streaming(route: Route, calls: Calls, stall_s_max: float) -> Callable[..., 
                         await context.write(message)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             await _abort(context, full_method, error)
+        if said:
+            context.set_trailing_metadata(tuple(said.items()))
 
     return answer
 

@@ -20,9 +20,9 @@ from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.openapi import NDJSON, openapi_document
 from grantlog.wire.transcode import bind, find_route
-from grantlog_api.calls import AS_OF, Calls, failed
+from grantlog_api.calls import Calls, failed
 from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
+from grantlog_api.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_body import read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
@@ -52,13 +52,14 @@ def build_app(
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
     app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
     app.router.default = _contract(calls, stall_s_max)
-    document = openapi_document(calls.past_methods)
+    document = openapi_document(calls.methods_with_terms)
     app.openapi = lambda: document
     return CORSMiddleware(
         always_answered(app),
         allow_origins=allowed_origins,
         allow_methods=_VERBS,
         allow_headers=["*"],
+        expose_headers=ANSWERED,
     )
 
 
@@ -75,13 +76,14 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
             async with asyncio.timeout(calls.timeout_s):
                 body = await read_body(request) if route.body else b""
             message = bind(route, variables, request.query_params.multi_items(), body)
+            said = collect_answer_metadata()
             if streaming:
                 set_request_metadata(metadata_of(request))
                 messages = calls.stream(method, message)
                 framing = NDJSON_LINES if NDJSON in request.headers.get("accept", "") else LINES
-                return StreamResponse(method, messages, framing, stall_s_max=stall_s_max)
-            said = collect_answer_metadata()
-            response = await calls.unary(method, message, request.headers.get(AS_OF))
+                return StreamResponse(method, messages, framing, said, stall_s_max=stall_s_max)
+            set_request_metadata(request.headers.items())
+            response = await calls.unary(method, message)
             headers = {**_HEADERS, **said}
             return Response(protojson.encode(response), media_type=JSON, headers=headers)
         except ClientDisconnect:

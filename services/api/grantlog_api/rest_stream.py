@@ -65,10 +65,13 @@ class StreamResponse(Response):
         method: str,
         messages: AsyncGenerator[Message],
         framing: Framing,
+        said: Mapping[str, str],
         *,
         stall_s_max: float,
     ) -> None:
+        """`said` holds the headers that are known by the first message."""
         super().__init__()
+        self._said = said
         self._method = method
         self._messages = messages
         self._framing = framing
@@ -106,9 +109,10 @@ class StreamResponse(Response):
                 await refusal(scope, receive, send)
 
     async def _begin(self, send: Send) -> None:
-        response = Response(media_type=self._framing.media_type, headers=self._framing.headers)
-        headers = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        headers = {**self._framing.headers, **self._said}
+        response = Response(media_type=self._framing.media_type, headers=headers)
+        raw = [pair for pair in response.raw_headers if pair[0] != b"content-length"]
+        await send({"type": "http.response.start", "status": 200, "headers": raw})
         if self._framing.opening:
             await self._send(send, self._framing.opening)
 

@@ -19,7 +19,7 @@ from grantlog.wire.protojson import encode
 from grantlog.wire.status import WireStatus, error_body
 from grantlog_api.calls import Calls
 from grantlog_api.handlers.watch import FILTERS, METADATA_PREFIX
-from grantlog_api.metadata import set_request_metadata
+from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_stream import Framing, StreamResponse
 
 METHOD: Final = "/base.v1.Watch/Watch"
@@ -46,12 +46,14 @@ def events(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Re
         if request.method == "HEAD":  # it would wait for a body without an end
             return Response(media_type=EVENTS.media_type, headers=EVENTS.headers)
         set_request_metadata(metadata_of(request))
+        said = collect_answer_metadata()
         resumed = request.headers.get("last-event-id", "")
         watch = service_pb2.WatchRequest(
             tenant_id=request.path_params["tenant_id"],
             snap_token=resumed or request.query_params.get("snap_token", ""),
         )
-        return StreamResponse(METHOD, calls.stream(METHOD, watch), EVENTS, stall_s_max=stall_s_max)
+        messages = calls.stream(METHOD, watch)
+        return StreamResponse(METHOD, messages, EVENTS, said, stall_s_max=stall_s_max)
 
     return answer
 

@@ -19,9 +19,10 @@ from grantlog.app.known import KnownHeads
 from grantlog.app.listing import ListFacts
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
-from grantlog.app.resolve import Consistency, Resolver
+from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
+from grantlog.app.terms import Consistency
 from grantlog.app.watch import Watch
 from grantlog.app.watch_hub import WatchHub
 from grantlog.changelog.postgres.log import open_change_log
@@ -55,7 +56,7 @@ from grantlog_api.handlers.tenancy import TenancyHandlers
 from grantlog_api.handlers.watch import WatchHandlers
 from grantlog_api.health import HealthProbe
 from grantlog_api.settings import ApiSettings
-from grantlog_api.tables import handler_table, past_handler_table, stream_table
+from grantlog_api.tables import handler_table, stream_table
 
 _WRITE_ID_BYTES: Final = 16
 
@@ -164,8 +165,10 @@ async def _open_calls(
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
     schemas = PostgresSchemas(places.lookups)
-    past = PostgresPast(places.lookups)
-    resolver = Resolver(heads, past, known, Consistency(settings.consistency))
+    consistency = Consistency(settings.consistency)
+    resolver = Resolver(
+        heads, PostgresPast(places.lookups), known, consistency, settings.staleness_s_max
+    )
     cache = SchemaCache(schemas)
     pages = Continuations(await read_mac_key(places.lookups))
     common: Mapping[str, Any] = {
@@ -202,7 +205,6 @@ async def _open_calls(
             tenancy=tenancy,
         ),
         stream_table(lookup=lookup, watch=watch),
-        past_handler_table(permission=permission, schema=schema, data=data),
         timeout_s=settings.request_timeout_s,
         streams_max=settings.streams_max,
     )

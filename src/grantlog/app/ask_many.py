@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from grantlog.app.places import Place, Places
 from grantlog.app.resolve import at_a_live_revision
+from grantlog.app.terms import Terms
 from grantlog.engine.conform import find_entity
 from grantlog.engine.many import FactMemo, check_many
 from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
@@ -36,12 +37,7 @@ class BulkCheck:
         self._places = places
 
     async def __call__(
-        self,
-        tenant: TenantId,
-        queries: Sequence[CheckQuery],
-        *,
-        snap_token: str,
-        schema_version: str,
+        self, tenant: TenantId, queries: Sequence[CheckQuery], terms: Terms
     ) -> BulkAnswer:
         """Decide every item; what is wrong with one of them is that item's answer.
 
@@ -51,9 +47,7 @@ class BulkCheck:
         """
 
         async def answer() -> BulkAnswer:
-            place = await self._places.resolve(
-                tenant, snap_token=snap_token, schema_version=schema_version
-            )
+            place = await self._places.resolve(tenant, terms)
             memo = FactMemo(self._places.facts_at(tenant, place).fetch)
             items: list[ItemAnswer] = []
             for verdict in await check_many(place.plan, queries, memo):
@@ -95,7 +89,7 @@ class SubjectPermissions:
         self._places = places
 
     async def __call__(
-        self, tenant: TenantId, query: PermissionsQuery, *, snap_token: str, schema_version: str
+        self, tenant: TenantId, query: PermissionsQuery, terms: Terms
     ) -> PermissionsAnswer:
         """Decide every permission of the entity's type, and every relation unless left out.
 
@@ -105,9 +99,7 @@ class SubjectPermissions:
         """
 
         async def answer() -> PermissionsAnswer:
-            place = await self._places.resolve(
-                tenant, snap_token=snap_token, schema_version=schema_version
-            )
+            place = await self._places.resolve(tenant, terms)
             declared = find_entity(place.loaded.schema, query.entity.type)
             names = list(declared.permissions)
             if not query.only_permissions:

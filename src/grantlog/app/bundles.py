@@ -21,7 +21,7 @@ from grantlog.model.template import parse_template
 from grantlog.model.tuples import Entity, RelationTuple, parse_entity, parse_tuple
 from grantlog.ports.bundles import BundleReader
 from grantlog.ports.heads import Head
-from grantlog.ports.writer import Committed, PutFacts, RemoveFacts, TransactionWriter
+from grantlog.ports.writer import PutFacts, RemoveFacts, TransactionWriter
 
 BUNDLES_PER_WRITE_MAX: Final = 100
 FILLED_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -70,10 +70,9 @@ class Bundles:
             raise InvalidInputError(
                 "two bundles of this request have one name", reason="ERROR_CODE_ALREADY_EXIST"
             )
-        self._learn(
-            tenant,
-            await self._writer.write_bundles(tenant, definitions, write_id=self._new_id()),
-        )
+        begun_at = self._known.now()
+        done = await self._writer.write_bundles(tenant, definitions, write_id=self._new_id())
+        self._known.acknowledge(tenant, done, begun_at)
 
     async def read(self, tenant: TenantId, name: str) -> Bundle:
         """The bundle of a name.
@@ -90,7 +89,9 @@ class Bundles:
         """Remove a bundle; errors as `read`."""
         if "\0" in name:
             raise _not_found(name)
-        self._learn(tenant, await self._writer.delete_bundle(tenant, name, write_id=self._new_id()))
+        begun_at = self._known.now()
+        done = await self._writer.delete_bundle(tenant, name, write_id=self._new_id())
+        self._known.acknowledge(tenant, done, begun_at)
 
     async def run(self, tenant: TenantId, name: str, arguments: Mapping[str, str]) -> Head:
         """Fill a bundle's templates and write the facts, all or none; the head has them.
@@ -102,9 +103,6 @@ class Bundles:
         """
         bundle = await self.read(tenant, name)
         return await self._write_data.apply(tenant, bundle_steps(bundle, arguments))
-
-    def _learn(self, tenant: TenantId, done: Committed) -> None:
-        self._known.learn(tenant, Head(done.epoch, done.revision, done.schema_version))
 
 
 def bundle_steps(

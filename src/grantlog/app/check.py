@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grantlog.app.as_of import AsOf
 from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.app.schemas import SchemaCache, resolve_with_schema
+from grantlog.app.terms import Terms
 from grantlog.engine.check import check
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.model.ids import TenantId
@@ -31,16 +31,8 @@ class Check:
         self._cache = cache
         self._facts = facts
 
-    async def __call__(
-        self,
-        tenant: TenantId,
-        query: CheckQuery,
-        *,
-        snap_token: str,
-        schema_version: str,
-        as_of: AsOf | None = None,
-    ) -> CheckAnswer:
-        """Decide, at one revision: as of, or at least the token's, or as the consistency says.
+    async def __call__(self, tenant: TenantId, query: CheckQuery, terms: Terms) -> CheckAnswer:
+        """Decide, at the one revision that the terms come to.
 
         Raises:
             NotFoundError: the schema, entity type or permission does not exist.
@@ -50,27 +42,11 @@ class Check:
             UnavailableError: facts at the revision cannot be read now.
         """
         return await at_a_live_revision(
-            self._resolver,
-            tenant,
-            lambda: self._answer(tenant, query, snap_token, schema_version, as_of),
+            self._resolver, tenant, lambda: self._answer(tenant, query, terms)
         )
 
-    async def _answer(
-        self,
-        tenant: TenantId,
-        query: CheckQuery,
-        snap_token: str,
-        schema_version: str,
-        as_of: AsOf | None,
-    ) -> CheckAnswer:
-        head, loaded = await resolve_with_schema(
-            self._resolver,
-            self._cache,
-            tenant=tenant,
-            snap_token=snap_token,
-            schema_version=schema_version,
-            as_of=as_of,
-        )
+    async def _answer(self, tenant: TenantId, query: CheckQuery, terms: Terms) -> CheckAnswer:
+        head, loaded = await resolve_with_schema(self._resolver, self._cache, tenant, terms)
 
         async def fetch(keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
             return await self._facts.read(tenant, head.revision, keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from grantlog.app.known import KnownHeads, head_of
+from grantlog.app.known import KnownHeads
 from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache
 from grantlog.engine.conform import check_attribute, check_tuple
@@ -136,6 +136,7 @@ class WriteData:
         *,
         schema_pinned: bool = False,
     ) -> Head:
+        begun_at = self._known.now()
         committed = await self._writer.write(
             DataIntent(
                 tenant=tenant,
@@ -146,9 +147,7 @@ class WriteData:
                 write_id=self._new_id(),
             )
         )
-        head = head_of(committed)
-        self._known.learn(tenant, head)
-        return head
+        return self._known.acknowledge(tenant, committed, begun_at)
 
 
 def _require_small(attribute: Attribute) -> None:

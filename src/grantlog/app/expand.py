@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from grantlog.app.places import Place, Places
 from grantlog.app.resolve import at_a_live_revision
+from grantlog.app.terms import Terms
 from grantlog.engine.expand import ExpandQuery, expand
 from grantlog.engine.tree import Tree
 from grantlog.model.ids import TenantId
@@ -25,15 +26,11 @@ class Expand:
     def __init__(self, places: Places) -> None:
         self._places = places
 
-    async def __call__(
-        self, tenant: TenantId, query: ExpandQuery, *, snap_token: str, schema_version: str
-    ) -> ExpandAnswer:
-        """The tree, at one revision; raises as `engine.expand`, and as a check for the tokens."""
+    async def __call__(self, tenant: TenantId, query: ExpandQuery, terms: Terms) -> ExpandAnswer:
+        """The tree, at one revision; raises as `engine.expand`, and as a check for the terms."""
 
         async def answer() -> ExpandAnswer:
-            place = await self._places.resolve(
-                tenant, snap_token=snap_token, schema_version=schema_version
-            )
+            place = await self._places.resolve(tenant, terms)
             facts = self._places.facts_at(tenant, place)
             return ExpandAnswer(await expand(place.plan, query, facts.fetch), place)
 

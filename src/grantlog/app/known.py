@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
 from grantlog.model.ids import TenantId
+from grantlog.model.token import SnapToken, encode_token
 from grantlog.ports.heads import Head
+from grantlog.ports.standing import stand_at
 from grantlog.ports.writer import Committed
 
 TENANTS_MAX: Final = 100_000
 
 
-def head_of(committed: Committed) -> Head:
-    """The head that a write made, or met."""
-    return Head(committed.epoch, committed.revision, committed.schema_version, committed.begins)
+class Known(NamedTuple):
+    """A head and how old the knowledge is."""
+
+    head: Head
+    complete_at: float
+    """By the node's clock, in seconds: every write committed by then stands at or before it."""
 
 
 class KnownHeads:
@@ -23,23 +30,62 @@ class KnownHeads:
 
     Used from the event loop's thread alone. A tenant that is evicted is asked for again, from the
     primary, so eviction never makes an answer older.
+
+    Args:
+        now: seconds by a clock that never goes back.
+        tenants_max: how many are kept.
     """
 
-    def __init__(self, tenants_max: int = TENANTS_MAX) -> None:
-        self._heads: LRUCache[TenantId, Head] = LRUCache(tenants_max)
+    def __init__(
+        self, now: Callable[[], float] = time.monotonic, tenants_max: int = TENANTS_MAX
+    ) -> None:
+        self.now = now
+        self._known: LRUCache[TenantId, Known] = LRUCache(tenants_max)
 
     def get(self, tenant: TenantId) -> Head | None:
         """The newest head known, None if there is none."""
-        return self._heads.get(tenant)
+        known = self._known.get(tenant)
+        return known.head if known is not None else None
 
-    def learn(self, tenant: TenantId, head: Head) -> Head:
-        """Keep the newer of `head` and what is known, and return it."""
-        known = self._heads.get(tenant)
-        if known is not None and (known.epoch, known.revision) >= (head.epoch, head.revision):
-            return known
-        self._heads[tenant] = head
+    def find(self, tenant: TenantId) -> Known | None:
+        """The newest head known and its age, None if there is none."""
+        return self._known.get(tenant)
+
+    def learn(self, tenant: TenantId, head: Head, asked_at: float) -> Known:
+        """Keep the newer of `head` and what is known, and return it.
+
+        Args:
+            tenant: whose head.
+            head: what the primary answered, or a write made.
+            asked_at: when the question, or the write, was sent; what was committed by then is in
+                `head`, and so in any newer one.
+        """
+        known = self._known.get(tenant)
+        if known is not None:
+            newest, complete_at = known
+            if head.epoch < newest.epoch:
+                return known  # a database that was failed over says nothing about now
+            if head.revision <= newest.revision and head.epoch == newest.epoch:
+                if asked_at <= complete_at:
+                    return known
+                head = newest
+            asked_at = max(asked_at, complete_at)
+        learnt = self._known[tenant] = Known(head, asked_at)
+        return learnt
+
+    def acknowledge(self, tenant: TenantId, done: Committed, begun_at: float) -> Head:
+        """Learn the head that a write made, or met, and note that its answer stands there.
+
+        Args:
+            tenant: whose head.
+            done: what came of the write.
+            begun_at: when the write was sent.
+        """
+        head = Head(done.epoch, done.revision, done.schema_version, done.begins)
+        stand_at(encode_token(tenant, SnapToken(done.epoch, done.revision)))
+        self.learn(tenant, head, begun_at)
         return head
 
     def forget(self, tenant: TenantId) -> None:
         """Ask the primary the next time."""
-        self._heads.pop(tenant, None)
+        self._known.pop(tenant, None)

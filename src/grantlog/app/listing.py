@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.resolve import Resolver, at_a_live_revision
-from grantlog.errors import BehindWindowError, InvalidTokenError
+from grantlog.app.terms import Terms
+from grantlog.errors import InvalidTokenError
 from grantlog.model.attributes import Attribute
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken
@@ -44,10 +44,9 @@ class ListFacts:
         tenant: TenantId,
         where: TupleFilter,
         *,
-        snap_token: str,
+        terms: Terms,
         page_size: int,
         continuation: str,
-        as_of: AsOf | None = None,
     ) -> tuple[list[RelationTuple], str]:
         """A page of tuples by key bytes, and the token of the next page, "" behind the last.
 
@@ -59,7 +58,7 @@ class ListFacts:
         limit = min(page_size or PAGE_DEFAULT, PAGE_MAX)
 
         async def page() -> tuple[list[RelationTuple], str]:
-            place = await self._place(tenant, snap_token, as_of, continuation, digest, parts=6)
+            place = await self._place(tenant, terms, continuation, digest, parts=6)
             found = await self._lister.tuples(
                 tenant, place.revision, where, limit=limit + 1, after=_tuple_after(place.after)
             )
@@ -72,17 +71,16 @@ class ListFacts:
         tenant: TenantId,
         where: AttributeFilter,
         *,
-        snap_token: str,
+        terms: Terms,
         page_size: int,
         continuation: str,
-        as_of: AsOf | None = None,
     ) -> tuple[list[Attribute], str]:
         """A page of attributes by key bytes; otherwise as `tuples`."""
         digest = request_digest("attributes", tenant, where)
         limit = min(page_size or PAGE_DEFAULT, ATTRIBUTES_PAGE_MAX)
 
         async def page() -> tuple[list[Attribute], str]:
-            place = await self._place(tenant, snap_token, as_of, continuation, digest, parts=3)
+            place = await self._place(tenant, terms, continuation, digest, parts=3)
             after = (place.after[0], place.after[1], place.after[2]) if place.after else None
             found = await self._lister.attributes(
                 tenant, place.revision, where, limit=limit + 1, after=after
@@ -93,14 +91,7 @@ class ListFacts:
         return await at_a_live_revision(self._resolver, tenant, page)
 
     async def _place(
-        self,
-        tenant: TenantId,
-        snap_token: str,
-        as_of: AsOf | None,
-        continuation: str,
-        digest: str,
-        *,
-        parts: int,
+        self, tenant: TenantId, terms: Terms, continuation: str, digest: str, *, parts: int
     ) -> Continuation:
         if continuation:
             place = self._continuations.open(continuation, digest)
@@ -109,11 +100,9 @@ class ListFacts:
                     "the continuation token cannot be used",
                     reason="ERROR_CODE_INVALID_CONTINUOUS_TOKEN",
                 )
-            head = await self._resolver.admit(tenant, SnapToken(place.epoch, place.revision))
-            if place.revision < head.begins:  # a replica may not have heard of the deletion yet
-                raise BehindWindowError("the tenant was deleted since the first page was read")
+            await self._resolver.resume(tenant, SnapToken(place.epoch, place.revision), terms)
             return place
-        head = await self._resolver.resolve(tenant, snap_token, as_of)
+        head = await self._resolver.resolve(tenant, terms)
         return Continuation(Epoch(head.epoch), Revision(head.revision), ())
 
     def _next(

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, cast
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.places import FactsAt, Place, Places
 from grantlog.app.resolve import at_a_live_revision
+from grantlog.app.terms import NO_TERMS, Terms
 from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
 from grantlog.engine.lookup_entity.walk import NO_SCOPE
 from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
@@ -33,14 +34,12 @@ class Window:
     """Which part of an answer is asked for.
 
     Attributes:
-        snap_token: as of a check; it means nothing where a continuation is given.
-        schema_version: likewise.
+        terms: as of a check; where a continuation is given, its place is the answer's.
         page_size: how many ids at most; 0 is the default of the call.
         continuation: the token of the page before.
     """
 
-    snap_token: str = ""
-    schema_version: str = ""
+    terms: Terms = NO_TERMS
     page_size: int = 0
     continuation: str = ""
 
@@ -67,7 +66,7 @@ class Lookup:
         Raises:
             InvalidTokenError: a token that is garbled or belongs to another request.
             BehindWindowError: the continuation's revision is gone; begin anew.
-            GrantlogError: as `lookup_entities`, and as a check for the tokens.
+            GrantlogError: as `lookup_entities`, and as a check for the terms.
         """
         return await self._page(
             tenant, window, _entity_digest(tenant, query, window), _entities(query)
@@ -138,10 +137,8 @@ class Lookup:
 
     async def _place(self, tenant: TenantId, window: Window, after: Continuation | None) -> Place:
         if after is not None:
-            return await self._places.resume(tenant, after)
-        return await self._places.resolve(
-            tenant, snap_token=window.snap_token, schema_version=window.schema_version
-        )
+            return await self._places.resume(tenant, after, window.terms)
+        return await self._places.resolve(tenant, window.terms)
 
     def _seal(self, place: Place, after: str, digest: str) -> str:
         head = place.head
@@ -166,12 +163,12 @@ def _subjects(query: SubjectQuery) -> Ids:
 def _entity_digest(tenant: TenantId, query: EntityQuery, window: Window) -> str:
     scope = sorted((type_, sorted(ids)) for type_, ids in query.scope.items())
     plain = replace(query, context=_canonical_context(query.context), scope=NO_SCOPE)
-    return request_digest("entities", tenant, window.schema_version, plain, scope)
+    return request_digest("entities", tenant, window.terms.schema_version, plain, scope)
 
 
 def _subject_digest(tenant: TenantId, query: SubjectQuery, window: Window) -> str:
     plain = replace(query, context=_canonical_context(query.context))
-    return request_digest("subjects", tenant, window.schema_version, plain)
+    return request_digest("subjects", tenant, window.terms.schema_version, plain)
 
 
 def _canonical_context(context: RequestContext) -> RequestContext:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from grantlog.app.continuation import Continuation
 from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
+from grantlog.app.terms import Terms
 from grantlog.engine.plan import Plan
 from grantlog.model.ids import Revision, TenantId
 from grantlog.model.token import SnapToken
@@ -40,25 +41,13 @@ class Places:
         self._facts = facts
         self._reverse = reverse
 
-    async def resolve(self, tenant: TenantId, *, snap_token: str, schema_version: str) -> Place:
+    async def resolve(self, tenant: TenantId, terms: Terms) -> Place:
         """The place of a new question; raises as `resolve_with_schema`."""
-        head, loaded = await resolve_with_schema(
-            self.resolver,
-            self._cache,
-            tenant=tenant,
-            snap_token=snap_token,
-            schema_version=schema_version,
-        )
-        return Place(head, loaded)
+        return Place(*await resolve_with_schema(self.resolver, self._cache, tenant, terms))
 
-    async def resume(self, tenant: TenantId, at: Continuation) -> Place:
-        """The very place that an answer's first page stood at.
-
-        Raises:
-            LostWriteError, BeyondHeadError: a restore or failover lost that place.
-            UnavailableError: it cannot be known now.
-        """
-        await self.resolver.admit(tenant, SnapToken(at.epoch, at.revision))
+    async def resume(self, tenant: TenantId, at: Continuation, terms: Terms) -> Place:
+        """The very place that an answer's first page stood at; raises as `Resolver.resume`."""
+        await self.resolver.resume(tenant, SnapToken(at.epoch, at.revision), terms)
         loaded = await self._cache.load(tenant, at.schema_version)
         return Place(Head(at.epoch, at.revision, at.schema_version), loaded)
 

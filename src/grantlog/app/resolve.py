@@ -8,80 +8,162 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from enum import Enum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from grantlog.app.as_of import AsOf
-from grantlog.app.known import KnownHeads
-from grantlog.errors import BehindWindowError, BeyondHeadError, InvalidInputError, LostWriteError
+from grantlog.app.known import Known, KnownHeads
+from grantlog.app.terms import AS_OF, Consistency, Terms
+from grantlog.errors import (
+    BehindWindowError,
+    BeyondHeadError,
+    InvalidInputError,
+    LostWriteError,
+    UnavailableError,
+)
 from grantlog.model.ids import TenantId
 from grantlog.model.token import SnapToken, decode_token, encode_token
 from grantlog.ports.heads import Head, HeadReader, PastReader
+from grantlog.ports.standing import stand_at
 
 T = TypeVar("T")
 
-
-class Consistency(Enum):
-    """Where an answer without a token stands."""
-
-    HEAD = "head"
-    """At or behind every write committed before the question arrived, whoever wrote it."""
-    NODE = "node"
-    """At or behind what this process acknowledged or answered; enough for the only writer."""
+STALENESS_S_MAX: Final = 5.0
+"""Of `bounded` where nobody says another."""
 
 
 class Resolver:
-    """Resolves the revision to answer at."""
+    """Resolves the revision to answer at.
+
+    Args:
+        heads: the primary's heads now.
+        past: and earlier.
+        known: what this process knows of them.
+        consistency: of questions that say none.
+        staleness_s_max: of `bounded`, for questions that say no bound.
+    """
 
     def __init__(
-        self, heads: HeadReader, past: PastReader, known: KnownHeads, consistency: Consistency
+        self,
+        heads: HeadReader,
+        past: PastReader,
+        known: KnownHeads,
+        consistency: Consistency,
+        staleness_s_max: float = STALENESS_S_MAX,
     ) -> None:
         self._heads = heads
         self._past = past
         self._known = known
         self._consistency = consistency
+        self._staleness_s_max = staleness_s_max
 
-    async def resolve(self, tenant: TenantId, snap_token: str, as_of: AsOf | None = None) -> Head:
-        """The head to answer at: exactly as of, at least the token's, or as the consistency says.
+    async def resolve(self, tenant: TenantId, terms: Terms) -> Head:
+        """The head to answer at, on a question's terms; noted as where the answer stands.
 
         Raises:
-            InvalidInputError: a token and an as-of at once, or an as-of in the future.
+            InvalidInputError: an as-of in the future.
             BehindWindowError: the history of the as-of is no longer kept.
             InvalidTokenError: the token is garbled or another tenant's.
             BeyondHeadError: the token's write was never committed here.
             LostWriteError: the token's write was lost by a failover or restore.
             UnavailableError: the primary is needed and does not answer.
         """
-        if as_of is not None:
-            return await self._as_of(tenant, snap_token, as_of)
-        if snap_token:
-            return await self.admit(tenant, decode_token(tenant, snap_token))
-        if self._consistency is Consistency.NODE:
-            known = self._known.get(tenant)
-            if known is not None:
-                return known
-        return await self.refresh(tenant)
+        if terms.as_of is not None:
+            head = await self._past_head(tenant, terms.as_of)
+            stand_at(token_of(tenant, head))
+            return head
+        known = await self._at_least(tenant, terms)
+        stand_at(token_of(tenant, known.head), known.complete_at)
+        return known.head
 
-    async def _as_of(self, tenant: TenantId, snap_token: str, as_of: AsOf) -> Head:
-        if snap_token:
+    async def resume(self, tenant: TenantId, at: SnapToken, terms: Terms) -> Head:
+        """The tenant's head now, where a continuation's page at `at` may still be answered.
+
+        The page stands at `at` whatever the terms say; an as-of must say the same.
+
+        Raises:
+            InvalidInputError: the as-of is another revision.
+            BehindWindowError: the tenant was deleted since.
+            GrantlogError: the place cannot be admitted, as `resolve`.
+        """
+        head = await self.admit(tenant, at)
+        if at.revision < head.begins:  # a replica may not have heard of the deletion yet
+            raise BehindWindowError("the tenant was deleted since the first page was read")
+        as_of = terms.as_of
+        if isinstance(as_of, datetime):
+            as_of = (await self._past_head(tenant, as_of)).revision
+        if as_of is not None and as_of != at.revision:
             raise InvalidInputError(
-                "a snap token asks for a fresh answer and an as-of for a past one: give one",
+                f"the continuation token stands at revision {at.revision}, the as-of at {as_of}: "
+                f"repeat {AS_OF} as it was for the first page, or leave it out",
                 reason="INVALID_AS_OF",
             )
+        stand_at(encode_token(tenant, at))
+        return head
+
+    async def refresh(self, tenant: TenantId) -> Head:
+        """The head by the primary, or what is known if that is newer."""
+        return (await self._ask(tenant)).head
+
+    async def admit(self, tenant: TenantId, token: SnapToken) -> Head:
+        """A head at or behind a place in the log; raises as `resolve` where there is none."""
+        known = self._known.find(tenant)
+        if known is None or not _has_passed(known, token):
+            known = await self._ask(tenant)
+            await self._require_admissible(tenant, known.head, token)
+        return known.head
+
+    async def _at_least(self, tenant: TenantId, terms: Terms) -> Known:
+        token = decode_token(tenant, terms.snap_token) if terms.snap_token else None
+        known = self._known.find(tenant)
+        if (
+            known is not None
+            and (token is None or _has_passed(known, token))
+            and self._is_fresh(known, terms)
+        ):
+            return known
+        try:
+            known = await self._ask(tenant)
+        except UnavailableError as error:
+            raise self._explained(error, terms, known) from error
+        if token is not None:
+            await self._require_admissible(tenant, known.head, token)
+        return known
+
+    def _is_fresh(self, known: Known, terms: Terms) -> bool:
+        """Whether what is known will do without asking the primary."""
+        match terms.consistency or self._consistency:
+            case Consistency.NODE:
+                return True
+            case Consistency.HEAD:
+                # A token says how fresh by itself, unless the question asks for both.
+                return bool(terms.snap_token) and terms.consistency is None
+            case Consistency.BOUNDED:
+                return self._known.now() - known.complete_at < self._bound_s(terms)
+
+    def _bound_s(self, terms: Terms) -> float:
+        return self._staleness_s_max if terms.staleness_s_max is None else terms.staleness_s_max
+
+    def _explained(
+        self, error: UnavailableError, terms: Terms, known: Known | None
+    ) -> UnavailableError:
+        if (terms.consistency or self._consistency) is not Consistency.BOUNDED or known is None:
+            return error
+        age_ms = round(1000 * (self._known.now() - known.complete_at))
+        return UnavailableError(
+            f"{error.explanation}; what this node knows of the tenant's head is {age_ms} ms old, "
+            f"and {round(1000 * self._bound_s(terms))} ms may be: allow more, or retry"
+        )
+
+    async def _ask(self, tenant: TenantId) -> Known:
+        asked_at = self._known.now()
+        return self._known.learn(tenant, await self._heads.head(tenant), asked_at)
+
+    async def _past_head(self, tenant: TenantId, as_of: AsOf) -> Head:
         if isinstance(as_of, datetime):
             return await self._past.at_time(tenant, as_of)
         return await self._past.at_revision(tenant, as_of)
 
-    async def refresh(self, tenant: TenantId) -> Head:
-        """The head by the primary, or what is known if that is newer."""
-        return self._known.learn(tenant, await self._heads.head(tenant))
-
-    async def admit(self, tenant: TenantId, token: SnapToken) -> Head:
-        """A head at or behind a place in the log; raises as `resolve` where there is none."""
-        known = self._known.get(tenant)
-        if known is not None and known.epoch == token.epoch and known.revision >= token.revision:
-            return known
-        head = await self.refresh(tenant)
+    async def _require_admissible(self, tenant: TenantId, head: Head, token: SnapToken) -> None:
         if token.epoch > head.epoch or (
             token.epoch == head.epoch and token.revision > head.revision
         ):
@@ -96,7 +178,11 @@ class Resolver:
                     "the write of this snap token was lost when the database was restored or "
                     "failed over; write it again"
                 )
-        return head
+
+
+def _has_passed(known: Known, token: SnapToken) -> bool:
+    head = known.head
+    return head.epoch == token.epoch and head.revision >= token.revision
 
 
 async def at_a_live_revision(

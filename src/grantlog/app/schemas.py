@@ -11,9 +11,9 @@ from typing import Final, ParamSpec, TypeVar
 
 from cachetools import LRUCache
 
-from grantlog.app.as_of import AsOf
-from grantlog.app.known import KnownHeads, head_of
+from grantlog.app.known import KnownHeads
 from grantlog.app.resolve import Resolver
+from grantlog.app.terms import AT_HEAD, Terms
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
@@ -139,15 +139,9 @@ def _not_found(explanation: str) -> NotFoundError:
 
 
 async def resolve_with_schema(
-    resolver: Resolver,
-    cache: SchemaCache,
-    *,
-    tenant: TenantId,
-    snap_token: str,
-    schema_version: str,
-    as_of: AsOf | None = None,
+    resolver: Resolver, cache: SchemaCache, tenant: TenantId, terms: Terms
 ) -> tuple[Head, LoadedSchema]:
-    """The head to answer at and the schema to answer with.
+    """The head to answer at and the schema to answer with, on a question's terms.
 
     An explicit version is also a floor: the answer stands at or behind the revision that wrote it.
 
@@ -155,17 +149,17 @@ async def resolve_with_schema(
         NotFoundError: no such version, or no schema at all.
         InvalidInputError: the version was written behind the as-of.
     """
-    head = await resolver.resolve(tenant, snap_token, as_of)
-    loaded = await cache.load(tenant, SchemaVersion(schema_version) or head.schema_version)
+    head = await resolver.resolve(tenant, terms)
+    loaded = await cache.load(tenant, SchemaVersion(terms.schema_version) or head.schema_version)
     require_living(loaded, head)
     if loaded.revision > head.revision:
-        if as_of is not None:
+        if terms.as_of is not None:
             raise InvalidInputError(
                 f"schema version {loaded.version} was written at revision {loaded.revision}, "
                 f"behind the as-of (revision {head.revision})",
                 reason="INVALID_AS_OF",
             )
-        head = await resolver.refresh(tenant)
+        head = await resolver.resolve(tenant, AT_HEAD)
     return head, loaded
 
 
@@ -206,15 +200,22 @@ class Schemas:
             SchemaError: it does not parse or check; nothing is stored.
         """
         schema, plan = await self._cache.compile(text)
-        committed = await self._writer.write_schema(
-            tenant, text, based_on=None, write_id=self._new_id()
-        )
+        committed = await self._commit(tenant, text, based_on=None)
         return self._in_force(tenant, committed, schema, plan)
+
+    async def _commit(
+        self, tenant: TenantId, text: str, *, based_on: SchemaVersion | None
+    ) -> Committed:
+        begun_at = self._known.now()
+        committed = await self._writer.write_schema(
+            tenant, text, based_on=based_on, write_id=self._new_id()
+        )
+        self._known.acknowledge(tenant, committed, begun_at)
+        return committed
 
     def _in_force(
         self, tenant: TenantId, committed: Committed, schema: CompiledSchema, plan: Plan
     ) -> WrittenSchema:
-        self._known.learn(tenant, head_of(committed))
         self._cache.keep(
             tenant, LoadedSchema(committed.schema_version, committed.revision, schema, plan)
         )
@@ -240,9 +241,7 @@ class Schemas:
             text = await self._text(tenant, SchemaVersion(base))
             edited, schema, plan = await self._cache.in_thread(_edited, text, edits)
             try:
-                committed = await self._writer.write_schema(
-                    tenant, edited, based_on=SchemaVersion(base), write_id=self._new_id()
-                )
+                committed = await self._commit(tenant, edited, based_on=SchemaVersion(base))
             except ConflictError:
                 if version:
                     raise
@@ -259,22 +258,13 @@ class Schemas:
             raise _not_found(f"the tenant has no schema version {version!r}")
         return record.text
 
-    async def read(
-        self, tenant: TenantId, version: str, as_of: AsOf | None = None
-    ) -> CompiledSchema:
-        """A compiled version; "" is the one in force, as of then if so asked.
+    async def read(self, tenant: TenantId, terms: Terms) -> CompiledSchema:
+        """The compiled version that the terms come to.
 
         Raises:
             NotFoundError: no such version, or no schema at all.
         """
-        _, loaded = await resolve_with_schema(
-            self._resolver,
-            self._cache,
-            tenant=tenant,
-            snap_token="",
-            schema_version=version,
-            as_of=as_of,
-        )
+        _, loaded = await resolve_with_schema(self._resolver, self._cache, tenant, terms)
         return loaded.schema
 
     async def list(

@@ -45,10 +45,11 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
         typer.Option(envvar="GRANTLOG_GRPC_SERVER", help="Which gRPC server answers."),
     ] = "auto",
     consistency: Annotated[
-        Literal["head", "node"] | None,
+        Literal["head", "node", "bounded"] | None,
         typer.Option(
             envvar="GRANTLOG_CONSISTENCY",
-            help="What a read without a token sees: the primary's head, or what this node knows. "
+            help="What a read without a token sees: the primary's head, what this node knows, or "
+            "what it knew to be the head within GRANTLOG_STALENESS_S_MAX seconds. "
             "Default: node with the embedded database, head with --database-url.",
             show_default=False,
         ),

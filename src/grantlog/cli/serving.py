@@ -70,7 +70,7 @@ class ServeOptions:
     replica_url: str | None
     with_replica: bool
     grpc_server: Literal["auto", "native", "grpcio"]
-    consistency: Literal["head", "node"]
+    consistency: Literal["head", "node", "bounded"]
     pg_bin: Path | None
     log_level: LogLevel
 

@@ -15,10 +15,11 @@ from grantlog.wire.openapi_schemas import STATUS, Json, Role, Schemas, path_sche
 from grantlog.wire.openapi_texts import (
     ABOUT,
     ANSWER_HEADERS,
-    AS_OF,
     FILTERS,
     OPERATIONS,
+    STANDING,
     STATUSES,
+    TERMS,
     OperationText,
 )
 from grantlog.wire.transcode import ROUTES, Route, path_variables
@@ -44,11 +45,11 @@ _TAGS: Final = {
 }
 
 
-def openapi_document(past_methods: Collection[str]) -> Json:
+def openapi_document(methods_with_terms: Collection[str]) -> Json:
     """The document as a JSON value; the same for every call of one version.
 
     Args:
-        past_methods: the full methods that can be answered as of the past.
+        methods_with_terms: the full methods whose request may name the revision to answer at.
     """
     schemas = Schemas(
         _messages(r.request_class for r in ROUTES if r.body),
@@ -57,7 +58,7 @@ def openapi_document(past_methods: Collection[str]) -> Json:
     )
     paths: dict[str, Json] = {}
     for route in ROUTES:
-        operation = _operation(route, schemas, past=route.full_method in past_methods)
+        operation = _operation(route, schemas, timed=route.full_method in methods_with_terms)
         paths.setdefault(route.path_template, {})[route.verb.lower()] = operation
     paths[EVENTS_PATH] = {"get": _events()}
     return {
@@ -81,19 +82,19 @@ def _messages(kinds: Iterable[type[Message]]) -> list[Descriptor]:
     return [cast("Descriptor", kind.DESCRIPTOR) for kind in kinds]
 
 
-def _operation(route: Route, schemas: Schemas, *, past: bool) -> Json:
+def _operation(route: Route, schemas: Schemas, *, timed: bool) -> Json:
     text = OPERATIONS[route.operation_id]
     variables = _variables(route.path_template, cast("Descriptor", route.request_class.DESCRIPTOR))
     is_watch = route.service == "Watch"
     operation = _words(route.operation_id, route.tag, text)
     operation["parameters"] = [
         *variables,
-        *([AS_OF] if past else []),
+        *(TERMS if timed else []),
         *(_filters() if is_watch else []),
     ]
     answer = schemas.reference(cast("Descriptor", route.response_class.DESCRIPTOR), Role.ANSWERED)
     operation["responses"] = {
-        "200": _lines(answer) if route.server_streaming else _answer(answer, route.operation_id),
+        "200": _answer(answer, route, timed=timed),
         **_failures(text, body=route.body, streaming=route.server_streaming),
     }
     if route.body:
@@ -139,11 +140,13 @@ def _query(name: str, text: str) -> Json:
     return {"name": name, "in": "query", "description": text, "schema": {"type": "string"}}
 
 
-def _answer(schema: Json, operation_id: str) -> Json:
+def _answer(schema: Json, route: Route, *, timed: bool) -> Json:
     answer: Json = {"description": "The answer.", "content": _json(schema)}
+    if route.server_streaming:
+        answer = _lines(schema)
+    words = {**(STANDING if timed else {}), **ANSWER_HEADERS.get(route.operation_id, {})}
     headers = {
-        name: {"description": said, "schema": {"type": "string"}}
-        for name, said in ANSWER_HEADERS.get(operation_id, {}).items()
+        name: {"description": said, "schema": {"type": "string"}} for name, said in words.items()
     }
     return {**answer, "headers": headers} if headers else answer
 

@@ -203,18 +203,43 @@ STATUSES: Final[dict[int, str]] = {
 }
 """What an error of this status means."""
 
-AS_OF: Final[dict[str, Any]] = {
-    "name": "grantlog-as-of",
-    "in": "header",
-    "description": "Answer as of exactly this revision or time, with the schema of then.",
-    "schema": {
-        "anyOf": [
-            {"type": "string", "pattern": "^[0-9]{1,18}$"},
-            {"type": "string", "format": "date-time"},
-        ]
+TERMS: Final[list[dict[str, Any]]] = [
+    {
+        "name": "grantlog-as-of",
+        "in": "header",
+        "description": "Answer as of exactly this revision or time, with the schema of then; "
+        "the other two have no say then.",
+        "schema": {
+            "anyOf": [
+                {"type": "string", "pattern": "^[0-9]{1,18}$"},
+                {"type": "string", "format": "date-time"},
+            ]
+        },
     },
+    {
+        "name": "grantlog-consistency",
+        "in": "header",
+        "description": "Answer at the head, at what the node knows of it, or at what it knew a "
+        "bounded time ago.",
+        "schema": {"type": "string", "enum": ["head", "node", "bounded"]},
+    },
+    {
+        "name": "grantlog-max-staleness-ms",
+        "in": "header",
+        "description": "The bound of `bounded`, which it implies, in milliseconds: every write "
+        "that was committed so long ago is in the answer.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": 86_400_000},
+    },
+]
+"""The headers of calls whose answer stands at a revision."""
+
+STANDING: Final[dict[str, str]] = {
+    "grantlog-token": "The snap token of the revision that the answer stands at.",
+    "grantlog-source": "The copy furthest from the writes that was read: `primary` or `replica`.",
+    "grantlog-age-ms": "How long ago that revision was last known to be the tenant's head; not of "
+    "answers as of the past.",
 }
-"""The header of calls that can be answered as of the past."""
+"""What these calls say of their answer, and where it comes from."""
 
 FILTERS: Final[dict[str, str]] = {
     "entity_types": "Only changes about entities of these types, separated by commas.",

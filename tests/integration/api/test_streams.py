@@ -18,6 +18,7 @@ from grantlog_api.metadata import request_metadata
 from grpc import aio
 
 from grantlog.api.v1 import service_pb2, service_pb2_grpc
+from grantlog.app.terms import OfNow
 from grantlog.errors import PreconditionError
 from tests.waiting import until
 
@@ -76,7 +77,7 @@ async def serving() -> str:
 @asynccontextmanager
 async def doors(kind="grpcio", *, timeout_s=20.0, stall_s_max=20.0, streams_max=10):
     source = Source()
-    calls = Calls({}, {METHOD: source}, timeout_s=timeout_s, streams_max=streams_max)
+    calls = Calls({}, {METHOD: OfNow(source)}, timeout_s=timeout_s, streams_max=streams_max)
     probe = HealthProbe(serving)
     stop = asyncio.Event()
     server = grpc_door.build_server(kind)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grantlog.app.bundles import Bundles
+from grantlog.app.terms import NO_TERMS
 from grantlog.errors import CorruptionError, InvalidInputError, NotFoundError
 from grantlog.model.bundle import (
     DEFINITION_BYTES_MAX,
@@ -45,10 +46,10 @@ class Desk(Node):
 
     async def facts(self):
         tuples, _ = await self.lists.tuples(
-            T1, TupleFilter(), snap_token="", page_size=0, continuation=""
+            T1, TupleFilter(), terms=NO_TERMS, page_size=0, continuation=""
         )
         attributes, _ = await self.lists.attributes(
-            T1, AttributeFilter(), snap_token="", page_size=0, continuation=""
+            T1, AttributeFilter(), terms=NO_TERMS, page_size=0, continuation=""
         )
         return [str(fact) for fact in (*tuples, *attributes)]
 

@@ -10,6 +10,7 @@ import pytest
 from grantlog.app.ask_many import BulkCheck, PermissionsQuery, SubjectPermissions
 from grantlog.app.expand import Expand
 from grantlog.app.lookup import PAGE_MAX, Window
+from grantlog.app.terms import NO_TERMS, Terms
 from grantlog.engine.expand import ExpandQuery
 from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectQuery
@@ -102,7 +103,7 @@ async def test_a_page_token_goes_with_its_request_alone(node: Node):
     with pytest.raises(InvalidTokenError):
         await node.lookup.entities(TenantId("t2"), DOCS, Window(continuation=token))
     with pytest.raises(InvalidTokenError):
-        await node.lookup.entities(T1, DOCS, Window(continuation=token, schema_version="x"))
+        await node.lookup.entities(T1, DOCS, Window(Terms(schema_version="x"), continuation=token))
 
 
 async def test_equal_context_data_are_one_request_in_whatever_order_they_come(node: Node):
@@ -156,7 +157,7 @@ async def test_a_bulk_check_keeps_the_order_and_names_mistakes(node: Node):
         check("doc:02", "view", "user:1"),
     ]
     bulk = BulkCheck(node.places)
-    answer = await bulk(T1, items, snap_token="", schema_version="")
+    answer = await bulk(T1, items, NO_TERMS)
     allowed = [getattr(item, "allowed", type(item)) for item in answer.items]
     assert allowed == [True, NotFoundError, NotFoundError, False, DepthExceededError, True]
     assert answer.place.head.revision == 3
@@ -171,26 +172,24 @@ async def test_a_failure_of_ours_fails_the_bulk_check(
 
     monkeypatch.setattr(node.places._facts, "read", fail)
     with pytest.raises(failure):
-        await BulkCheck(node.places)(
-            T1, [check("doc:01", "view", "user:1")], snap_token="", schema_version=""
-        )
+        await BulkCheck(node.places)(T1, [check("doc:01", "view", "user:1")], NO_TERMS)
 
 
 async def test_all_permissions_of_a_subject_are_told_by_name(node: Node):
     query = PermissionsQuery(Entity("doc", "01"), Subject("user", "1"), NO_CONTEXT, 10, False)
     ask = SubjectPermissions(node.places)
-    answer = await ask(T1, query, snap_token="", schema_version="")
+    answer = await ask(T1, query, NO_TERMS)
     assert answer.allowed == {"view": True, "viewer": True}
     only = replace(query, only_permissions=True, subject=Subject("user", "2"))
-    answer = await ask(T1, only, snap_token="", schema_version="")
+    answer = await ask(T1, only, NO_TERMS)
     assert answer.allowed == {"view": False}
     users = replace(query, entity=Entity("user", "1"))
-    assert (await ask(T1, users, snap_token="", schema_version="")).allowed == {}
+    assert (await ask(T1, users, NO_TERMS)).allowed == {}
     with pytest.raises(NotFoundError) as refused:
-        await ask(T1, replace(query, entity=Entity("no", "1")), snap_token="", schema_version="")
+        await ask(T1, replace(query, entity=Entity("no", "1")), NO_TERMS)
     assert refused.value.reason == "ERROR_CODE_SCHEMA_NOT_FOUND"
     with pytest.raises(DepthExceededError):
-        await ask(T1, replace(only, depth=0), snap_token="", schema_version="")
+        await ask(T1, replace(only, depth=0), NO_TERMS)
 
 
 async def test_questions_stand_at_least_at_their_token(node: Node):
@@ -200,9 +199,7 @@ async def test_questions_stand_at_least_at_their_token(node: Node):
     )
     ids = await every_page(other.lookup.entities, replace(DOCS, subject=Subject("user", "9")))
     assert ids == ["99"]
-    tree = await Expand(other.places)(
-        T1, ExpandQuery(Entity("doc", "99"), "view"), snap_token="", schema_version=""
-    )
+    tree = await Expand(other.places)(T1, ExpandQuery(Entity("doc", "99"), "view"), NO_TERMS)
     assert tree.place.head.revision == 4
 
 

@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 import pytest
 
 from grantlog.app.as_of import parse_as_of
-from grantlog.app.resolve import Consistency, token_of
+from grantlog.app.resolve import token_of
+from grantlog.app.terms import NO_TERMS, Consistency, Terms
 from grantlog.errors import (
     BehindWindowError,
     BeyondHeadError,
@@ -101,10 +102,10 @@ async def test_a_tuple_twice_is_one_and_of_an_attribute_twice_the_first_wins():
     values = [parse_attribute(f"doc:1$public|boolean:{value}") for value in ("true", "false")]
     await node.put("doc:1#viewer@user:ann", "doc:1#viewer@user:ann", attributes=values)
     tuples, _ = await node.lists.tuples(
-        T1, TupleFilter(), snap_token="", page_size=9, continuation=""
+        T1, TupleFilter(), terms=NO_TERMS, page_size=9, continuation=""
     )
     attributes, _ = await node.lists.attributes(
-        T1, AttributeFilter(), snap_token="", page_size=9, continuation=""
+        T1, AttributeFilter(), terms=NO_TERMS, page_size=9, continuation=""
     )
     assert len(tuples) == 1
     assert attributes == values[:1]
@@ -149,10 +150,10 @@ async def test_pages_stand_at_the_revision_of_the_first():
     node = await node_with_schema()
     await node.put(*[f"doc:{n}#viewer@user:ann" for n in range(5)])
     where = TupleFilter(relation="viewer")
-    page, token = await node.lists.tuples(T1, where, snap_token="", page_size=3, continuation="")
+    page, token = await node.lists.tuples(T1, where, terms=NO_TERMS, page_size=3, continuation="")
     assert [fact.entity.id for fact in page] == ["0", "1", "2"]
     await node.data.remove(T1, tuples=where, attributes=AttributeFilter())
-    rest, end = await node.lists.tuples(T1, where, snap_token="", page_size=3, continuation=token)
+    rest, end = await node.lists.tuples(T1, where, terms=NO_TERMS, page_size=3, continuation=token)
     assert ([fact.entity.id for fact in rest], end) == (["3", "4"], "")
 
 
@@ -160,15 +161,15 @@ async def test_a_page_token_is_refused_with_another_filter_or_after_the_tenant_i
     node = await node_with_schema()
     await node.put("doc:1#viewer@user:ann", "doc:2#viewer@user:ann")
     _, token = await node.lists.tuples(
-        T1, TupleFilter(), snap_token="", page_size=1, continuation=""
+        T1, TupleFilter(), terms=NO_TERMS, page_size=1, continuation=""
     )
     with pytest.raises(InvalidTokenError):
         await node.lists.tuples(
-            T1, TupleFilter(relation="viewer"), snap_token="", page_size=1, continuation=token
+            T1, TupleFilter(relation="viewer"), terms=NO_TERMS, page_size=1, continuation=token
         )
     await node.tenants.delete(T1)
     with pytest.raises(BehindWindowError):
-        await node.lists.tuples(T1, TupleFilter(), snap_token="", page_size=1, continuation=token)
+        await node.lists.tuples(T1, TupleFilter(), terms=NO_TERMS, page_size=1, continuation=token)
 
 
 async def test_a_check_as_of_a_revision_sees_the_facts_and_the_schema_of_then():
@@ -252,7 +253,7 @@ async def test_an_edit_is_made_anew_on_what_came_into_force_meanwhile():
     one = await node_with_schema()
     node = Node(one.tables, writer=Overtaken(one.writer, 2))
     await node.schemas.write_in_part(T1, EDITORS, "")
-    schema = await node.schemas.read(T1, "")
+    schema = await node.schemas.read(T1, NO_TERMS)
     assert "editor" in schema.entities["doc"].relations
     assert "a" in schema.entities["user"].attributes
 
@@ -265,7 +266,7 @@ async def test_an_edit_of_a_named_version_is_refused_once_another_is_in_force():
     with pytest.raises(ConflictError):
         await node.schemas.write_in_part(T1, EDITORS, first)
     await node.schemas.write_in_part(T1, more, second)
-    assert "editor" not in (await node.schemas.read(T1, "")).entities["doc"].relations
+    assert "editor" not in (await node.schemas.read(T1, NO_TERMS)).entities["doc"].relations
 
 
 async def test_an_edit_that_never_comes_through_is_a_conflict():
@@ -292,4 +293,4 @@ async def test_an_edit_of_nothing_is_a_new_version_of_the_same_text():
     first = (await node.resolver.refresh(T1)).schema_version
     second = (await node.schemas.write_in_part(T1, {}, "")).version
     assert second > first
-    assert (await node.schemas.read(T1, second)).text == SCHEMA
+    assert (await node.schemas.read(T1, Terms(schema_version=second))).text == SCHEMA

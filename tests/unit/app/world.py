@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -12,9 +13,10 @@ from grantlog.app.known import KnownHeads
 from grantlog.app.listing import ListFacts
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
-from grantlog.app.resolve import Consistency, Resolver
+from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
+from grantlog.app.terms import Consistency, Terms
 from grantlog.engine.question import CheckQuery
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import parse_entity, parse_subject, parse_tuple
@@ -38,7 +40,7 @@ entity doc {
 class Node:
     """One node; several may share tables."""
 
-    def __init__(self, tables=None, consistency=Consistency.HEAD, writer=None):
+    def __init__(self, tables=None, consistency=Consistency.HEAD, writer=None, now=time.monotonic):
         self.tables = tables or MemoryTables()
         readings, salts, ids = count(), count(1), count(1)
         start = datetime(2030, 1, 1, tzinfo=UTC)
@@ -49,7 +51,7 @@ class Node:
             new_salt=lambda: next(salts).to_bytes(16, "big"),
         )
         heads = MemoryHeads(self.tables)
-        self.known = KnownHeads()
+        self.known = KnownHeads(now)
         self.resolver = Resolver(
             heads,
             MemoryPast(self.tables, lambda: start + timedelta(days=1)),
@@ -81,10 +83,8 @@ class Node:
         )
 
     async def allowed(
-        self, entity, permission, subject, *, snap_token="", schema_version="", as_of=None
+        self, entity, permission, subject, *, snap_token="", schema_version="", **terms
     ):
         query = CheckQuery(parse_entity(entity), permission, parse_subject(subject))
-        answer = await self._check(
-            T1, query, snap_token=snap_token, schema_version=schema_version, as_of=as_of
-        )
-        return answer.result.allowed
+        said = Terms(**terms).also(snap_token=snap_token, schema_version=schema_version)
+        return (await self._check(T1, query, said)).result.allowed

@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grantlog_api.handlers.watch import FILTERS
 
 from grantlog.api.v1 import service_pb2
+from grantlog.app.terms import KEYS
 from grantlog.engine.question import DEPTH_MAX
 from grantlog.errors import FieldViolationError
 from grantlog.wire import openapi_texts
@@ -132,13 +133,23 @@ def test_streams_are_lines_and_events() -> None:
     assert events.keys() == {"text/event-stream"}
 
 
-def test_only_what_can_be_asked_about_the_past_has_the_header() -> None:
+@pytest.mark.parametrize("header", KEYS)
+def test_only_what_has_terms_takes_their_headers(header: str) -> None:
     with_header = {
         name
         for name, operation in OPERATIONS.items()
-        if "grantlog-as-of" in {parameter["name"] for parameter in operation["parameters"]}
+        if header in {parameter["name"] for parameter in operation["parameters"]}
     }
     assert with_header == {"permissions.check"}
+
+
+def test_only_what_stands_at_a_revision_says_so() -> None:
+    saying = {
+        name
+        for name, operation in OPERATIONS.items()
+        if "grantlog-token" in operation["responses"]["200"].get("headers", {})
+    }
+    assert saying == {"permissions.check"}
 
 
 def test_nothing_is_said_about_authentication_that_is_not_there() -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from grantlog.api.v1 import base_pb2, service_pb2
-from grantlog.app.as_of import AsOf
 from grantlog.app.data import WriteData
 from grantlog.app.listing import ListFacts
 from grantlog.app.resolve import token_of
+from grantlog.app.terms import Terms
 from grantlog.model.ids import TenantId
 from grantlog.ports.facts import AttributeFilter
 from grantlog.wire import convert
@@ -66,31 +66,29 @@ class DataHandlers:
         return service_pb2.RelationshipDeleteResponse(snap_token=token_of(tenant, head))
 
     async def read_relationships(
-        self, request: service_pb2.RelationshipReadRequest, as_of: AsOf | None
+        self, request: service_pb2.RelationshipReadRequest, terms: Terms
     ) -> service_pb2.RelationshipReadResponse:
         """base.v1.Data/ReadRelationships."""
         page, token = await self._list.tuples(
             TenantId(request.tenant_id),
             convert.tuple_filter(request.filter),
-            snap_token=request.metadata.snap_token,
+            terms=terms.also(snap_token=request.metadata.snap_token),
             page_size=request.page_size,
             continuation=request.continuous_token,
-            as_of=as_of,
         )
         tuples: list[base_pb2.Tuple] = [convert.tuple_message(item) for item in page]
         return service_pb2.RelationshipReadResponse(tuples=tuples, continuous_token=token)
 
     async def read_attributes(
-        self, request: service_pb2.AttributeReadRequest, as_of: AsOf | None
+        self, request: service_pb2.AttributeReadRequest, terms: Terms
     ) -> service_pb2.AttributeReadResponse:
         """base.v1.Data/ReadAttributes."""
         page, token = await self._list.attributes(
             TenantId(request.tenant_id),
             convert.attribute_filter(request.filter),
-            snap_token=request.metadata.snap_token,
+            terms=terms.also(snap_token=request.metadata.snap_token),
             page_size=request.page_size,
             continuation=request.continuous_token,
-            as_of=as_of,
         )
         attributes: list[base_pb2.Attribute] = [convert.attribute_message(item) for item in page]
         return service_pb2.AttributeReadResponse(attributes=attributes, continuous_token=token)

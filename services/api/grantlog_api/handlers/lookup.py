@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from grantlog.api.v1 import service_pb2
 from grantlog.app.lookup import Lookup, Window
+from grantlog.app.terms import Terms
 from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectQuery
 from grantlog.model.ids import TenantId
@@ -20,22 +21,22 @@ class LookupHandlers:
         self._lookup = lookup
 
     async def lookup_entity(
-        self, request: service_pb2.PermissionLookupEntityRequest
+        self, request: service_pb2.PermissionLookupEntityRequest, terms: Terms
     ) -> service_pb2.PermissionLookupEntityResponse:
         """base.v1.Permission/LookupEntity."""
         answer = await self._lookup.entities(
-            TenantId(request.tenant_id), _entity_query(request), _window(request)
+            TenantId(request.tenant_id), _entity_query(request), _window(request, terms)
         )
         return service_pb2.PermissionLookupEntityResponse(
             entity_ids=answer.ids, continuous_token=answer.continuation
         )
 
     async def lookup_entity_stream(
-        self, request: service_pb2.PermissionLookupEntityRequest
+        self, request: service_pb2.PermissionLookupEntityRequest, terms: Terms
     ) -> AsyncGenerator[service_pb2.PermissionLookupEntityStreamResponse]:
         """base.v1.Permission/LookupEntityStream."""
         found = self._lookup.stream_entities(
-            TenantId(request.tenant_id), _entity_query(request), _window(request)
+            TenantId(request.tenant_id), _entity_query(request), _window(request, terms)
         )
         async with aclosing(found):
             async for id_, token in found:
@@ -44,7 +45,7 @@ class LookupHandlers:
                 )
 
     async def lookup_subject(
-        self, request: service_pb2.PermissionLookupSubjectRequest
+        self, request: service_pb2.PermissionLookupSubjectRequest, terms: Terms
     ) -> service_pb2.PermissionLookupSubjectResponse:
         """base.v1.Permission/LookupSubject."""
         reference = request.subject_reference
@@ -57,7 +58,9 @@ class LookupHandlers:
             context=convert.request_context(request.context),
             depth=request.metadata.depth,
         )
-        answer = await self._lookup.subjects(TenantId(request.tenant_id), query, _window(request))
+        answer = await self._lookup.subjects(
+            TenantId(request.tenant_id), query, _window(request, terms)
+        )
         return service_pb2.PermissionLookupSubjectResponse(
             subject_ids=answer.ids, continuous_token=answer.continuation
         )
@@ -78,10 +81,11 @@ def _entity_query(request: service_pb2.PermissionLookupEntityRequest) -> EntityQ
 
 def _window(
     request: service_pb2.PermissionLookupEntityRequest | service_pb2.PermissionLookupSubjectRequest,
+    terms: Terms,
 ) -> Window:
+    metadata = request.metadata
     return Window(
-        snap_token=request.metadata.snap_token,
-        schema_version=request.metadata.schema_version,
+        terms.also(snap_token=metadata.snap_token, schema_version=metadata.schema_version),
         page_size=request.page_size,
         continuation=request.continuous_token,
     )

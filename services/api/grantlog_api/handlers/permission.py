@@ -8,23 +8,20 @@ from typing import Final
 import structlog
 
 from grantlog.api.v1 import base_pb2, service_pb2
-from grantlog.app.as_of import AsOf
 from grantlog.app.ask_many import BulkCheck, ItemAnswer, PermissionsQuery, SubjectPermissions
 from grantlog.app.check import Check
 from grantlog.app.expand import Expand
+from grantlog.app.terms import Terms
 from grantlog.engine.expand import ExpandQuery
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import TenantId
 from grantlog.wire import convert
 from grantlog.wire.expand import tree_message
-from grantlog_api.metadata import say_with_answer
+from grantlog_api.metadata import ITEM_ERRORS, say_with_answer
 
 _ALLOWED = base_pb2.CHECK_RESULT_ALLOWED
 _DENIED = base_pb2.CHECK_RESULT_DENIED
-
-ITEM_ERRORS: Final = "grantlog-item-errors"
-"""Of a bulk check: the items that are denied because their caller got something wrong."""
 
 _LOG: Final = structlog.get_logger("grantlog.api")
 
@@ -41,7 +38,7 @@ class PermissionHandlers:
         self._expand = expand
 
     async def check(
-        self, request: service_pb2.PermissionCheckRequest, as_of: AsOf | None
+        self, request: service_pb2.PermissionCheckRequest, terms: Terms
     ) -> service_pb2.PermissionCheckResponse:
         """base.v1.Permission/Check."""
         metadata = request.metadata
@@ -56,14 +53,12 @@ class PermissionHandlers:
         answer = await self._check(
             TenantId(request.tenant_id),
             query,
-            snap_token=metadata.snap_token,
-            schema_version=metadata.schema_version,
-            as_of=as_of,
+            terms.also(snap_token=metadata.snap_token, schema_version=metadata.schema_version),
         )
         return _check_response(answer.result)
 
     async def bulk_check(
-        self, request: service_pb2.PermissionBulkCheckRequest
+        self, request: service_pb2.PermissionBulkCheckRequest, terms: Terms
     ) -> service_pb2.PermissionBulkCheckResponse:
         """base.v1.Permission/BulkCheck."""
         metadata = request.metadata
@@ -83,8 +78,7 @@ class PermissionHandlers:
         answer = await self._bulk(
             TenantId(request.tenant_id),
             queries,
-            snap_token=metadata.snap_token,
-            schema_version=metadata.schema_version,
+            terms.also(snap_token=metadata.snap_token, schema_version=metadata.schema_version),
         )
         wrong = {n: item for n, item in enumerate(answer.items) if isinstance(item, GrantlogError)}
         if wrong:
@@ -94,7 +88,7 @@ class PermissionHandlers:
         )
 
     async def subject_permission(
-        self, request: service_pb2.PermissionSubjectPermissionRequest
+        self, request: service_pb2.PermissionSubjectPermissionRequest, terms: Terms
     ) -> service_pb2.PermissionSubjectPermissionResponse:
         """base.v1.Permission/SubjectPermission."""
         metadata = request.metadata
@@ -108,15 +102,14 @@ class PermissionHandlers:
         answer = await self._permissions(
             TenantId(request.tenant_id),
             query,
-            snap_token=metadata.snap_token,
-            schema_version=metadata.schema_version,
+            terms.also(snap_token=metadata.snap_token, schema_version=metadata.schema_version),
         )
         return service_pb2.PermissionSubjectPermissionResponse(
             results={name: _ALLOWED if yes else _DENIED for name, yes in answer.allowed.items()}
         )
 
     async def expand(
-        self, request: service_pb2.PermissionExpandRequest
+        self, request: service_pb2.PermissionExpandRequest, terms: Terms
     ) -> service_pb2.PermissionExpandResponse:
         """base.v1.Permission/Expand."""
         query = ExpandQuery(
@@ -128,8 +121,10 @@ class PermissionHandlers:
         answer = await self._expand(
             TenantId(request.tenant_id),
             query,
-            snap_token=request.metadata.snap_token,
-            schema_version=request.metadata.schema_version,
+            terms.also(
+                snap_token=request.metadata.snap_token,
+                schema_version=request.metadata.schema_version,
+            ),
         )
         return service_pb2.PermissionExpandResponse(tree=tree_message(answer.tree))
 

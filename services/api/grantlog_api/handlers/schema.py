@@ -7,9 +7,9 @@ from typing import Final
 import structlog
 
 from grantlog.api.v1 import service_pb2
-from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.schemas import Schemas, WrittenSchema
+from grantlog.app.terms import Terms
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.schema.edit import EntityEdits
 from grantlog.wire.schema import schema_definition
@@ -50,11 +50,12 @@ class SchemaHandlers:
         return service_pb2.SchemaPartialWriteResponse(schema_version=written.version)
 
     async def read(
-        self, request: service_pb2.SchemaReadRequest, as_of: AsOf | None
+        self, request: service_pb2.SchemaReadRequest, terms: Terms
     ) -> service_pb2.SchemaReadResponse:
         """base.v1.Schema/Read."""
         schema = await self._schemas.read(
-            TenantId(request.tenant_id), request.metadata.schema_version, as_of
+            TenantId(request.tenant_id),
+            terms.also(schema_version=request.metadata.schema_version),
         )
         return service_pb2.SchemaReadResponse(schema=schema_definition(schema))
 

@@ -1,8 +1,9 @@
 """Who answers a read: a replica that may lag or be dead, or the primary behind it.
 
-A replica answers for exactly the revision asked for or refuses. What it refuses waits for it up to
-a bound, then goes to the primary through a few connections of its own; when those are busy, it is
-shed: a dead replica must not take the writers down with it.
+A replica answers for exactly the revision asked for or refuses. What it has not reached waits for
+it up to a bound, then goes to the primary; history that it does not hold goes there at once. That
+is through a few connections of their own; when those are busy, a call is shed: a dead replica must
+not take the writers down with it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from grantlog.errors import ProjectionLaggingError, UnavailableError
+from grantlog.errors import BehindWindowError, ProjectionLaggingError, UnavailableError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactReader
+from grantlog.ports.standing import read_from_replica
 
 T = TypeVar("T")
 
@@ -63,12 +65,13 @@ class ReplicaFirst:
             except ProjectionLaggingError:
                 await self._reached(tenant, revision)
                 answer = await replica()
-        except ProjectionLaggingError:
+        except (ProjectionLaggingError, BehindWindowError):
             return await self._by_primary(primary)
         except UnavailableError:
             self._dead_until = self._now() + self._limits.dead_for_s
             return await self._by_primary(primary)
         self._dead_until = 0.0
+        read_from_replica()
         return answer
 
     def _now(self) -> float:

@@ -1,0 +1,61 @@
+"""Where the answer that is being made stands, and which copy of the facts it was read from.
+
+Who knows it notes it here for the request of the current task; the door tells it. No port carries
+it, since no decision depends on it.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Source(Enum):
+    """A copy of the facts."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known so far about where an answer stands.
+
+    Attributes:
+        snap_token: of the revision that it stands at, "" while none is resolved.
+        complete_at: by the node's clock, in seconds: every write committed by then is in it; None
+            where the request itself named the revision.
+        source: the copy furthest from the writes that was read; the primary's if none was, as it
+            is the primary that resolves revisions.
+    """
+
+    snap_token: str = ""
+    complete_at: float | None = None
+    source: Source = Source.PRIMARY
+
+
+_CURRENT: ContextVar[Standing | None] = ContextVar("standing of the answer", default=None)
+
+
+def follow_standing() -> Standing:
+    """What will be noted in this task, and in those it starts, from now on."""
+    standing = Standing()
+    _CURRENT.set(standing)
+    return standing
+
+
+def stand_at(snap_token: str, complete_at: float | None = None) -> None:
+    """Note the revision that is answered at; what was read for another one does not count."""
+    standing = _CURRENT.get()
+    if standing is not None:
+        standing.snap_token = snap_token
+        standing.complete_at = complete_at
+        standing.source = Source.PRIMARY
+
+
+def read_from_replica() -> None:
+    """Note that a replica's facts are in the answer."""
+    standing = _CURRENT.get()
+    if standing is not None:
+        standing.source = Source.REPLICA
