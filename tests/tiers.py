@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("unit", "property", "contract", "integration", "conformance", "e2e")
+TIERS = ("unit", "property", "contract", "integration", "advisories", "conformance", "e2e")
 _TESTS = Path(__file__).parent
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 

@@ -6,8 +6,6 @@ one. A token goes with one request: the request's digest is inside.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import json
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from hashlib import blake2b
 from typing import Final
 
 from grantlog.errors import InvalidTokenError
+from grantlog.model import base64url
 from grantlog.model.ids import Epoch, Revision, SchemaVersion
 
 _MAC_BYTES: Final = 16
@@ -49,7 +48,7 @@ class Continuations:
         """The token of a place for the request with this digest."""
         at = (place.epoch, place.revision, place.schema_version)
         body = json.dumps([*at, digest, *place.after]).encode()
-        return base64.urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+        return base64url.encode(self._mac(body) + body)
 
     def open(self, token: str, digest: str) -> Continuation:
         """The place that a token names.
@@ -58,10 +57,8 @@ class Continuations:
             InvalidTokenError: garbled, tampered with, or of another request.
         """
         try:
-            raw = base64.b64decode(
-                token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True
-            )
-        except (ValueError, binascii.Error) as error:
+            raw = base64url.decode(token)
+        except ValueError as error:
             raise _invalid("it is garbled") from error
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(body)):

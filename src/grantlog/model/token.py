@@ -7,14 +7,13 @@ it is not a secret: a token grants nothing.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import struct
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
 from grantlog.errors import InvalidTokenError
+from grantlog.model import base64url
 from grantlog.model.ids import Epoch, Revision, TenantId
 
 _FORMAT: Final = 1
@@ -42,7 +41,7 @@ def _check(body: bytes) -> bytes:
 def encode_token(tenant: TenantId, token: SnapToken) -> str:
     """The text that clients hold."""
     body = _LAYOUT.pack(_FORMAT, _tenant_digest(tenant), token.epoch, token.revision)
-    return base64.urlsafe_b64encode(body + _check(body)).decode()
+    return base64url.encode(body + _check(body))
 
 
 def decode_token(tenant: TenantId, text: str) -> SnapToken:
@@ -52,8 +51,8 @@ def decode_token(tenant: TenantId, text: str) -> SnapToken:
         InvalidTokenError: garbled, of a format this version does not know, or another tenant's.
     """
     try:
-        raw = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error) as error:
+        raw = base64url.decode(text)
+    except ValueError as error:
         raise InvalidTokenError("the snap token is not one of ours: it is garbled") from error
     body, check = raw[: _LAYOUT.size], raw[_LAYOUT.size :]
     if len(raw) != _LENGTH or _check(body) != check:

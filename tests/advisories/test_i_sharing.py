@@ -1,0 +1,172 @@
+"""Group I: work that callers share, and what they do not share with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import pytest
+from grpc import StatusCode, aio
+
+from tests.advisories.doors import (
+    BY_NAME,
+    META,
+    RefusedError,
+    check,
+    item,
+    put,
+    put_schema,
+    request_of,
+)
+from tests.advisories.node import Node, new_tenant, open_node
+from tests.waiting import until
+
+SCHEMA = """entity user {}
+entity doc { relation viewer @user  permission view = viewer }"""
+FACTS = "doc:1#viewer@user:ann"
+QUESTION = "doc:1#view@user:ann"
+
+SHARED = {"heads": "heads", "facts": "relation_tuples", "schemas": "schemas"}
+"""What concurrent callers share, and the table that it reads."""
+
+
+@asynccontextmanager
+async def locked(node: Node, table: str) -> AsyncIterator[None]:
+    """For the block, whoever reads the table waits."""
+    holder = await asyncpg.connect(node.dsn)
+    try:
+        async with holder.transaction():
+            await holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await holder.close()
+
+
+def ask(node: Node, tenant: str, question: str, timeout: float) -> aio.UnaryUnaryCall:
+    """A check that the test ends itself."""
+    route = BY_NAME["Permission/Check"]
+    call = node.grpc.channel.unary_unary(
+        route.full_method,
+        request_serializer=route.request_class.SerializeToString,
+        response_deserializer=route.response_class.FromString,
+    )
+    return call(request_of(route, tenant, {"metadata": META, **item(question)}), timeout=timeout)
+
+
+async def waits(node: Node) -> bool:
+    return await node.ask("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+
+
+@pytest.mark.parametrize("shared", SHARED)
+async def test_spicedb_3142_each_caller_of_shared_work_keeps_its_own_deadline(
+    migrated_database, shared: str
+):
+    """SpiceDB's singleflight ran shared work without any caller's deadline, and who waited for it
+    was stuck. Here callers share the reading of heads, of facts and of schemas; while it hangs,
+    each ends at its own deadline, the first one included, and who has time gets the answer.
+    """
+    dsn = await migrated_database()
+    tenant = new_tenant()
+    async with open_node(dsn) as writing:
+        await put_schema(writing.rest, tenant, SCHEMA)
+        await put(writing.rest, tenant, FACTS)
+    async with open_node(dsn, request_timeout_s=20) as node, asyncio.TaskGroup() as group:
+        await node.ask("SELECT 1")
+        async with locked(node, SHARED[shared]):
+            first = ask(node, tenant, QUESTION, 0.6)
+            patient = [group.create_task(check(door, tenant, QUESTION)) for door in node.doors * 3]
+            hasty = [ask(node, tenant, QUESTION, 0.3) for _ in range(5)]
+            await until(lambda: waits(node))
+            for call in [*hasty, first]:
+                with pytest.raises(aio.AioRpcError) as caught:
+                    await call
+                assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
+            assert not any(task.done() for task in patient)
+    assert all(task.result() for task in patient)
+
+
+@pytest.mark.parametrize("shared", SHARED)
+async def test_spicedb_3142_a_call_without_a_deadline_has_the_nodes(migrated_database, shared: str):
+    """A caller that names no deadline has that of every call, whatever the shared work does."""
+    dsn = await migrated_database()
+    tenant = new_tenant()
+    async with open_node(dsn) as writing:
+        await put_schema(writing.rest, tenant, SCHEMA)
+        await put(writing.rest, tenant, FACTS)
+    async with open_node(dsn, request_timeout_s=0.5) as node:
+        async with locked(node, SHARED[shared]):
+            for door in node.doors:
+                with pytest.raises(RefusedError) as caught:
+                    await check(door, tenant, QUESTION)
+                assert caught.value.code == StatusCode.DEADLINE_EXCEEDED.value[0]
+        for door in node.doors:
+            assert await check(door, tenant, QUESTION)
+
+
+@pytest.mark.parametrize("shared", SHARED)
+async def test_singleflight_the_first_callers_leaving_takes_nothing_from_the_others(
+    migrated_database, shared: str
+):
+    """Where the first caller does the work for all, its cancellation is everyone's. Here whoever
+    leaves, first, last or in between, the others get their answer.
+    """
+    dsn = await migrated_database()
+    tenant = new_tenant()
+    async with open_node(dsn) as writing:
+        await put_schema(writing.rest, tenant, SCHEMA)
+        await put(writing.rest, tenant, FACTS)
+    async with (
+        open_node(dsn) as node,
+        asyncio.TaskGroup() as group,
+        locked(node, SHARED[shared]),
+    ):
+        first = ask(node, tenant, QUESTION, 30)
+        await until(lambda: waits(node))
+        staying = [group.create_task(check(door, tenant, QUESTION)) for door in node.doors * 3]
+        leaving = [ask(node, tenant, QUESTION, 30) for _ in range(5)]
+        for call in [first, *leaving]:
+            call.cancel()
+        for call in [first, *leaving]:
+            with pytest.raises(asyncio.CancelledError):
+                await call
+    assert all(task.result() for task in staying)
+
+
+async def test_singleflight_one_callers_mistake_is_not_the_others(migrated_database):
+    """Callers whose work is shared are told apart in their failures too: an unknown version, a
+    token beyond the head, a rule without its context fail alone.
+    """
+    schema = """entity user {}
+    entity doc { relation viewer @user  attribute tag string
+      permission view = viewer  permission tagged_view = tagged(tag) }
+    rule tagged(tag string) { tag == context.data.tag }"""
+    async with open_node(await migrated_database()) as node:
+        tenant, empty = new_tenant(), new_tenant()
+        await put_schema(node.rest, tenant, schema)
+        await put(node.rest, tenant, FACTS)
+
+        async def outcome(door, of: str, question: str, **meta: str) -> bool | str:
+            try:
+                return await check(door, of, question, **meta)
+            except RefusedError as error:
+                return error.reason
+
+        cases = [
+            (tenant, QUESTION, {}, True),
+            (tenant, QUESTION, {"schema_version": "0" * 20}, "ERROR_CODE_SCHEMA_NOT_FOUND"),
+            (tenant, "doc:1#tagged_view@user:ann", {}, "RULE_EVALUATION_FAILED"),
+            (empty, QUESTION, {}, "ERROR_CODE_SCHEMA_NOT_FOUND"),
+            (tenant, QUESTION, {"snap_token": "garbled"}, "INVALID_SNAP_TOKEN"),
+            (tenant, "doc:1#view@user:bob", {}, False),
+        ]
+        async with asyncio.TaskGroup() as group, locked(node, "heads"):
+            asked = [
+                (group.create_task(outcome(door, of, question, **meta)), expected)
+                for _ in range(3)
+                for door in node.doors
+                for of, question, meta, expected in cases
+            ]
+            await until(lambda: waits(node))
+        assert [task.result() for task, _ in asked] == [expected for _, expected in asked]
