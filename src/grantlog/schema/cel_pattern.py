@@ -17,6 +17,7 @@ _MEMBER: Final = 4
 """A character of a class."""
 _UNICODE: Final = 800
 """`\\pL`: hundreds of ranges."""
+_PERL: Final = tuple("dDwWsSC")
 _GROUP: Final = 2
 
 _PIECE: Final = re.compile(
@@ -73,4 +74,4 @@ def _atom(piece: str) -> int:
         return _CLASS + _MEMBER * len(piece) + _UNICODE * unicodes
     if piece[:2] in (r"\p", r"\P"):
         return _UNICODE
-    return _CLASS if piece == "." or piece[0] == "\\" else _LITERAL
+    return _CLASS if piece == "." or piece[1:] in _PERL else _LITERAL
