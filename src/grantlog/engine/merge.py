@@ -1,7 +1,7 @@
 """Reading ids in order from many sources at once.
 
-Every source is a list of ids in order, most of them read page by page. Ids are taken from all
-sources in order until one with more to read is empty: whatever it has lies behind the id taken last.
+Every source is a list of ids in order, most of them read page by page. Ids are taken from all in
+order until one that has more to read is empty: whatever else it has lies behind the id taken last.
 """
 
 from __future__ import annotations

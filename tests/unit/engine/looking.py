@@ -10,7 +10,7 @@ from typing import Any
 from grantlog.engine.check import check
 from grantlog.engine.expand import ExpandQuery, expand
 from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
-from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
 from grantlog.engine.plan import build_plan
 from grantlog.engine.question import CheckQuery, RequestContext
 from grantlog.engine.tree import Branch, SubjectsLeaf, Tree, ValueLeaf
@@ -60,7 +60,7 @@ class Looking:
         type_, _, relation = kind.partition("#")
         sent = RequestContext(*facts_of(context), data)
         query = SubjectQuery(parse_entity(entity), permission, type_, relation, (), sent, depth)
-        return _run(lookup_subjects(self.plan, query, self.table), None)
+        return _run(SubjectLookup(self.plan, query, self.table).ids(), None)
 
     def allowed(self, question: str, *, depth: int = 100) -> bool:
         """Check `doc:1#view@user:1`."""
