@@ -28,6 +28,9 @@ class Mark(NamedTuple):
 SEEN: Final = Mark(-1, None)
 """The id is one to look at, no more."""
 
+_REMEMBERED_MAX: Final = 10_000
+"""Verdicts that are remembered."""
+
 _NOTHING: Final[Mapping[int, Value]] = MappingProxyType({})
 
 
@@ -61,7 +64,10 @@ class Judge:
             and (step.type, step.name) == (subject.type, subject.relation)
         }
         self._subject = subject
-        # A loop over tuples: this runs for every candidate (benchmarks/lookups.py).
+        # Where nothing hangs on the id, entities that are found alike are judged alike.
+        self._alike = not shape.held
+        self._verdicts: dict[tuple[object, ...], bool | None] = {}
+        # Loops over tuples: they run for every candidate (benchmarks/lookups.py).
         self._plans = [
             (step, step.number, [(operand, cost(operand)) for operand in step.operands])
             for step in shape.composites
@@ -77,6 +83,16 @@ class Judge:
             marks: of the sources that it comes from.
             own: what its attributes and rules say, by the numbers of their steps.
         """
+        if not self._alike or id_ == self._subject.id:
+            return self._judged(id_, marks, own)
+        found = (*marks, *own.items())
+        if found not in self._verdicts:
+            if len(self._verdicts) == _REMEMBERED_MAX:
+                self._verdicts.clear()
+            self._verdicts[found] = self._judged(id_, marks, own)
+        return self._verdicts[found]
+
+    def _judged(self, id_: str, marks: Sequence[Mark], own: Mapping[int, Value]) -> bool | None:
         values = self._leaves(id_, marks)
         value = self._value(id_, values, own) if self._depth is not None else None
         if value is not None and self._depth is not None:
