@@ -49,7 +49,8 @@ def compare(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
             times = number.value / old[name].value
             gain = times if number.is_rate else 1 / times if times else _NEAR
             word = "better" if gain > _NEAR else "WORSE" if gain < 1 / _NEAR else ""
-            yield f"{name:<66} {old[name].value:>10,.1f} {number.value:>10,.1f} {times:>9.2f}x {word}"
+            values = f"{old[name].value:>10,.1f} {number.value:>10,.1f}"
+            yield f"{name:<66} {values} {times:>9.2f}x {word}"
     for which, run in (("before", before), ("now", now)):
         yield f"- {which}: {run['machine']['cpu']}, {run['machine']['cores']} cores"
 
