@@ -157,28 +157,44 @@ def test_a_scope_does_not_leave_out_what_denies_a_candidate():
     assert drive.entities("doc#view@user:1", scope={"group": {"none"}}) == "2"
 
 
-@pytest.mark.parametrize("depth", range(8))
-@pytest.mark.parametrize("place", ["doc#view", "doc#edit", "doc#clear"])
+@pytest.mark.parametrize("depth", range(10))
+@pytest.mark.parametrize(
+    "place", ["doc#view", "doc#edit", "doc#clear", "doc#send", "doc#sign", "doc#lend"]
+)
 def test_what_nothing_leads_to_is_denied_only_where_a_check_would_get_that_far(
     place: str, depth: int
 ):
     schema = """
     entity user {}
+    entity team { relation member @user }
     entity group { relation member @user @group#member }
-    entity org { relation staff @group#member  permission all = staff }
+    entity unit { relation member @team#member }
+    entity org { relation staff @team#member  permission all = staff }
     entity doc {
       relation owner @user
       relation banned @group#member
+      relation barred @user @team#member
       relation org @org
+      relation away @team#member @unit#member
+      permission lend = owner not away
       permission view = owner not banned
-      permission edit = view not org.all
+      permission edit = owner not barred
       permission clear = owner not org.all
+      permission send = view not org.all
+      permission gone = barred or org.all
+      permission sign = owner not gone
     }
     """
-    facts = (
-        "doc:1#owner@user:1 doc:1#banned@group:g#member doc:1#org@org:o org:o#staff@group:g#member"
+    asked = Looking(
+        schema,
+        """
+        doc:1#owner@user:1 doc:1#banned@group:a#member group:a#member@group:b#member
+        group:b#member@group:c#member group:c#member@group:d#member group:d#member@user:2
+        doc:1#barred@team:t#member team:t#member@user:2
+        doc:1#org@org:o org:o#staff@team:t#member
+        doc:1#away@unit:u#member unit:u#member@team:t#member
+        """,
     )
-    asked = Looking(schema, facts + " group:g#member@user:2")
     entity, _, permission = place.partition("#")
     try:
         expected = "1" if asked.allowed(f"{entity}:1#{permission}@user:1", depth=depth) else ""
@@ -187,6 +203,43 @@ def test_what_nothing_leads_to_is_denied_only_where_a_check_would_get_that_far(
             asked.entities(f"{place}@user:1", depth=depth)
     else:
         assert asked.entities(f"{place}@user:1", depth=depth) == expected
+
+
+def test_entities_that_are_found_alike_are_told_apart_by_what_the_walk_knows():
+    schema = """
+    entity user {}
+    entity folder {
+      relation parent @folder
+      relation owner @user
+      relation viewer @user
+      attribute level integer
+      permission low = viewer and is_low(level)
+      permission view = owner or low or parent.view
+    }
+    rule is_low(level integer) { level < 3 }
+    """
+    drive = Looking(
+        schema,
+        """
+        folder:d#owner@user:1 folder:a#parent@folder:d
+        folder:c#viewer@user:1 folder:c$level|integer:5 folder:b#parent@folder:c
+        """,
+    )
+    assert drive.entities("folder#view@user:1") == "a d"
+
+
+def test_a_value_of_another_type_than_the_schemas_is_none():
+    schema = """
+    entity user {}
+    entity doc {
+      relation owner @user
+      attribute level double
+      permission view = owner and low(level)
+    }
+    rule low(level double) { level < 3.0 }
+    """
+    drive = Looking(schema, "doc:1#owner@user:1 doc:1$level|integer:5")
+    assert drive.entities("doc#view@user:1") == "1"
 
 
 def test_a_rule_is_decided_without_a_check_where_nothing_else_hangs_on_the_entity(drive: Looking):
