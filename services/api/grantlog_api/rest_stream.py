@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.calls import failed, not_stalled
+from grantlog_api.rest_leaving import disconnected
 
 _JSON: Final = "application/json"
 
@@ -81,7 +82,7 @@ class StreamResponse(Response):
         """Answer as ASGI says."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(scope, receive, send), name="answer stream")
-            leaving = group.create_task(_disconnected(receive), name="await disconnect")
+            leaving = group.create_task(disconnected(receive), name="await disconnect")
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
             answering.cancel()
             leaving.cancel()
@@ -119,9 +120,3 @@ class StreamResponse(Response):
     async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
         async with not_stalled(self._stall_s_max):
             await send({"type": "http.response.body", "body": body, "more_body": not last})
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
