@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from grantlog.app.data import WriteData, first_of_each
-from grantlog.app.known import KnownHeads
+from grantlog.app.known import KnownHeads, head_of
 from grantlog.errors import InvalidInputError, NotFoundError
 from grantlog.model.attributes import Attribute, parse_attribute
 from grantlog.model.bundle import (
@@ -104,7 +104,7 @@ class Bundles:
         return await self._write_data.apply(tenant, bundle_steps(bundle, arguments))
 
     def _learn(self, tenant: TenantId, done: Committed) -> None:
-        self._known.learn(tenant, Head(done.epoch, done.revision, done.schema_version))
+        self._known.learn(tenant, head_of(done))
 
 
 def bundle_steps(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from cachetools import LRUCache
 
-from grantlog.model.ids import TenantId
+from grantlog.model.ids import NOTHING, Revision, TenantId
 from grantlog.ports.heads import Head
 from grantlog.ports.writer import Committed
 
 TENANTS_MAX: Final = 100_000
+
+LifeBegan: TypeAlias = "Callable[[TenantId, Revision], None]"
+"""Told a tenant and the deletion that began its present life."""
+
+
+def _nobody(tenant: TenantId, begins: Revision) -> None:
+    """Nothing is kept of tenants' lives."""
+    del tenant, begins
 
 
 def head_of(committed: Committed) -> Head:
@@ -25,7 +34,9 @@ class KnownHeads:
     primary, so eviction never makes an answer older.
     """
 
-    def __init__(self, tenants_max: int = TENANTS_MAX) -> None:
+    def __init__(self, life_began: LifeBegan = _nobody, tenants_max: int = TENANTS_MAX) -> None:
+        """`life_began` is told when a head shows that a tenant was deleted since it was known."""
+        self._life_began = life_began
         self._heads: LRUCache[TenantId, Head] = LRUCache(tenants_max)
 
     def get(self, tenant: TenantId) -> Head | None:
@@ -38,6 +49,8 @@ class KnownHeads:
         if known is not None and (known.epoch, known.revision) >= (head.epoch, head.revision):
             return known
         self._heads[tenant] = head
+        if head.begins > (known.begins if known is not None else NOTHING):
+            self._life_began(tenant, head.begins)
         return head
 
     def forget(self, tenant: TenantId) -> None:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from grantlog.app.as_of import AsOf
 from grantlog.app.continuation import Continuation, Continuations, request_digest
 from grantlog.app.resolve import Resolver, at_a_live_revision
-from grantlog.errors import BehindWindowError, InvalidTokenError
+from grantlog.errors import InvalidTokenError
 from grantlog.model.attributes import Attribute
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken
@@ -109,9 +109,7 @@ class ListFacts:
                     "the continuation token cannot be used",
                     reason="ERROR_CODE_INVALID_CONTINUOUS_TOKEN",
                 )
-            head = await self._resolver.admit(tenant, SnapToken(place.epoch, place.revision))
-            if place.revision < head.begins:  # a replica may not have heard of the deletion yet
-                raise BehindWindowError("the tenant was deleted since the first page was read")
+            await self._resolver.resume(tenant, SnapToken(place.epoch, place.revision))
             return place
         head = await self._resolver.resolve(tenant, snap_token, as_of)
         return Continuation(Epoch(head.epoch), Revision(head.revision), ())

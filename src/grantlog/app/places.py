@@ -9,6 +9,7 @@ from grantlog.app.continuation import Continuation
 from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
 from grantlog.engine.plan import Plan
+from grantlog.errors import NotFoundError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.model.token import SnapToken
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
@@ -55,12 +56,19 @@ class Places:
         """The very place that an answer's first page stood at.
 
         Raises:
+            BehindWindowError: the tenant was deleted since.
             LostWriteError, BeyondHeadError: a restore or failover lost that place.
             UnavailableError: it cannot be known now.
         """
-        await self.resolver.admit(tenant, SnapToken(at.epoch, at.revision))
-        loaded = await self._cache.load(tenant, at.schema_version)
-        return Place(Head(at.epoch, at.revision, at.schema_version), loaded)
+        token = SnapToken(at.epoch, at.revision)
+        head = await self.resolver.resume(tenant, token)
+        try:
+            loaded = await self._cache.load(tenant, at.schema_version)
+        except NotFoundError:
+            await self.resolver.refresh(tenant)  # did another node delete the tenant?
+            await self.resolver.resume(tenant, token)
+            raise
+        return Place(Head(at.epoch, at.revision, at.schema_version, head.begins), loaded)
 
     def facts_at(self, tenant: TenantId, place: Place) -> FactsAt:
         """The facts as of a place."""

@@ -76,6 +76,23 @@ class Resolver:
         """The head by the primary, or what is known if that is newer."""
         return self._known.learn(tenant, await self._heads.head(tenant))
 
+    async def resume(self, tenant: TenantId, place: SnapToken) -> Head:
+        """A head at or behind the place of a first page, whose other pages may be read there.
+
+        A replica may not have heard yet of the deletion that this node knows of.
+
+        Raises:
+            BehindWindowError: the tenant was deleted behind that place.
+            GrantlogError: as `admit`.
+        """
+        head = await self.admit(tenant, place)
+        if place.revision < head.begins:
+            raise BehindWindowError(
+                f"the tenant was deleted at revision {head.begins}, since the first page was read: "
+                "begin anew"
+            )
+        return head
+
     async def admit(self, tenant: TenantId, token: SnapToken) -> Head:
         """A head at or behind a place in the log; raises as `resolve` where there is none."""
         known = self._known.get(tenant)

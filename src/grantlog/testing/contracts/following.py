@@ -126,7 +126,6 @@ class ChangeLogContract:
                 await primary.log.wait(5.0)
                 moved = await primary.log.heads_moved(moved.mark)
 
-
     async def test_a_log_begins_at_the_deletion_that_began_the_present_life(
         self, primary: Primary
     ) -> None:
