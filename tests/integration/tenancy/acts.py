@@ -157,6 +157,34 @@ def _bundle(name: str, relation: str) -> dict[str, Any]:
     }
 
 
+FIRST: tuple[Act, ...] = (
+    ("Tenancy/Create", {"name": "First"}),
+    ("Bundle/Write", {"bundles": [_bundle(name, "viewer") for name in BUNDLES]}),
+    (
+        "Data/Write",
+        {
+            "metadata": {},
+            "tuples": [
+                {"entity": _entity("doc:a"), "relation": "viewer", "subject": _subject("user:a")},
+                {
+                    "entity": _entity("doc:b"),
+                    "relation": "viewer",
+                    "subject": _subject("group:a#member"),
+                },
+                {"entity": _entity("group:a"), "relation": "member", "subject": _subject("user:b")},
+            ],
+            "attributes": [
+                {
+                    "entity": _entity("doc:a"),
+                    "attribute": "level",
+                    "value": {"@type": "type.googleapis.com/base.v1.IntegerValue", "data": 1},
+                }
+            ],
+        },
+    ),
+)
+"""What every tenant has, so that whatever one of them loses by another's act is missed."""
+
 writes = st.one_of(
     _act("Data/Write", _data(fitting, 4)),
     _act("Data/Write", _data(fitting, 4)),

@@ -1,15 +1,16 @@
 """Whatever other tenants do, a tenant is told exactly what it would be told alone.
 
 Several tenants live in one database, with the same types, ids, schemas and bundles, and write at
-the same time; each has a twin, alone in a store of its own. After every round all tenants ask
-everything at once, so that reads share statements, and each must hear what its twin hears.
+the same time through one node; each has a twin, alone in a store of its own. After every round all
+tenants ask another node everything at once, so that reads share statements and nothing is known
+from having written it, and each must hear what its twin hears.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import count, pairwise
@@ -34,6 +35,7 @@ from grantlog.store.postgres.purge import purge_dead_lives
 from tests.integration.tenancy.acts import (
     BUNDLES,
     ENTITIES,
+    FIRST,
     PERMISSIONS,
     SCHEMAS,
     SUBJECTS,
@@ -60,9 +62,9 @@ _numbers = count(1)
 
 @dataclass
 class Shared:
-    """One API over one database for all tenants."""
+    """Two nodes over one database for all tenants."""
 
-    calls: Calls
+    nodes: list[Calls]
     pools: list[Pool]
 
     async def purge(self) -> None:
@@ -92,10 +94,9 @@ async def shared(
             limits = FollowLimits(poll_s=0.01)
             projector = Projector(log, PostgresProjection(pools[1]), limits)
             group.create_task(projector.run(stop))
-        api = await stack.enter_async_context(
-            open_api(ApiSettings(database_url=primary, replica_url=replica, watch_heartbeat_s=0.01))
-        )
-        yield Shared(api.calls, pools)
+        of_api = ApiSettings(database_url=primary, replica_url=replica, watch_heartbeat_s=0.01)
+        nodes = [await stack.enter_async_context(open_api(of_api)) for _ in range(2)]
+        yield Shared([node.calls for node in nodes], pools)
         stop.set()
         if replica:
             assert projector.status.stopped == {}
@@ -227,22 +228,29 @@ async def test_a_tenant_is_told_what_it_would_be_told_alone(
     async with AsyncExitStack() as stack:
         apis = [await stack.enter_async_context(memory_api()) for _ in names]
         alone = [Tenant(api, name) for api, name in zip(apis, names, strict=True)]
-        together = [Tenant(shared.calls, name) for name in names]
-        first = tuple(("Schema/Write", {"schema": text}) for text in schemas)
+        together = [Tenant(shared.nodes[0], name) for name in names]
+        elsewhere = [Tenant(shared.nodes[1], one.name, one.versions) for one in together]
+        first = [tuple(("Schema/Write", {"schema": text}) for text in schemas)]
+        first += [(act,) * TENANTS for act in FIRST]
+        for acts in first:
+            await both_act(alone, together, acts)
         filters = [{}, {}, *where]
-        for *acts, purge in [(*first, False), *rounds]:
-            await live_a_round(alone, together, acts, filters)
+        for *acts, purge in rounds:
+            spans = await both_act(alone, together, acts)
+            await both_hear(alone, elsewhere, filters, spans)
+            together, elsewhere = elsewhere, together
             if purge:
                 await shared.purge()
         await strangers_are_refused(together)
         expected = sorted([line for api in apis for line in await listed(api, names)])
-        assert await listed(shared.calls, names) == expected
+        for node in shared.nodes:
+            assert await listed(node, names) == expected
 
 
-async def live_a_round(
-    alone: list[Tenant], together: list[Tenant], acts: list[Act | None], filters: list[Any]
-) -> None:
-    """Every tenant acts, all at once; then every tenant asks everything, all at once."""
+async def both_act(
+    alone: list[Tenant], together: list[Tenant], acts: Sequence[Act | None]
+) -> list[tuple[int, int]]:
+    """Every tenant acts, all at once; the revisions between which each of them did."""
     before = [await tenant.head() for tenant in together]
 
     async def act(tenants: list[Tenant]) -> list[Any]:
@@ -252,7 +260,13 @@ async def live_a_round(
 
     assert await act(together) == await act(alone)
     after = [await tenant.head() for tenant in together]
-    spans = list(zip(before, after, strict=True))
+    return list(zip(before, after, strict=True))
+
+
+async def both_hear(
+    alone: list[Tenant], together: list[Tenant], filters: list[Any], spans: list[tuple[int, int]]
+) -> None:
+    """Every tenant asks everything, all at once, and is told what it is told alone."""
 
     async def ask(tenants: list[Tenant]) -> list[Any]:
         return await at_once(
