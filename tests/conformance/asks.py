@@ -26,6 +26,7 @@ class Ask:
         body: the request as JSON, without the tenant.
         expected: what `read` makes of the answer, or an error's name.
         read: what of an answer is compared.
+        context: what is sent along, as the case has it.
         items: of a paged call, the field that holds a page.
     """
 
@@ -33,6 +34,7 @@ class Ask:
     body: dict[str, Any]
     expected: Any
     read: Callable[[Answer], Any]
+    context: dict[str, Any]
     items: str = ""
 
     def __str__(self) -> str:
@@ -84,7 +86,11 @@ def _checks(asked: dict[str, Any]) -> Iterator[Ask]:
     }
     for permission, expected in asked["assertions"].items():
         asking = body | {"permission": permission}
-        yield Ask("Permission/Check", asking, expected, lambda answer: CAN[answer["can"]])
+        yield Ask("Permission/Check", asking, expected, _can, asked.get("context", {}))
+
+
+def _can(answer: Answer) -> bool:
+    return CAN[answer["can"]]
 
 
 def _bulk(checks: list[Ask]) -> Iterator[Ask]:
@@ -101,7 +107,7 @@ def _bulk(checks: list[Ask]) -> Iterator[Ask]:
         ]
         body = {name: group[0].body[name] for name in once} | {"items": items}
         expected = [check.expected is True for check in group]
-        yield Ask("Permission/BulkCheck", body, expected, _all_can)
+        yield Ask("Permission/BulkCheck", body, expected, _all_can, group[0].context)
 
 
 def _all_can(answer: Answer) -> list[bool]:
@@ -114,12 +120,15 @@ def _entities(asked: dict[str, Any]) -> Iterator[Ask]:
         "subject": _subject(asked["subject"]),
         "scope": {type_: {"data": ids} for type_, ids in asked.get("scope", {}).items()},
     }
+    context = asked.get("context", {})
     for permission, expected in asked["assertions"].items():
         asking = body | {"permission": permission}
         for size in (0, 1, 2):
             sized = asking | {"page_size": size}
-            yield Ask("Permission/LookupEntity", sized, expected, _entity_ids, "entity_ids")
-        yield Ask("Permission/LookupEntityStream", asking, expected, _entity_ids)
+            yield Ask(
+                "Permission/LookupEntity", sized, expected, _entity_ids, context, "entity_ids"
+            )
+        yield Ask("Permission/LookupEntityStream", asking, expected, _entity_ids, context)
 
 
 def _entity_ids(answer: Answer) -> list[str]:
@@ -133,10 +142,13 @@ def _subjects(asked: dict[str, Any]) -> Iterator[Ask]:
         "subject_reference": {"type": type_, "relation": relation},
         "arguments": arguments_json(asked.get("arguments", ())),
     }
+    context = asked.get("context", {})
     for permission, expected in asked["assertions"].items():
         for size in (0, 1, 2):
             sized = body | {"permission": permission, "page_size": size}
-            yield Ask("Permission/LookupSubject", sized, expected, _subject_ids, "subject_ids")
+            yield Ask(
+                "Permission/LookupSubject", sized, expected, _subject_ids, context, "subject_ids"
+            )
 
 
 def _subject_ids(answer: Answer) -> list[str]:
@@ -150,7 +162,7 @@ def _permissions(asked: dict[str, Any]) -> Ask:
     }
     body["metadata"]["only_permission"] = asked.get("only_permission", False)
     expected = asked.get("error") or asked["assertions"]
-    return Ask("Permission/SubjectPermission", body, expected, _each_can)
+    return Ask("Permission/SubjectPermission", body, expected, _each_can, asked.get("context", {}))
 
 
 def _each_can(answer: Answer) -> dict[str, bool]:
@@ -165,7 +177,8 @@ def _expands(asked: dict[str, Any]) -> Iterator[Ask]:
     }
     for permission, expected in asked["assertions"].items():
         asking = body | {"permission": permission}
-        yield Ask("Permission/Expand", asking, " ".join(expected.split()), _tree)
+        text = " ".join(expected.split())
+        yield Ask("Permission/Expand", asking, text, _tree, asked.get("context", {}))
 
 
 def _tree(answer: Answer) -> str:

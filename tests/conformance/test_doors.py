@@ -54,11 +54,10 @@ class RestDoor:
         path = f"/v1/tenants/{tenant}/{CALLS[STREAM][1]}"
         with self._client.stream("POST", path, json=body) as response:
             lines = [json.loads(line) for line in response.iter_lines() if line]
-        if response.status_code != 200:
-            raise RefusedError(reason_of(lines[0]["message"]))
         for line in lines:
             if "error" in line:
                 raise RefusedError(reason_of(line["error"]["message"]))
+        assert response.status_code == 200, lines
         return {"entity_ids": [line["result"]["entity_id"] for line in lines]}
 
     def close(self) -> None:

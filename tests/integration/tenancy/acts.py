@@ -113,6 +113,18 @@ tuple_filters = st.fixed_dictionaries(
         ),
     },
 )
+exact_filters = st.builds(
+    lambda fact: {
+        "entity": {"type": fact["entity"]["type"], "ids": [fact["entity"]["id"]]},
+        "relation": fact["relation"],
+        "subject": {
+            "type": fact["subject"]["type"],
+            "ids": [fact["subject"]["id"]],
+            "relation": fact["subject"]["relation"],
+        },
+    },
+    fitting,
+)
 attribute_filters = st.fixed_dictionaries(
     {},
     optional={
@@ -203,6 +215,7 @@ writes = st.one_of(
         ),
     ),
     _act("Data/DeleteRelationships", st.fixed_dictionaries({"filter": tuple_filters})),
+    _act("Data/DeleteRelationships", st.fixed_dictionaries({"filter": exact_filters})),
     _act(
         "Data/RunBundle",
         st.fixed_dictionaries(

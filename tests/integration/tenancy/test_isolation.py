@@ -152,6 +152,9 @@ async def everything(tenant: Tenant, filters: list[dict[str, Any]], heads: tuple
         answers[f"facts at {revision}"] = tenant.call(
             "Data/ReadRelationships", {**at, "filter": {}}, as_of
         )
+        answers[f"attributes at {revision}"] = tenant.call(
+            "Data/ReadAttributes", {**at, "filter": {}}, as_of
+        )
         answers[f"schema at {revision}"] = tenant.call("Schema/Read", at, as_of)
         answers[f"check at {revision}"] = tenant.call(
             "Permission/Check",

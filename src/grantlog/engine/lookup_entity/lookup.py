@@ -129,7 +129,8 @@ class _Lookup:
         await walk.run()
         own = self._query.scope.get(self._query.entity_type)
         candidates = Candidates(shape, walk, self._subject, self._facts, self._context)
-        async for window in candidates.windows(after=after, wanted=wanted, depth=self._query.depth):
+        depth = None if passed else self._query.depth  # what was left out may take away
+        async for window in candidates.windows(after=after, wanted=wanted, depth=depth):
             yield window if own is None else [found for found in window if found[0] in own]
 
     async def everything(self, after: str, wanted: int) -> AsyncIterator[list[tuple[str, bool]]]:
