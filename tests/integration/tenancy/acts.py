@@ -12,9 +12,9 @@ Act = tuple[str, dict[str, Any]]
 SCHEMAS = (
     """
 entity user {}
-entity group { relation member @user @group#member }
+entity group { relation member @user @group#member relation lead @user }
 entity doc {
-  relation viewer @user @group#member
+  relation viewer @user @group#member @group#lead
   relation parent @doc
   attribute public boolean
   attribute level integer
@@ -26,9 +26,9 @@ rule is_low(level integer) { level < 2 }
 """,
     """
 entity user {}
-entity group { relation member @user }
+entity group { relation member @user relation lead @user }
 entity doc {
-  relation viewer @user @group#member
+  relation viewer @user @group#member @group#lead
   relation parent @doc
   attribute public boolean
   attribute level integer
@@ -64,7 +64,7 @@ fitting = st.sampled_from(
         {"entity": _entity(e), "relation": r, "subject": _subject(s)}
         for e in ENTITIES
         for r, admitted in (
-            ("viewer", ("user:a", "user:b", "group:a#member", "group:b#member")),
+            ("viewer", ("user:a", "user:b", "group:a#member", "group:b#member", "group:a#lead")),
             ("parent", ("doc:a", "doc:b")),
             ("member", ("user:a", "user:b")),
         )
@@ -108,7 +108,7 @@ tuple_filters = st.fixed_dictionaries(
             optional={
                 "type": st.sampled_from(("user", "group", "doc")),
                 "ids": st.lists(st.sampled_from("abc"), max_size=2),
-                "relation": st.sampled_from(("", "member")),
+                "relation": st.sampled_from(("", "member", "lead")),
             },
         ),
     },

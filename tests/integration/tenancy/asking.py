@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -66,14 +66,25 @@ class Tenant:
     versions: list[str] = field(default_factory=list)
     """Its schema versions, in the order of writing: they hold the time, which stores differ in."""
 
-    async def call(self, method: str, body: dict[str, Any], as_of: str | None = None) -> Any:
-        """A call's answer as JSON, in the terms that are equal for all stores; an error's name."""
+    async def call(
+        self,
+        method: str,
+        body: dict[str, Any],
+        as_of: str | None = None,
+        told: Callable[[Any], None] | None = None,
+    ) -> Any:
+        """A call's answer as JSON, in the terms that are equal for all stores; an error's name.
+
+        `told` is shown the message itself.
+        """
         try:
             answer = await self.calls.unary(
                 f"/base.v1.{method}", request_of(method, self.name, body), as_of
             )
         except GrantlogError as error:
             return error.reason
+        if told is not None:
+            told(answer)
         found = json_format.MessageToDict(answer, preserving_proto_field_name=True)
         if "schema_version" in found:
             self.versions.append(found["schema_version"])

@@ -216,6 +216,7 @@ async def test_the_past_of_the_present_life_is_found_after_the_purge(pair: Pair)
     first = await pair.primary.put("doc:1#viewer@user:1")
     for number in range(2, 9):
         await pair.primary.put(f"doc:{number}#viewer@user:1")
+        await pair.primary.put(f"doc:{number}#viewer@user:1", tenant=OTHER)
     await pair.purge()
     head = (await pair.primary.heads.head(ACME)).revision
     assert before.commit_time is not None

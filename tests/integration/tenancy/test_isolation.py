@@ -8,30 +8,20 @@ from having written it, and each must hear what its twin hears.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Any
 
 import pytest
 from grantlog_api.calls import Calls
-from grantlog_api.settings import ApiSettings
-from grantlog_api.wiring import open_api
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
-from grantlog.app.project import FollowLimits, Projector
-from grantlog.changelog.postgres.log import open_change_log
 from grantlog.errors import NotFoundError
 from grantlog.model.ids import Epoch, Revision
 from grantlog.model.token import SnapToken, encode_token
-from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
-from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
-from grantlog.store.postgres.purge import purge_dead_lives
 from tests.integration.tenancy.acts import (
     BUNDLES,
     ENTITIES,
@@ -45,9 +35,9 @@ from tests.integration.tenancy.acts import (
     writes,
 )
 from tests.integration.tenancy.asking import Tenant, at_once, checks, entity, request_of, subject
+from tests.integration.tenancy.shared import Shared
 from tests.memory_api import memory_api
 
-NewDatabase = Callable[..., Awaitable[str]]
 TENANTS = 3
 DEPTH = {"metadata": {"depth": 20}}
 # Making a failing example smaller takes minutes of databases: it is told as it was found.
@@ -58,48 +48,6 @@ MODEST = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 _numbers = count(1)
-
-
-@dataclass
-class Shared:
-    """Two nodes over one database for all tenants."""
-
-    nodes: list[Calls]
-    pools: list[Pool]
-
-    async def purge(self) -> None:
-        for pool in self.pools:
-            await purge_dead_lives(pool, rows_max=3)
-
-
-@pytest.fixture(params=["primary", "replica"])
-async def shared(
-    request: pytest.FixtureRequest, migrated_database: NewDatabase
-) -> AsyncIterator[Shared]:
-    primary = await migrated_database()
-    replica = await migrated_database(seed=False) if request.param == "replica" else None
-    async with AsyncExitStack() as stack:
-        stack.enter_context(capture_logs())
-
-        async def opened(dsn: str, **pool: Any) -> Pool:
-            manager = open_pool(dsn, size_max=2, application_name="test", **pool)
-            return await stack.enter_async_context(manager)
-
-        pools = [await opened(primary, settings=INDEX_PLANS)]
-        stop = asyncio.Event()
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        if replica:
-            pools.append(await opened(replica, settings=PROJECTING))
-            log = await stack.enter_async_context(open_change_log(pools[0], listen_dsn=primary))
-            limits = FollowLimits(poll_s=0.01)
-            projector = Projector(log, PostgresProjection(pools[1]), limits)
-            group.create_task(projector.run(stop))
-        of_api = ApiSettings(database_url=primary, replica_url=replica, watch_heartbeat_s=0.01)
-        nodes = [await stack.enter_async_context(open_api(of_api)) for _ in range(2)]
-        yield Shared([node.calls for node in nodes], pools)
-        stop.set()
-        if replica:
-            assert projector.status.stopped == {}
 
 
 async def everything(tenant: Tenant, filters: list[dict[str, Any]], heads: tuple[int, int]) -> Any:
