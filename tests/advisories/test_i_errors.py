@@ -12,8 +12,8 @@ import pytest
 
 from grantlog.engine.check import check as engine_check
 from grantlog.engine.expand import ExpandQuery, expand
-from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
-from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
+from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
 from grantlog.engine.many import FactMemo, check_many
 from grantlog.engine.plan import build_plan
 from grantlog.engine.question import CheckQuery, RequestContext
@@ -93,10 +93,10 @@ def asked(shape: Shape):
         tree = ExpandQuery(entity, name, context=context)
         yield lambda facts, tree=tree: expand(plan, tree, facts.fetch)
         who = SubjectQuery(entity, name, "user", context=context)
-        yield lambda facts, who=who: collected(lookup_subjects(plan, who, facts))
+        yield lambda facts, who=who: collected(SubjectLookup(plan, who, facts).ids())
         for subject in shape.subjects:
             what = EntityQuery(entity.type, name, subject, context)
-            yield lambda facts, what=what: collected(lookup_entities(plan, what, facts))
+            yield lambda facts, what=what: collected(EntityLookup(plan, what, facts).ids())
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -10,6 +10,7 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
 from grantlog.app.terms import Terms
 from grantlog.engine.plan import Plan
+from grantlog.errors import NotFoundError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.model.token import SnapToken
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
@@ -47,9 +48,15 @@ class Places:
 
     async def resume(self, tenant: TenantId, at: Continuation, terms: Terms) -> Place:
         """The very place that an answer's first page stood at; raises as `Resolver.resume`."""
-        await self.resolver.resume(tenant, SnapToken(at.epoch, at.revision), terms)
-        loaded = await self._cache.load(tenant, at.schema_version)
-        return Place(Head(at.epoch, at.revision, at.schema_version), loaded)
+        token = SnapToken(at.epoch, at.revision)
+        head = await self.resolver.resume(tenant, token, terms)
+        try:
+            loaded = await self._cache.load(tenant, at.schema_version)
+        except NotFoundError:
+            await self.resolver.refresh(tenant)  # did another node delete the tenant?
+            await self.resolver.resume(tenant, token, terms)
+            raise
+        return Place(Head(at.epoch, at.revision, at.schema_version, head.begins), loaded)
 
     def facts_at(self, tenant: TenantId, place: Place) -> FactsAt:
         """The facts as of a place."""

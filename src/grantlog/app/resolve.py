@@ -87,7 +87,10 @@ class Resolver:
         """
         head = await self.admit(tenant, at)
         if at.revision < head.begins:  # a replica may not have heard of the deletion yet
-            raise BehindWindowError("the tenant was deleted since the first page was read")
+            raise BehindWindowError(
+                f"the tenant was deleted at revision {head.begins}, since the first page was read: "
+                "begin anew"
+            )
         as_of = terms.as_of
         if isinstance(as_of, datetime):
             as_of = (await self._past_head(tenant, as_of)).revision
