@@ -27,7 +27,7 @@ from grantlog.ports.standing import stand_at
 
 T = TypeVar("T")
 
-STALENESS_S_MAX: Final = 5.0
+STALENESS_S_DEFAULT: Final = 5.0
 """Of `bounded` where nobody says another."""
 
 
@@ -48,7 +48,7 @@ class Resolver:
         past: PastReader,
         known: KnownHeads,
         consistency: Consistency,
-        staleness_s_max: float = STALENESS_S_MAX,
+        staleness_s_max: float = STALENESS_S_DEFAULT,
     ) -> None:
         self._heads = heads
         self._past = past
