@@ -218,7 +218,7 @@ def test_an_as_of_with_a_schema_version_written_later_is_refused(door, past: Pas
     new, old = (record["version"] for record in versions["schemas"])
     body = READING["permissions/lookup-entity"][0]
     asked = body | {"metadata": DEEP | {"schema_version": new}}
-    assert "was written at revision 4, behind the as-of (revision 3)" in refused(
+    assert "was written at revision 4, after the as-of (revision 3)" in refused(
         door, past, "permissions/lookup-entity", asked, {AS_OF: "3"}
     )
     asked = body | {"metadata": DEEP | {"schema_version": old}}

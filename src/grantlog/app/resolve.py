@@ -105,7 +105,7 @@ class Resolver:
         return (await self._ask(tenant)).head
 
     async def admit(self, tenant: TenantId, token: SnapToken) -> Head:
-        """A head at or behind a place in the log; raises as `resolve` where there is none."""
+        """A head at or after a place in the log; raises as `resolve` where there is none."""
         known = self._known.find(tenant)
         if known is None or not _has_passed(known, token):
             known = await self._ask(tenant)
