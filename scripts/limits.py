@@ -13,7 +13,7 @@ from grantlog_api.settings import ApiSettings
 from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
 from grantlog.app import data, listing, lookup, schemas, terms
-from grantlog.engine import expand, question, rules
+from grantlog.engine import expand, question
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
 from grantlog.model import bundle, ids
@@ -200,10 +200,16 @@ QUESTIONS: Final = {
     "keys": Limit("facts that a check asks for at once", _CHECK.keys_max, "", LIMIT),
     "rule loops": Limit("loop iterations of one rule", CEL_ITERATIONS, "", LIMIT),
     "rule input": Limit(
-        "characters and items that one rule is given", rules.INPUT_MAX, "", LIMIT
+        "characters, and eight for each item, that one rule is given",
+        language.rule_input_max, "", LIMIT,
     ),
-    "looping rule input": Limit(
-        "the same, of a rule that goes over lists", rules.INPUT_MAX_COMPREHENSIVE, "", LIMIT
+    "slow rule input": Limit(
+        "as much as lets the rule end, by its expression, within",
+        language.rule_ms_max, "milliseconds", LIMIT,
+    ),
+    "slow rule": Limit(
+        "how much a rule must be able to take in that time",
+        language.rule_input_min, "", COMPILE,
     ),
     "tree nodes": Limit("nodes of an expansion", expand.NODES_MAX, "", LIMIT),
     "tree levels": Limit("its levels", expand.LEVELS_MAX, "", LIMIT),

@@ -46,7 +46,7 @@ async def test_spicedb_3142_each_caller_of_shared_work_keeps_its_own_deadline(
     async with open_node(dsn) as writing:
         await put_schema(writing.rest, tenant, SCHEMA)
         await put(writing.rest, tenant, FACTS)
-    async with open_node(dsn, request_timeout_s=20) as node, asyncio.TaskGroup() as group:
+    async with open_node(dsn, request_timeout_s=60) as node, asyncio.TaskGroup() as group:
         await node.ask("SELECT 1")
         async with node.locked(SHARED[shared]):
             first = ask(node, tenant, QUESTION, 0.6)
@@ -59,6 +59,16 @@ async def test_spicedb_3142_each_caller_of_shared_work_keeps_its_own_deadline(
                 assert caught.value.code() is StatusCode.DEADLINE_EXCEEDED
             assert not any(task.done() for task in patient)
     assert all(task.result() for task in patient)
+
+
+async def answers(door, tenant: str) -> bool:
+    """Whether the question is answered in time; what it says must be right."""
+    try:
+        assert await check(door, tenant, QUESTION)
+    except RefusedError as error:
+        assert error.code == StatusCode.DEADLINE_EXCEEDED.value[0]  # noqa: PT017 - one of two
+        return False
+    return True
 
 
 @pytest.mark.parametrize("shared", SHARED)
@@ -76,7 +86,7 @@ async def test_spicedb_3142_a_call_without_a_deadline_has_the_nodes(migrated_dat
                     await check(door, tenant, QUESTION)
                 assert caught.value.code == StatusCode.DEADLINE_EXCEEDED.value[0]
         for door in node.doors:
-            assert await check(door, tenant, QUESTION)
+            await until(lambda door=door: answers(door, tenant))
 
 
 @pytest.mark.parametrize("shared", SHARED)

@@ -188,7 +188,7 @@ async def _open_calls(
         new_id=new_write_id,
     )
     at = Places(resolver, cache, places.facts, places.reverse)
-    lookup = LookupHandlers(Lookup(at, pages))
+    lookup = LookupHandlers(Lookup(at, pages, asyncio.get_running_loop().time))
     permission = PermissionHandlers(
         Check(resolver, cache, places.facts), BulkCheck(at), SubjectPermissions(at), Expand(at)
     )

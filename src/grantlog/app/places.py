@@ -14,7 +14,7 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.model.token import SnapToken
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
-from grantlog.ports.reverse import EntitiesKey, IdPage, ReverseReader, ValuePage
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ReverseReader, ValuePage
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,10 @@ class FactsAt:
         self._reverse = reverse
         self._at = (tenant, revision)
 
+    async def require(self) -> None:
+        """Refuse if the revision cannot be read here (any more); errors as FactReader."""
+        await self._facts.read(*self._at, ())
+
     async def fetch(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
         """As FactReader.read."""
         return await self._facts.read(*self._at, keys)
@@ -73,6 +77,10 @@ class FactsAt:
     async def entities(self, keys: Sequence[EntitiesKey], *, limit: int) -> Sequence[IdPage]:
         """As ReverseReader."""
         return await self._reverse.entities(*self._at, keys, limit=limit)
+
+    async def of_kind(self, keys: Sequence[OfKindKey], *, limit: int) -> Sequence[IdPage]:
+        """As ReverseReader."""
+        return await self._reverse.of_kind(*self._at, keys, limit=limit)
 
     async def known(
         self, entity_type: str, *, after: str, limit: int, among: Sequence[str] = ()

@@ -19,7 +19,10 @@ FROM heads, generate_series(1, 20000) AS n WHERE tenant_id = 'acme';
 ANALYZE;
 """
 KEYS = [["user"], ["u7"], [""], ["doc"], ["viewer"], [""]]
+OF = [["doc"], ["d7"], ["viewer"], ["user"], [""], [""]]
 ONE = (
+    ("of_kind", (*OF, 100)),
+    ("of_kind", (*([key[0]] * 900 for key in OF), 17)),
     ("entities", (*KEYS, 100)),
     ("entities", (*([key[0]] * 900 for key in KEYS), 17)),
     ("known", ("doc", "", 101)),

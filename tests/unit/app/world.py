@@ -72,7 +72,8 @@ class Node:
         facts = MemoryFactReader(self.tables)
         self._check = Check(self.resolver, self.cache, facts)
         self.places = Places(self.resolver, self.cache, facts, MemoryReverseReader(self.tables))
-        self.lookup = Lookup(self.places, Continuations(b"k" * 32))
+        self.seconds = 0.0
+        self.lookup = Lookup(self.places, Continuations(b"k" * 32), lambda: self.seconds)
 
     async def put(self, *texts, schema_version="", attributes=()):
         return await self.data.put(
