@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from grantlog_api import calls, grpc_door, rest_body, rest_protocol
 from grantlog_api.handlers import schema as schema_calls
@@ -10,7 +10,7 @@ from grantlog_api.handlers import tenancy as tenancy_calls
 from grantlog_api.handlers import watch as watch_calls
 from grantlog_api.settings import ApiSettings
 
-from grantlog.api.v1 import service_pb2, validate_pb2
+from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
 from grantlog.app import data, listing, lookup, schemas, terms
 from grantlog.engine import expand, question
@@ -22,6 +22,7 @@ from grantlog.schema import limits as language
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.wire import convert, json_struct
 from grantlog.wire import schema as schema_message
+from grantlog.wire.rules import rules_of
 
 MESSAGE_LEVELS: Final = 100
 """Of protobuf's own reader."""
@@ -29,9 +30,8 @@ CEL_ITERATIONS: Final = 10_000
 """Of the CEL library."""
 GRPC_METADATA_BYTES: Final = 8 * 1024
 """Of grpcio; the native server takes 16 KiB."""
-_RULES: Any = validate_pb2.rules
 _BULK: Final = service_pb2.PermissionBulkCheckRequest.DESCRIPTOR.fields_by_name["items"]
-BULK_ITEMS_MAX: Final[int] = _BULK.GetOptions().Extensions[_RULES].repeated.max_items
+BULK_ITEMS_MAX: Final[int] = rules_of(_BULK).repeated.max_items
 
 LIMIT: Final = "`LIMIT_EXCEEDED`"
 VALIDATION: Final = "`ERROR_CODE_VALIDATION`"
@@ -60,13 +60,9 @@ class Limit(NamedTuple):
     setting: str = ""
 
 
-def _setting(name: str) -> tuple[float, str]:
-    return ApiSettings.model_fields[name].default, f"GRANTLOG_{name.upper()}"
-
-
 def _of_setting(what: str, name: str, unit: str, beyond: str) -> Limit:
-    most, variable = _setting(name)
-    return Limit(what, most, unit, beyond, variable)
+    most = ApiSettings.model_fields[name].default
+    return Limit(what, most, unit, beyond, f"GRANTLOG_{name.upper()}")
 
 
 _WRITER: Final = WriterLimits()

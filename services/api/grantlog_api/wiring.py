@@ -128,7 +128,7 @@ async def _open_facts(
     if settings.replica_dsn is not None:
 
         def epoch_floor(tenant: TenantId) -> Epoch:
-            head = known.get(tenant)
+            head = known.head(tenant)
             return head.epoch if head is not None else Epoch(0)
 
         return await stack.enter_async_context(
@@ -216,6 +216,7 @@ async def _open_calls(
         stream_table(lookup=lookup, watch=watch),
         timeout_s=settings.request_timeout_s,
         streams_max=settings.streams_max,
+        now=known.now,
     )
 
 

@@ -55,7 +55,7 @@ class KnownHeads:
         self._life_began = life_began
         self._known: LRUCache[TenantId, Known] = LRUCache(tenants_max)
 
-    def get(self, tenant: TenantId) -> Head | None:
+    def head(self, tenant: TenantId) -> Head | None:
         """The newest head known, None if there is none."""
         known = self._known.get(tenant)
         return known.head if known is not None else None

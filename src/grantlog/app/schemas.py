@@ -148,11 +148,11 @@ async def resolve_with_schema(
 ) -> tuple[Head, LoadedSchema]:
     """The head to answer at and the schema to answer with, on a question's terms.
 
-    An explicit version is also a floor: the answer stands at or behind the revision that wrote it.
+    An explicit version is also a floor: the answer stands at or after the revision that wrote it.
 
     Raises:
         NotFoundError: no such version, or no schema at all.
-        InvalidInputError: the version was written behind the as-of.
+        InvalidInputError: the version was written after the as-of.
     """
     head = await resolver.resolve(tenant, terms)
     try:
@@ -171,7 +171,7 @@ async def resolve_with_schema(
         if terms.as_of is not None:
             raise InvalidInputError(
                 f"schema version {loaded.version} was written at revision {loaded.revision}, "
-                f"behind the as-of (revision {head.revision})",
+                f"after the as-of (revision {head.revision})",
                 reason="INVALID_AS_OF",
             )
         head = await resolver.resolve(tenant, AT_HEAD)
