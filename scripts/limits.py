@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from grantlog_api import calls, grpc_door, rest_body, rest_protocol
-from grantlog_api.handlers import schema as schema_calls
 from grantlog_api.handlers import tenancy as tenancy_calls
 from grantlog_api.handlers import watch as watch_calls
 from grantlog_api.settings import ApiSettings
 
 from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
-from grantlog.app import data, listing, lookup, schemas, terms
+from grantlog.app import data, list_schemas, listing, lookup, schemas, terms
 from grantlog.engine import expand, question
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
@@ -131,7 +130,7 @@ PAGES: Final = {
     "attribute page bytes": Limit(
         "their values together", listing.PAGE_BYTES_MAX, "bytes", SHORTER
     ),
-    "schema page": Limit("schema versions of a listing", schema_calls.PAGE_MAX, "", SHORTER),
+    "schema page": Limit("schema versions of a listing", list_schemas.PAGE_MAX, "", SHORTER),
     "tenant page": Limit("tenants of a listing", tenancy_calls.PAGE_MAX, "", SHORTER),
 }  # fmt: skip
 

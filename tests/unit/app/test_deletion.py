@@ -124,7 +124,7 @@ async def test_a_head_read_before_the_deletion_does_not_bring_the_dead_life_back
     node = await filled(consistency=Consistency.NODE)
     stale = await node.resolver.refresh(T1)
     await node.tenants.delete(T1)
-    assert node.known.learn(T1, stale, 0.0).begins == stale.revision + 1
+    assert node.known.learn(T1, stale, 0.0).head.begins == stale.revision + 1
     with pytest.raises(NotFoundError):
         await node.allowed("doc:1", "view", "user:ann")
 
