@@ -34,7 +34,8 @@ ONE = (
 
 
 async def explain(connection: asyncpg.Connection, name: str, at: int, arguments) -> str:
-    statement = "EXPLAIN (ANALYZE, TIMING off) " + load("reverse")[name]
+    sql = {**load("reverse"), **load("reverse_pages")}
+    statement = "EXPLAIN (ANALYZE, TIMING off) " + sql[name]
     rows = await connection.fetch(statement, "acme", at, *arguments)
     return "\n".join(row[0] for row in rows)
 

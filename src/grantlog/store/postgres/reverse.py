@@ -16,7 +16,7 @@ from grantlog.store.postgres.pool import Pool, acquired, open_pool
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.values import decode_value
 
-_SQL: Final = load("reverse")
+_SQL: Final = {**load("reverse"), **load("reverse_pages")}
 _DOING: Final = "looking up ids"
 _GUARD: Final = 4
 """The first columns of every row."""
