@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from grantlog.engine.question import DEPTH_MAX
 from grantlog.errors import (
     ConflictError,
     CorruptionError,
@@ -46,7 +47,7 @@ CONTRACT: Final[dict[str, Reason]] = {
     "ERROR_CODE_DEPTH_NOT_ENOUGH": Reason(
         InvalidInputError,
         "the depth ran out before a decision, or an answer hangs on its own denial",
-        "ask with more depth (up to 1,000); see [Depth](check.md#depth)",
+        f"ask with more depth (up to {DEPTH_MAX:,}); see [Depth](check.md#depth)",
     ),
     "ERROR_CODE_INVALID_CONTINUOUS_TOKEN": Reason(
         InvalidInputError,

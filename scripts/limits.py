@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from grantlog_api import calls, grpc_door, rest_body, rest_protocol
-from grantlog_api.handlers import schema as schema_calls
 from grantlog_api.handlers import tenancy as tenancy_calls
 from grantlog_api.handlers import watch as watch_calls
 from grantlog_api.settings import ApiSettings
 
-from grantlog.api.v1 import service_pb2, validate_pb2
+from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
-from grantlog.app import data, listing, lookup, schemas, terms
-from grantlog.engine import expand, question, rules
+from grantlog.app import data, list_schemas, listing, lookup, schemas, terms
+from grantlog.engine import expand, question
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
 from grantlog.model import bundle, ids
@@ -22,6 +21,7 @@ from grantlog.schema import limits as language
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.wire import convert, json_struct
 from grantlog.wire import schema as schema_message
+from grantlog.wire.rules import rules_of
 
 MESSAGE_LEVELS: Final = 100
 """Of protobuf's own reader."""
@@ -29,9 +29,8 @@ CEL_ITERATIONS: Final = 10_000
 """Of the CEL library."""
 GRPC_METADATA_BYTES: Final = 8 * 1024
 """Of grpcio; the native server takes 16 KiB."""
-_RULES: Any = validate_pb2.rules
 _BULK: Final = service_pb2.PermissionBulkCheckRequest.DESCRIPTOR.fields_by_name["items"]
-BULK_ITEMS_MAX: Final[int] = _BULK.GetOptions().Extensions[_RULES].repeated.max_items
+BULK_ITEMS_MAX: Final[int] = rules_of(_BULK).repeated.max_items
 
 LIMIT: Final = "`LIMIT_EXCEEDED`"
 VALIDATION: Final = "`ERROR_CODE_VALIDATION`"
@@ -60,13 +59,9 @@ class Limit(NamedTuple):
     setting: str = ""
 
 
-def _setting(name: str) -> tuple[float, str]:
-    return ApiSettings.model_fields[name].default, f"GRANTLOG_{name.upper()}"
-
-
 def _of_setting(what: str, name: str, unit: str, beyond: str) -> Limit:
-    most, variable = _setting(name)
-    return Limit(what, most, unit, beyond, variable)
+    most = ApiSettings.model_fields[name].default
+    return Limit(what, most, unit, beyond, f"GRANTLOG_{name.upper()}")
 
 
 _WRITER: Final = WriterLimits()
@@ -135,7 +130,7 @@ PAGES: Final = {
     "attribute page bytes": Limit(
         "their values together", listing.PAGE_BYTES_MAX, "bytes", SHORTER
     ),
-    "schema page": Limit("schema versions of a listing", schema_calls.PAGE_MAX, "", SHORTER),
+    "schema page": Limit("schema versions of a listing", list_schemas.PAGE_MAX, "", SHORTER),
     "tenant page": Limit("tenants of a listing", tenancy_calls.PAGE_MAX, "", SHORTER),
 }  # fmt: skip
 
@@ -204,10 +199,16 @@ QUESTIONS: Final = {
     "keys": Limit("facts that a check asks for at once", _CHECK.keys_max, "", LIMIT),
     "rule loops": Limit("loop iterations of one rule", CEL_ITERATIONS, "", LIMIT),
     "rule input": Limit(
-        "characters and items that one rule is given", rules.INPUT_MAX, "", LIMIT
+        "characters, and eight for each item, that one rule is given",
+        language.rule_input_max, "", LIMIT,
     ),
-    "looping rule input": Limit(
-        "the same, of a rule that goes over lists", rules.INPUT_MAX_COMPREHENSIVE, "", LIMIT
+    "slow rule input": Limit(
+        "as much as lets the rule end, by its expression, within",
+        language.rule_ms_max, "milliseconds", LIMIT,
+    ),
+    "slow rule": Limit(
+        "how much a rule must be able to take in that time",
+        language.rule_input_min, "", COMPILE,
     ),
     "tree nodes": Limit("nodes of an expansion", expand.NODES_MAX, "", LIMIT),
     "tree levels": Limit("its levels", expand.LEVELS_MAX, "", LIMIT),

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
+
+from grantlog.wire.openapi_examples import EXAMPLES, PATH
+from grantlog.wire.transcode import ROUTES
 from tests.servers import Server
 
 HERE = Path(__file__).with_name("rest_fuzz")
@@ -28,7 +32,21 @@ EXAMPLES_MAX = 30
 RUN_S_MAX = 400
 
 
+WRITTEN = ("schemas.write", "schemas.partial-write", "data.write", "relationships.write")
+
+
+def write_examples(rest: str) -> None:
+    """Give the questions something to find."""
+    by_id = {route.operation_id: route for route in ROUTES}
+    with httpx.Client(base_url=rest, timeout=30) as client:
+        for name in WRITTEN:
+            path = by_id[name].path_template.format(**PATH)
+            answer = client.request(by_id[name].verb, path, json=EXAMPLES[name])
+            assert answer.status_code == 200, answer.text
+
+
 def test_what_the_document_says_is_what_happens(own_server: Server, tmp_path: Path) -> None:
+    write_examples(own_server.rest)
     skipped = [flag for name in ENDLESS for flag in ("--exclude-operation-id", name)]
     own = os.environ  # noqa: TID251 - handed on to a child
     run = subprocess.run(

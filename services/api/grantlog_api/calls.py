@@ -19,7 +19,7 @@ from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError,
 from grantlog.ports.standing import Standing, follow_standing
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
-from grantlog_api.metadata import AGE, PLACE, SOURCE, request_metadata, say_with_answer
+from grantlog_api.metadata import AGE, SOURCE, STANDS_AT, request_metadata, say_with_answer
 
 Handler = Callable[[Any, Terms], Awaitable[Message]]
 StreamHandler = Callable[[Any, Terms], AsyncGenerator[Message]]
@@ -127,7 +127,7 @@ class Calls:
         """Send along where an answer stands, if it stands at a revision."""
         if not standing.snap_token:
             return
-        say_with_answer(PLACE, standing.snap_token)
+        say_with_answer(STANDS_AT, standing.snap_token)
         say_with_answer(SOURCE, standing.source.value)
         if standing.complete_at is not None:
             age_s = self._now() - standing.complete_at

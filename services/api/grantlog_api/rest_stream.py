@@ -15,9 +15,8 @@ from starlette.types import Receive, Scope, Send
 from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.calls import failed, not_stalled
+from grantlog_api.rest_errors import JSON
 from grantlog_api.rest_leaving import disconnected
-
-_JSON: Final = "application/json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Framing:
 
 
 LINES: Final = Framing(
-    media_type=_JSON,
+    media_type=JSON,
     item=stream_item,
     error=stream_error,
     refusal=stream_error,
@@ -106,7 +105,7 @@ class StreamResponse(Response):
                 await self._send(send, framing.error(status), last=True)
             else:
                 body = framing.refusal(status)
-                refusal = Response(body, status_code=status.http, media_type=_JSON)
+                refusal = Response(body, status_code=status.http, media_type=JSON)
                 await refusal(scope, receive, send)
 
     async def _begin(self, send: Send) -> None:

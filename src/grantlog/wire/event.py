@@ -173,6 +173,15 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
     )
 
 
+def is_deletion(payload: bytes) -> bool:
+    """Whether a part is a deletion of its tenant.
+
+    Raises:
+        CorruptionError: it is not readable.
+    """
+    return _parse(payload).WhichOneof("body") == "tenant_deleted"
+
+
 def _parse(part: bytes) -> event_pb2.Event:
     try:
         return event_pb2.Event.FromString(part)

@@ -31,6 +31,7 @@ NDJSON: Final = "application/x-ndjson"
 _JSON: Final = "application/json"
 _MISSING: Final = 404
 _CLASH: Final = 409
+_REFUSED: Final = 503
 _OF_BODIES: Final = (413, 415)
 _EVENTS: Final = "watch.events"
 _LINES: Final = "Lines of JSON, named application/json unless the request accepts x-ndjson."
@@ -171,7 +172,7 @@ def _events() -> Json:
         "description": "Goes before `snap_token`; browsers send it when they connect again.",
         "schema": {"type": "string"},
     }
-    token = _query("snap_token", "Go on behind this token; without one, behind the head.")
+    token = _query("snap_token", "Go on after this token; without one, after the head.")
     operation["parameters"] = [*_variables(EVENTS_PATH, request), token, *_filters(), resumed]
     stream = {"text/event-stream": {"schema": {"type": "string"}}}
     operation["responses"] = {
@@ -193,11 +194,17 @@ def _failures(text: OperationText, *, body: bool, streaming: bool) -> Json:
 
 def _errors(*, streaming: bool) -> Json:
     """The errors by their component's name; no stream writes, so none clashes."""
-    schema = _stream_error() if streaming else refer(STATUS)
+    schemas = dict.fromkeys(STATUSES, _stream_error() if streaming else refer(STATUS))
+    if streaming:
+        del schemas[_CLASH]
+        # A node that is full or shutting down refuses before it knows what is called.
+        schemas[_REFUSED] = {"anyOf": [_stream_error(), refer(STATUS)]}
     return {
-        _error_name(status, streaming=streaming): {"description": text, "content": _json(schema)}
-        for status, text in STATUSES.items()
-        if not (streaming and status == _CLASH)
+        _error_name(status, streaming=streaming): {
+            "description": STATUSES[status],
+            "content": _json(schema),
+        }
+        for status, schema in schemas.items()
     }
 
 

@@ -143,9 +143,13 @@ BEYOND: dict[str, tuple[Asked, str, str]] = {
         check("high", context={"data": {"least": 1, "text": "x" * 65_536}}),
         "LIMIT_EXCEEDED", "65536",
     ),
-    "looping rule input": (
-        check("loops", context={"data": {"l": [], "text": "x" * 16_384}}),
-        "LIMIT_EXCEEDED", "16384",
+    "slow rule input": (
+        check("loops", context={"data": {"l": [], "text": "x" * 65_000}}),
+        "LIMIT_EXCEEDED", "so that it ends in time",
+    ),
+    "slow rule": (
+        schema(rules("", " context.data.l" + ".map(x, x + x)" * 25 + ".size() > 0 ")),
+        "ERROR_CODE_SCHEMA_COMPILE", "128 characters",
     ),
 }  # fmt: skip
 """Calls beyond a bound, the reason for which they are refused, and what the text says of it."""

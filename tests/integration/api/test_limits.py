@@ -9,7 +9,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from grantlog_api import rest_door, rest_protocol
+from grantlog_api import rest_protocol
 from grantlog_api.calls import ANSWER_BYTES_MAX
 from grpc import aio
 from grpc_status import rpc_status
@@ -32,7 +32,8 @@ PROVED = {
     "grpc metadata": HERE + "test_metadata_that_are_too_large_are_refused",
     "rest head": "tests/e2e/test_rest_door.py::test_a_head_that_is_too_large_ends_the_connection",
     "rest head time": HERE + "test_a_head_that_does_not_end_ends_the_connection",
-    "connections": HERE + "test_more_connections_than_a_process_takes_are_refused",
+    "connections": "tests/integration/api/test_rest_errors.py::"
+    "test_too_many_connections_are_told_so",
     "answer": HERE + "test_an_answer_larger_than_a_message_is_a_limit",
     "call time": "tests/integration/api/test_leaving.py::"
     "test_what_takes_longer_than_a_call_may_is_ended",
@@ -163,18 +164,6 @@ async def test_a_head_that_does_not_end_ends_the_connection(
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
-
-
-async def test_more_connections_than_a_process_takes_are_refused(
-    migrated_database: NewDatabase, monkeypatch
-) -> None:
-    monkeypatch.setattr(rest_door, "CONNECTIONS_MAX", 2)
-    async with whole_api(await migrated_database()) as api:
-        _, idle = await _connect(api)
-        answer = await api.post("Tenancy.List", {})
-        assert answer.status_code == 503
-        idle.close()
-        await idle.wait_closed()
 
 
 async def _connect(api: WholeApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

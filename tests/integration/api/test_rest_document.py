@@ -7,14 +7,20 @@ from grantlog_api import rest_door
 from grantlog_api.calls import Calls
 from grantlog_api.health import HealthProbe
 
+from grantlog.app.terms import OfNow
+
 
 async def unused(*_args):
     raise AssertionError
 
 
 async def test_calls_that_can_be_asked_about_the_past_say_so():
-    past = {"/base.v1.Permission/Check": unused, "/base.v1.Schema/Read": unused}
-    calls = Calls({}, {}, past, timeout_s=1)
+    handlers = {
+        "/base.v1.Permission/Check": unused,
+        "/base.v1.Schema/Read": unused,
+        "/base.v1.Schema/Write": OfNow(unused),
+    }
+    calls = Calls(handlers, timeout_s=1)
     app = rest_door.build_app(calls, HealthProbe(unused), allowed_origins=["*"])
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:

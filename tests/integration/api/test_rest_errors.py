@@ -32,7 +32,7 @@ class Tenants:
         self.may.set()
         self.running = 0
 
-    async def __call__(self, request):
+    async def __call__(self, request, terms):
         self.running += 1
         try:
             await self.may.wait()

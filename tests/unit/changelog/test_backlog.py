@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from grantlog.changelog.kafka.backlog import Backlog
 from grantlog.changelog.postgres.outbox import WHOLE, Part, Place
+from grantlog.event.v1 import event_pb2
 from grantlog.model.ids import Epoch, Revision, TenantId
 
 ACME, OTHER, THIRD = TenantId("acme"), TenantId("other"), TenantId("third")
+PAYLOAD = event_pb2.Event(tenant="acme").SerializeToString()
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 def part(revision: int, number: int = 0, parts: int = 1, tenant: TenantId = ACME) -> Part:
-    return Part(tenant, Revision(revision), number, parts, Epoch(1), b"x")
+    return Part(tenant, Revision(revision), number, parts, Epoch(1), PAYLOAD)
 
 
 def test_turns_go_round() -> None:
@@ -84,3 +87,18 @@ def test_a_stopped_tenant_does_not_hold_the_time_back() -> None:
     backlog.sendable([part(2)], [ACME])
     backlog.aim(NOON + timedelta(seconds=1))
     assert backlog.through == NOON
+
+
+def test_the_deletion_of_a_tenant_may_stand_behind_any_place() -> None:
+    deletion = event_pb2.Event(tenant_deleted=event_pb2.TenantDeleted())
+    deletion.tenant_deleted.SetInParent()
+    deleted = replace(part(9), payload=deletion.SerializeToString())
+    for before in ([], [part(1)], [part(1), part(2, 0, 3)]):
+        backlog = Backlog()
+        backlog.note(ACME, Revision(9))
+        if before:
+            backlog.sent(backlog.sendable(before, [ACME]))
+        assert backlog.sendable([deleted], [ACME]) == [deleted]
+        backlog.sent([deleted])
+        assert not backlog.stopped
+        assert not backlog

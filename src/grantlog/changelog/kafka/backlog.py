@@ -11,6 +11,7 @@ import structlog
 
 from grantlog.changelog.postgres.outbox import WHOLE, Part, Place
 from grantlog.model.ids import NOTHING, Revision, TenantId
+from grantlog.wire.event import is_deletion
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 _START: Final = Place(NOTHING, WHOLE, complete=True)
@@ -145,6 +146,12 @@ class Backlog:
 
 
 def _continues(place: Place, part: Part) -> bool:
+    """Whether a part may be sent behind a place: it is the next one, or a deletion of the tenant.
+
+    The log of a life that ended goes away with it, whatever of it was sent.
+    """
+    if part.revision > place.revision + place.complete and part.part == 0:
+        return is_deletion(part.payload)
     if place.complete:
         return (part.revision, part.part) == (place.revision + 1, 0)
     return (part.revision, part.part) == (place.revision, place.part + 1)

@@ -67,14 +67,17 @@ WITH held AS (
 SELECT partition FROM held;
 
 -- name: unpublished
--- By transactions' primary key: what follows the given part of each tenant, in the order asked.
+-- By transactions' primary key: what follows the given part of each tenant. Of a life that ended
+-- nothing is read any more: its rows go away in batches, in no order.
 SELECT r.tenant_id, r.revision, r.part, r.parts, r.epoch, r.payload
 FROM unnest($1::text[], $2::bigint[], $3::integer[]) WITH ORDINALITY
     AS k (tenant_id, revision, part, place)
+INNER JOIN heads AS h ON h.tenant_id = k.tenant_id
 CROSS JOIN LATERAL (
     SELECT tenant_id, revision, part, parts, epoch, payload
     FROM transactions
     WHERE tenant_id = k.tenant_id AND (revision, part) > (k.revision, k.part)
+        AND revision >= h.begins_rev
     ORDER BY revision, part
     LIMIT $4
 ) AS r;
