@@ -15,7 +15,7 @@ from grantlog.changelog.kafka.message import partition_of
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.store.postgres.pool import open_pool
-from grantlog.testing.contracts.following import write_a_life
+from grantlog.testing.contracts.following import write_a_life, write_another_life
 from grantlog.testing.contracts.places import ACME, OTHER
 from tests.contract.postgres import postgres_primary
 from tests.integration.kafka.conftest import Stage
@@ -29,6 +29,7 @@ async def test_what_happens_is_read_from_the_topic_alone(stage: Stage, replica_d
         await follower.warm()
         before = follower.log.counters.read_in_primary
         await write_a_life(stage.primary)
+        await write_another_life(stage.primary)
         await stage.primary.put("doc:1#viewer@user:1", tenant=OTHER)
         await follower.reach(ACME, OTHER)
         assert follower.log.counters.read_in_primary == before

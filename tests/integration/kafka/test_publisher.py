@@ -10,7 +10,7 @@ import pytest
 from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, partition_of
 from grantlog.errors import PreconditionError
 from grantlog.store.postgres.pool import open_pool
-from grantlog.testing.contracts.following import write_a_life
+from grantlog.testing.contracts.following import write_a_life, write_another_life
 from grantlog.testing.contracts.places import ACME, OTHER
 from grantlog.wire.event import decode_transaction
 from tests.integration.kafka.conftest import Stage
@@ -116,6 +116,7 @@ async def test_a_topic_with_unsafe_settings_or_another_number_of_partitions_is_r
 
 async def test_of_a_life_that_ended_only_its_deletion_is_published(stage: Stage) -> None:
     await write_a_life(stage.primary)
+    await write_another_life(stage.primary)
     async with open_pool(stage.dsn, size_max=1, application_name="test") as pool:
         # Half purged: rows go away in batches, in no order.
         await pool.execute("DELETE FROM transactions WHERE tenant_id = 'acme' AND revision = 2")
