@@ -104,7 +104,7 @@ class Stage:
         async def there() -> bool:
             return wanted <= set(await self.events())
 
-        await until(there)
+        await until(there, within_s=60)
 
 
 @pytest.fixture
