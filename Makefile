@@ -29,11 +29,13 @@ check: dev ## format, lint, types, import contracts, generated code
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/gen_proto.py --check
 	$(BIN)/python scripts/gen_settings_docs.py --check
+	$(BIN)/python scripts/gen_error_docs.py --check
 
-fix: dev ## format, fix what the linter can fix, write the tables of docs/operations.md
+fix: dev ## format, fix what the linter can fix, write the generated tables of docs/
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	$(BIN)/python scripts/gen_settings_docs.py
+	$(BIN)/python scripts/gen_error_docs.py
 
 proto: dev ## generate src/grantlog/{api,event} from proto/
 	$(BIN)/python scripts/gen_proto.py

@@ -1,34 +1,43 @@
 #!/usr/bin/env python3
-"""Measure lookups over REST: a tenth of all documents, through groups and folders.
+"""Measure lookups over REST: of a tenth of all documents, and of as many whatever the world's size.
 
-`run.py` measures them too; alone: `benchmarks/lookups.py [--sizes 10000,100000]`.
+`run.py` measures them too; alone: `benchmarks/lookups.py [--sizes 1000,10000,100000]`.
 
-The world of a size has that many documents, a hundred to a folder. A user is in groups of groups
-that view a tenth of the folders, so a tenth of the documents is what the user may view. As many
-users are in a hundred groups that view one folder.
+The world of a size has that many documents, a hundred to a folder. The user `asking` is in groups
+of groups that view a tenth of the folders; `reader` views one folder with its hundred documents.
+A tenth as many users as documents are in a hundred groups that view the folder of `doc:crowded`; a
+hundred are in the one that views that of `doc:quiet`.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
 from typing import Any, Final
 
-from server import Server, ServerFailedError, running_server
+from server import HOST, Server, ServerFailedError, running_server
 
-SIZES: Final = (10_000, 100_000)
+SIZES: Final = (1_000, 10_000, 100_000)
 _PER_FOLDER: Final = 100
 _GROUPS: Final = 10
 _CROWDS: Final = 100
+_FEW: Final = 100
 _ROUNDS: Final = 5
 _PAGE: Final = 100
+_PAGE_MAX: Final = 10_000
 _WRITE: Final = 1_000
+_KNOWN_MAX: Final = 100_000
+"""A rule alone is asked about every document: not in larger worlds."""
 _BARS_MS: Final = {"first page": 100.0, "all": 2_000.0}
+_PAGED_BAR: Final = 3.0
 
 _SCHEMA: Final = """
 entity user {}
@@ -45,14 +54,18 @@ entity doc {
   permission view = parent.view
   permission edit = view not banned
   permission read = view and is_low(level)
+  permission open = is_low(level)
 }
 rule is_low(level integer) { level < 3 }
 """
 
+Ask = Callable[[Server, str, str, int], tuple[list[str], str]]
+"""A page of ids and the token of the next one, of a tenant, behind a token, of a size."""
+
 
 @dataclass(frozen=True)
 class Looked:
-    """One measurement."""
+    """One measurement; times are the medians of five rounds, in milliseconds."""
 
     what: str
     size: int
@@ -60,12 +73,23 @@ class Looked:
     first_ms: float
     """The first page of 100."""
     all_ms: float
-    """All pages of the default size, one after the other."""
+    """All of it, in pages of 10,000."""
+    paged_ms: float
+    """All of it, in pages of 100."""
+    lag_ms: float
+    """The longest that another caller waited for `/healthz` meanwhile."""
 
-    def __str__(self) -> str:
+    @property
+    def key(self) -> str:
+        """What makes two rows of different runs comparable."""
+        return f"{self.what}/{self.size}"
+
+    def line(self, smallest: Looked) -> str:
+        """A row of the table; growth is against the smallest world's."""
         return (
-            f"{self.what:<28} {self.size:>9,} {self.found:>8,} "
-            f"{self.first_ms:>12.1f} {self.all_ms:>12.1f}"
+            f"{self.what:<28} {self.size:>9,} {self.found:>8,} {self.first_ms:>9.1f} "
+            f"{self.all_ms:>9.1f} {self.paged_ms:>10.1f} {self.lag_ms:>8.1f} "
+            f"{self.first_ms / smallest.first_ms:>7.2f}x {self.all_ms / smallest.all_ms:>7.2f}x"
         )
 
     def verdicts(self) -> Iterator[str]:
@@ -73,9 +97,19 @@ class Looked:
         for name, ms in (("first page", self.first_ms), ("all", self.all_ms)):
             met = "met" if ms < _BARS_MS[name] else "MISSED"
             yield f"{self.what}, {name}: {ms:,.0f} ms, bar {_BARS_MS[name]:,.0f} ms: {met}"
+        times = self.paged_ms / self.all_ms
+        if self.found > _PAGE:
+            met = "met" if times < _PAGED_BAR else "MISSED"
+            yield (
+                f"{self.what}, {self.found // _PAGE} pages: {times:.1f} times all at once, "
+                f"bar {_PAGED_BAR:.0f}: {met}"
+            )
 
 
-HEADER: Final = f"{'lookup':<28} {'documents':>9} {'found':>8} {'first 100 ms':>12} {'all ms':>12}"
+HEADER: Final = (
+    f"{'lookup':<28} {'documents':>9} {'found':>8} {'first ms':>9} {'all ms':>9} {'by 100 ms':>10} "
+    f"{'lag ms':>8} {'first x':>8} {'all x':>8}"
+)
 
 
 def measure(server: Server, sizes: Iterable[int] = SIZES) -> Iterator[Looked]:
@@ -86,34 +120,80 @@ def measure(server: Server, sizes: Iterable[int] = SIZES) -> Iterator[Looked]:
         facts = _world(size)
         while part := list(islice(facts, _WRITE)):
             server.post(f"/v1/tenants/{tenant}/data/write", {"metadata": {}, "tuples": part})
-        found = size // 10
-        for permission in ("view", "edit", "read"):
-            entities = _entities(permission)
-            yield _measured(server, tenant, f"entities, doc#{permission}", size, found, entities)
-        yield _measured(server, tenant, "subjects, doc#view", size, found, _subjects())
+        for what, found, ask in _questions(size):
+            yield _measured(server, tenant, what, size, found, ask)
 
 
-def _measured(
-    server: Server, tenant: str, what: str, size: int, expected: int, ask: Callable[..., Any]
-) -> Looked:
-    first, whole = [], []
-    found: list[str] = []
-    for _ in range(_ROUNDS):
-        begun = time.perf_counter()
-        page, _ = ask(server, tenant, "", _PAGE)
-        first.append(time.perf_counter() - begun)
-        begun = time.perf_counter()
-        found, token = ask(server, tenant, "", 0)
-        while token:
-            page, token = ask(server, tenant, token, 0)
-            found += page
-        whole.append(time.perf_counter() - begun)
-    if len(found) != expected or found != sorted(set(found)):
-        raise ServerFailedError(f"{what}: {len(found)} ids, expected {expected} in order")
-    return Looked(what, size, len(found), median(first) * 1e3, median(whole) * 1e3)
+def show(rows: Iterable[Looked]) -> list[Looked]:
+    """Print the table as it is measured; its rows."""
+    print(HEADER)
+    smallest: dict[str, Looked] = {}
+    shown: list[Looked] = []
+    for row in rows:
+        print(row.line(smallest.setdefault(row.what, row)), flush=True)
+        shown.append(row)
+    return shown
 
 
-def _entities(permission: str) -> Callable[..., tuple[list[str], str]]:
+def _questions(size: int) -> Iterator[tuple[str, int, Ask]]:
+    """What is asked, how many ids are right, and how to ask."""
+    tenth = size // 10
+    for permission in ("view", "edit", "read"):
+        yield f"entities, doc#{permission}", tenth, _entities(permission, "asking")
+    yield "entities, 100 of all", _FEW, _entities("view", "reader")
+    if size <= _KNOWN_MAX:
+        yield "entities, a rule alone", size + 2, _entities("open", "asking")
+    yield "subjects, doc#view", tenth, _subjects("crowded")
+    yield "subjects, 100 of all", _FEW, _subjects("quiet")
+
+
+def _measured(server: Server, tenant: str, what: str, size: int, expected: int, ask: Ask) -> Looked:
+    first: list[float] = []
+    whole: list[float] = []
+    paged: list[float] = []
+    with _lag(server) as lags:
+        for _ in range(_ROUNDS):
+            begun = time.perf_counter()
+            ask(server, tenant, "", _PAGE)
+            first.append(time.perf_counter() - begun)
+            for page, spent in ((_PAGE_MAX, whole), (_PAGE, paged)):
+                begun = time.perf_counter()
+                found, token = ask(server, tenant, "", page)
+                while token:
+                    more, token = ask(server, tenant, token, page)
+                    found += more
+                spent.append(time.perf_counter() - begun)
+                if len(found) != expected or found != sorted(set(found)):
+                    raise ServerFailedError(f"{what}: {len(found)} ids, expected {expected}")
+    times = [median(spent) * 1e3 for spent in (first, whole, paged)]
+    return Looked(what, size, expected, *times, max(lags) * 1e3)
+
+
+@contextmanager
+def _lag(server: Server) -> Iterator[Sequence[float]]:
+    """How long `/healthz` takes meanwhile, again and again, in seconds."""
+    done = threading.Event()
+    lags = [0.0]
+
+    def probe() -> None:
+        connection = http.client.HTTPConnection(HOST, server.http_port, timeout=60)
+        while not done.wait(0.005):
+            begun = time.perf_counter()
+            connection.request("GET", "/healthz")
+            connection.getresponse().read()
+            lags.append(time.perf_counter() - begun)
+        connection.close()
+
+    thread = threading.Thread(target=probe)
+    thread.start()
+    try:
+        yield lags
+    finally:
+        done.set()
+        thread.join()
+
+
+def _entities(permission: str, user: str) -> Ask:
     def ask(server: Server, tenant: str, token: str, size: int) -> tuple[list[str], str]:
         answer = server.post(
             f"/v1/tenants/{tenant}/permissions/lookup-entity",
@@ -121,8 +201,8 @@ def _entities(permission: str) -> Callable[..., tuple[list[str], str]]:
                 "metadata": {"depth": 20},
                 "entity_type": "doc",
                 "permission": permission,
-                "subject": {"type": "user", "id": "asking"},
-                **({"page_size": size} if size else {}),
+                "subject": {"type": "user", "id": user},
+                "page_size": size,
                 "continuous_token": token,
             },
         )
@@ -131,16 +211,16 @@ def _entities(permission: str) -> Callable[..., tuple[list[str], str]]:
     return ask
 
 
-def _subjects() -> Callable[..., tuple[list[str], str]]:
+def _subjects(doc: str) -> Ask:
     def ask(server: Server, tenant: str, token: str, size: int) -> tuple[list[str], str]:
         answer = server.post(
             f"/v1/tenants/{tenant}/permissions/lookup-subject",
             {
                 "metadata": {"depth": 20},
-                "entity": {"type": "doc", "id": "crowded"},
+                "entity": {"type": "doc", "id": doc},
                 "permission": "view",
                 "subject_reference": {"type": "user"},
-                **({"page_size": size} if size else {}),
+                "page_size": size,
                 "continuous_token": token,
             },
         )
@@ -164,6 +244,12 @@ def _world(size: int) -> Iterator[dict[str, Any]]:
         yield _fact("folder:crowded", "viewer", f"group:crowd{number}#member")
     for number in range(size // 10):
         yield _fact(f"group:crowd{number % _CROWDS}", "member", f"user:{number:08}")
+    yield _fact("folder:1", "viewer", "group:few#member")
+    yield _fact("group:few", "member", "user:reader")
+    yield _fact("doc:quiet", "parent", "folder:quiet")
+    yield _fact("folder:quiet", "viewer", "group:quiet#member")
+    for number in range(_FEW):
+        yield _fact("group:quiet", "member", f"user:{number:08}")
 
 
 def _fact(entity: str, relation: str, subject: str) -> dict[str, Any]:
@@ -183,13 +269,9 @@ def main() -> int:
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="documents")
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
-    rows: list[Looked] = []
     try:
         with running_server(options.serve) as server:
-            print(HEADER)
-            for row in measure(server, [int(size) for size in options.sizes.split(",")]):
-                print(row, flush=True)
-                rows.append(row)
+            rows = show(measure(server, [int(size) for size in options.sizes.split(",")]))
     except ServerFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

@@ -77,11 +77,12 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": cores, "python": platform.python_version()}
 
 
-def save(path: Path, rows: Sequence[Row], notes: Mapping[str, Any]) -> None:
-    """Write everything as JSON."""
+def save(path: Path, rows: Sequence[Row], notes: Mapping[str, Any]) -> dict[str, Any]:
+    """Write everything as JSON; what was written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine(), "notes": dict(notes), "rows": [asdict(row) for row in rows]}
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
 
 
 def load_rates(path: Path) -> dict[str, float]:

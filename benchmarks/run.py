@@ -20,6 +20,7 @@ from statistics import median
 from typing import Any, Final
 
 import lookups
+from compare import compare
 from drive import Plan, Result
 from processes import cpu_seconds, machine_busy_s, memory_mb
 from report import Row, header, line, load_rates, save
@@ -155,7 +156,14 @@ class Bench:
         for _ in range(_GROWTH_ROUNDS):
             for size in sizes:
                 seen[size].append(self._drive(lone, size).p50_ms)
-        return {str(size): median(values) for size, values in seen.items()}
+        growth = {str(size): median(values) for size, values in seen.items()}
+        smallest = growth[str(sizes[0])]
+        print(
+            f"{'check of three levels, one caller':<34} {'tuples':>9} {'p50 ms':>8} {'growth':>7}"
+        )
+        for size, p50 in growth.items():
+            print(f"{'':<34} {int(size):>9,} {p50:>8.2f} {p50 / smallest:>6.2f}x")
+        return growth
 
 
 def _tenant(size: int) -> str:
@@ -193,24 +201,19 @@ def _verdicts(rows: list[Row], notes: dict[str, Any]) -> Iterator[str]:
     yield f"memory at the end: {memory}"
 
 
-def _lookups(server: Server, sizes: list[int]) -> list[lookups.Looked]:
-    """Measure lookups in worlds of their own, and print their table."""
-    print(lookups.HEADER)
-    rows: list[lookups.Looked] = []
-    for row in lookups.measure(server, sizes):
-        print(row, flush=True)
-        rows.append(row)
-    return rows
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10000,100000,1000000", help="tuples of each world")
-    parser.add_argument("--lookups", default="10000,100000", help="documents of lookups' worlds")
+    parser.add_argument(
+        "--lookups",
+        default=",".join(map(str, lookups.SIZES)),
+        help="documents of lookups' worlds; with 1000000 it takes half an hour longer",
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each run")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
     parser.add_argument("--baseline", type=Path, default=_HERE / "results" / "baseline.json")
+    parser.add_argument("--compare", action="store_true", help="show what the baseline had")
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
     options.sizes = [int(size) for size in options.sizes.split(",")]
@@ -225,7 +228,7 @@ def main() -> int:
         with running_server(options.serve) as server:
             bench = Bench(server, options)
             notes = bench.run()
-            looked = _lookups(server, options.lookups)
+            looked = lookups.show(lookups.measure(server, options.lookups))
     except ServerFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -235,7 +238,10 @@ def main() -> int:
         for verdict in row.verdicts():
             print(f"- {row.size:,} documents: {verdict}")
     notes["lookups"] = [asdict(row) for row in looked]
-    save(options.output, bench.rows, notes)
+    run = save(options.output, bench.rows, notes)
+    if options.compare:
+        for text in compare(json.loads(options.baseline.read_text(encoding="utf-8")), run):
+            print(text)
     return 1 if any(row.result.errors for row in bench.rows) else 0
 
 

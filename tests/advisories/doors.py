@@ -101,6 +101,15 @@ class Grpc:
         self.channel = channel
 
     async def call(self, name: str, tenant: str, body: Any, **metadata: str) -> dict:
+        try:
+            return as_json(await self.begun(name, tenant, body, **metadata))
+        except aio.AioRpcError as error:
+            raise _refused(error) from None
+
+    def begun(
+        self, name: str, tenant: str, body: Any, *, call_s_max: float = CALL_S_MAX, **metadata: str
+    ) -> aio.UnaryUnaryCall:
+        """A call that the test ends itself."""
         route = BY_NAME[name]
         pairs = tuple((key.replace("_", "-"), value) for key, value in metadata.items())
         open_call = self.channel.unary_unary(
@@ -108,12 +117,7 @@ class Grpc:
             request_serializer=route.request_class.SerializeToString,
             response_deserializer=route.response_class.FromString,
         )
-        try:
-            answer = await open_call(request_of(route, tenant, body), timeout=CALL_S_MAX,
-                                     metadata=pairs)  # fmt: skip
-        except aio.AioRpcError as error:
-            raise _refused(error) from None
-        return as_json(answer)
+        return open_call(request_of(route, tenant, body), timeout=call_s_max, metadata=pairs)
 
     async def stream(self, name: str, tenant: str, body: Any) -> list[dict]:
         try:

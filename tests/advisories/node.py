@@ -46,6 +46,21 @@ class Node:
             "AND pid <> pg_backend_pid()"
         )
 
+    async def waits(self) -> bool:
+        """Whether a statement waits for a lock."""
+        return await self.ask("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0
+
+    @asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[None]:
+        """For the block, every statement that reads a table waits."""
+        holder = await asyncpg.connect(self.dsn)
+        try:
+            async with holder.transaction():
+                await holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+                yield
+        finally:
+            await holder.close()
+
     async def ask(self, statement: str, *arguments: object) -> int:
         """One value by SQL."""
         admin = await asyncpg.connect(self.dsn)

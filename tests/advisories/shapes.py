@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import cycle, product
 from typing import Any, TypeVar
 
 from grantlog.engine.check import check
 from grantlog.engine.expand import ExpandQuery, expand
-from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
-from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
+from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
 from grantlog.engine.many import FactMemo, check_many
 from grantlog.engine.plan import build_plan
 from grantlog.engine.question import CheckQuery, RequestContext
@@ -162,13 +162,13 @@ def _assert_split_agrees(shape: Shape, stored: list[str], sent: list[str]) -> No
     for type_ in shape.language.types:
         for name, subject in product(shape.names(type_), shape.subjects):
             query = EntityQuery(type_, name, subject, context, DEPTH)
-            found = run_now(_collected(lookup_entities(plan, query, table)))
+            found = run_now(_collected(EntityLookup(plan, query, table).ids()))
             expected = shape.entity_ids(type_, name, subject)
             assert found == expected, f"{type_}#{name}@{subject}, sent along: {sent}"
     for entity, name in shape.places():
         for kind in shape.kinds():
             query = SubjectQuery(entity, name, *kind, (), context, DEPTH)
-            found = run_now(_collected(lookup_subjects(plan, query, table)))
+            found = run_now(_collected(SubjectLookup(plan, query, table).ids()))
             expected = shape.subject_ids(entity, name, kind)
             assert found == expected, f"{entity}#{name}@{kind}, sent along: {sent}"
         tree = run_now(expand(plan, ExpandQuery(entity, name, context=context), table.fetch))
@@ -200,52 +200,78 @@ def _may_allow(tree: Tree, subject: Subject) -> bool:
 # A node
 
 
-async def assert_served_alike(
-    shape: Shape, doors: Sequence[Door], *, splits: Sequence[tuple[list[str], list[str]]] = ()
-) -> None:
-    """A served tenant answers as the oracle, through each door, by every call."""
-    everything, nothing = shape.words, list[str]()
-    half = (shape.words[::2], shape.words[1::2])
-    for stored, sent in splits or ((everything, nothing), (nothing, everything), half):
+async def assert_served_alike(shape: Shape, doors: Sequence[Door]) -> None:
+    """A served tenant answers as the oracle by every call, its questions dealt out to the doors.
+
+    Once with all facts stored, once with every other one sent along.
+    """
+    for stored, sent in ((shape.words, []), (shape.words[::2], shape.words[1::2])):
         tenant = new_tenant("shape")
         await put_schema(doors[0], tenant, shape.schema)
-        if stored:
-            await put(doors[0], tenant, stored)
-        for door in doors:
-            await _assert_door_agrees(shape, door, tenant, context_json(sent, shape.data))
+        await put(doors[0], tenant, stored)
+        await _Served(shape, doors, tenant, context_json(sent, shape.data)).assert_agrees()
 
 
-async def _assert_door_agrees(shape: Shape, door: Door, tenant: str, context: dict) -> None:
-    questions = [f"{entity}#{name}@{subject}" for entity, name, subject in shape.expected]
-    answers: list[bool] = []
-    for start in range(0, len(questions), BULK_MAX):
-        part = questions[start : start + BULK_MAX]
-        answers += await bulk(door, tenant, part, context=context)
-    assert dict(zip(shape.expected, answers, strict=True)) == shape.expected, door.name
-    common = {"metadata": META, "context": context}
-    for type_ in shape.language.types:
-        for name, subject in product(shape.names(type_), shape.subjects):
-            body = common | {
-                "entity_type": type_, "permission": name, "subject": subject._asdict()
-            }  # fmt: skip
-            answer = await door.call("Permission/LookupEntity", tenant, body)
-            expected = shape.entity_ids(type_, name, subject)
-            assert answer["entity_ids"] == expected, (door.name, type_, name, subject)
-            told = await door.stream("Permission/LookupEntityStream", tenant, body)
-            assert [item["entity_id"] for item in told] == expected
-    for entity, name in shape.places():
-        for type_, relation in shape.kinds():
-            body = common | {
-                "entity": entity._asdict(), "permission": name,
-                "subject_reference": {"type": type_, "relation": relation},
-            }  # fmt: skip
-            answer = await door.call("Permission/LookupSubject", tenant, body)
-            expected = shape.subject_ids(entity, name, (type_, relation))
-            assert answer["subject_ids"] == expected, (door.name, entity, name, type_, relation)
-    for entity, subject in product(shape.entities, shape.subjects):
-        body = common | {"entity": entity._asdict(), "subject": subject._asdict()}
-        body["metadata"] = META | {"only_permission": False}
-        answer = await door.call("Permission/SubjectPermission", tenant, body)
+class _Served:
+    """A shape's questions to a tenant, each to the next door."""
+
+    def __init__(self, shape: Shape, doors: Sequence[Door], tenant: str, context: dict) -> None:
+        self.shape = shape
+        self.doors = doors
+        self.next_door = cycle(doors)
+        self.tenant = tenant
+        self.common = {"metadata": META, "context": context}
+
+    async def call(self, name: str, body: dict) -> dict:
+        return await next(self.next_door).call(f"Permission/{name}", self.tenant, body)
+
+    async def assert_agrees(self) -> None:
+        await self.checks()
+        for number, (type_, subject) in enumerate(
+            product(self.shape.language.types, self.shape.subjects)
+        ):
+            for name in self.shape.names(type_):
+                await self.entities(type_, name, subject, streamed=number % 2 == 0)
+        for (entity, name), kind in product(self.shape.places(), self.shape.kinds()):
+            await self.subjects(entity, name, *kind)
+        for entity, subject in product(self.shape.entities, self.shape.subjects):
+            await self.permissions(entity, subject)
+
+    async def checks(self) -> None:
+        """All checks, in bulk, through every door."""
+        expected = self.shape.expected
+        questions = [f"{entity}#{name}@{subject}" for entity, name, subject in expected]
+        for door in self.doors:
+            answers: list[bool] = []
+            for start in range(0, len(questions), BULK_MAX):
+                part = questions[start : start + BULK_MAX]
+                answers += await bulk(door, self.tenant, part, context=self.common["context"])
+            assert dict(zip(expected, answers, strict=True)) == expected, door.name
+
+    async def entities(self, type_: str, name: str, subject: Subject, *, streamed: bool) -> None:
+        asked = {"entity_type": type_, "permission": name, "subject": subject._asdict()}
+        expected = self.shape.entity_ids(type_, name, subject)
+        answer = await self.call("LookupEntity", self.common | asked)
+        assert answer["entity_ids"] == expected, asked
+        if streamed:
+            door = next(self.next_door)
+            told = await door.stream(
+                "Permission/LookupEntityStream", self.tenant, self.common | asked
+            )
+            assert [item["entity_id"] for item in told] == expected, asked
+
+    async def subjects(self, entity: Entity, name: str, type_: str, relation: str) -> None:
+        asked = {
+            "entity": entity._asdict(), "permission": name,
+            "subject_reference": {"type": type_, "relation": relation},
+        }  # fmt: skip
+        answer = await self.call("LookupSubject", self.common | asked)
+        expected = self.shape.subject_ids(entity, name, (type_, relation))
+        assert answer["subject_ids"] == expected, asked
+
+    async def permissions(self, entity: Entity, subject: Subject) -> None:
+        asked = {"entity": entity._asdict(), "subject": subject._asdict()}
+        answer = await self.call("SubjectPermission", self.common | asked)
         found = {name: allowed(can) for name, can in answer["results"].items()}
-        names = shape.names(entity.type)
-        assert found == {name: shape.expected[entity, name, subject] for name in names}
+        names = self.shape.names(entity.type)
+        assert found == {name: self.shape.expected[entity, name, subject] for name in names}

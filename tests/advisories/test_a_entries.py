@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grantlog.app.lookup import Window, _entity_digest
+from grantlog.app.terms import Terms
 from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.question import RequestContext
 from grantlog.model.attributes import parse_attribute
@@ -112,20 +113,8 @@ async def test_cve_2026_48096_ids_with_delimiters_are_read_as_they_are(migrated_
 
 async def test_cve_2026_48096_ids_that_clients_may_send(node: Node):
     """Of the delimiters of our string forms, clients may use `:`, `@`, `.`, `+` and `-`."""
-    ids = (
-        "a",
-        "a:b",
-        "a@b",
-        "b",
-        "a:b@user:c",
-        "user:a",
-        "a@user:b",
-        "a.b",
-        "a+b",
-        "a-b",
-        ":",
-        "@",
-    )
+    ids = ("a", "a:b", "a@b", "b", "a:b@user:c", "user:a", "a@user:b", "a.b", "a+b", "a-b", ":",
+           "@")  # fmt: skip
     schema = "entity user {} entity doc { relation viewer @user @doc#viewer }"
     for door in node.doors:
         tenant = new_tenant()
@@ -193,7 +182,7 @@ def exactly(tenant: str, version: str, query: EntityQuery) -> str:
     return repr((tenant, version, query.subject, query.depth, data, scope, facts))
 
 
-@given(st.lists(st.tuples(_IDS, _IDS, _QUERIES), min_size=2, max_size=30))
+@given(st.lists(st.tuples(_IDS, _IDS, _QUERIES), min_size=2, max_size=8))
 def test_cve_2026_41131_equal_keys_mean_equal_requests(requests):
     """The class came back in OpenFGA with other inputs. Here, of any requests, those alone share a
     digest (what a continuation token is bound to) that are one and the same request.
@@ -201,13 +190,13 @@ def test_cve_2026_41131_equal_keys_mean_equal_requests(requests):
     digests: dict[str, str] = {}
     for tenant, version, query in requests:
         known = exactly(tenant, version, query)
-        digest = _entity_digest(TenantId(tenant), query, Window(schema_version=version))
+        window = Window(Terms(schema_version=version))
+        digest = _entity_digest(TenantId(tenant), query, window)
         assert digests.setdefault(digest, known) == known
         data = query.context.data
         if isinstance(data, dict):  # in whatever order the client's map came
             turned = dict(reversed(data.items()))
             same = replace(query, context=replace(query.context, data=turned))
-            window = Window(schema_version=version)
             assert _entity_digest(TenantId(tenant), same, window) == digest
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,9 @@ class Case:
     tuples: tuple[RelationTuple, ...]
     attributes: tuple[Attribute, ...]
     questions: tuple[Question, ...]
+    """Its checks."""
+    scenarios: tuple[dict[str, Any], ...]
+    """All that it asks, as written."""
 
 
 def cases() -> list[Case]:
@@ -78,16 +81,23 @@ def _case(document: dict[str, Any]) -> Case:
         "scenarios",
     }
     assert not document.keys() - known, f"{document['name']}: unknown keys"
+    kinds = {"checks", "entity_filters", "subject_filters", "subject_permissions", "expands"}
+    for scenario in document["scenarios"]:
+        assert scenario, f"{document['name']}: a scenario asks nothing"
+        assert not scenario.keys() - kinds, f"{document['name']}: unknown keys"
     questions = [
-        q for scenario in document["scenarios"] for c in scenario["checks"] for q in _questions(c)
+        q
+        for scenario in document["scenarios"]
+        for c in scenario.get("checks", ())
+        for q in _questions(c)
     ]
-    assert questions, f"{document['name']} asks nothing"
     return Case(
         name=document["name"],
         schemas=(document["schema"], *document.get("then_schemas", ())),
         tuples=tuple(map(parse_tuple, document.get("relationships", ()))),
         attributes=tuple(map(parse_attribute, document.get("attributes", ()))),
         questions=tuple(questions),
+        scenarios=tuple(document["scenarios"]),
     )
 
 
@@ -110,22 +120,23 @@ def _questions(check: dict[str, Any]) -> Iterator[Question]:
         )
 
 
-def check_json(question: Question) -> dict[str, Any]:
-    """The body of a check."""
-    context: dict[str, Any] = {
-        "tuples": [tuple_json(t) for t in question.tuples],
-        "attributes": [attribute_json(a) for a in question.attributes],
+def context_json(context: dict[str, Any]) -> dict[str, Any]:
+    """Facts and data that are sent along."""
+    assert not context.keys() - {"tuples", "attributes", "data"}, f"unknown keys in {context}"
+    found: dict[str, Any] = {
+        "tuples": [tuple_json(parse_tuple(text)) for text in context.get("tuples", ())],
+        "attributes": [
+            attribute_json(parse_attribute(text)) for text in context.get("attributes", ())
+        ],
     }
-    if question.data is not None:
-        context["data"] = question.data
-    return {
-        "metadata": {"depth": question.depth},
-        "entity": question.entity._asdict(),
-        "permission": question.permission,
-        "subject": question.subject._asdict(),
-        "context": context,
-        "arguments": [{"computed_attribute": {"name": name}} for name in question.arguments],
-    }
+    if "data" in context:
+        found["data"] = context["data"]
+    return found
+
+
+def arguments_json(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Names of attributes, for a rule that is asked by its own name."""
+    return [{"computed_attribute": {"name": name}} for name in names]
 
 
 def write_json(case: Case) -> dict[str, Any]:

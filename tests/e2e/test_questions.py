@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 
-import grpc
-import httpx
 import pytest
 from google.protobuf import json_format
 
-from grantlog.api.v1 import base_pb2, service_pb2, service_pb2_grpc
+from grantlog.api.v1 import base_pb2
+from tests.e2e.doors import Grpc, RefusedError, Rest
 from tests.servers import Server
 
 SCHEMA = """
@@ -27,6 +25,7 @@ entity doc {
 }
 rule is_low(level integer) { level < context.data.limit }
 """
+STREAM = "permissions/lookup-entity-stream"
 _tenants = (f"questions-{n}" for n in itertools.count())
 
 
@@ -45,69 +44,6 @@ def fact(text: str) -> dict:
     head, _, rest = text.partition("@")
     place, _, relation = head.partition("#")
     return {"entity": entity(place), "relation": relation, "subject": subject(rest)}
-
-
-class Rest:
-    def __init__(self, server: Server) -> None:
-        self.client = httpx.Client(base_url=server.rest, timeout=30)
-
-    def call(self, tenant: str, path: str, body: dict) -> tuple[dict, dict]:
-        answer = self.client.post(f"/v1/tenants/{tenant}/{path}", json=body)
-        if answer.status_code != 200:
-            raise RuntimeError(answer.json()["message"])
-        return answer.json(), dict(answer.headers)
-
-    def stream(self, tenant: str, body: dict) -> list[dict]:
-        path = f"/v1/tenants/{tenant}/permissions/lookup-entity-stream"
-        with self.client.stream("POST", path, json=body) as answer:
-            return [json.loads(line)["result"] for line in answer.iter_lines() if line]
-
-    def close(self) -> None:
-        self.client.close()
-
-
-CALLS = {
-    "schemas/write": ("Schema", "Write", service_pb2.SchemaWriteRequest),
-    "data/write": ("Data", "Write", service_pb2.DataWriteRequest),
-    "permissions/bulk-check": (
-        "Permission", "BulkCheck", service_pb2.PermissionBulkCheckRequest),
-    "permissions/expand": ("Permission", "Expand", service_pb2.PermissionExpandRequest),
-    "permissions/lookup-entity": (
-        "Permission", "LookupEntity", service_pb2.PermissionLookupEntityRequest),
-    "permissions/lookup-subject": (
-        "Permission", "LookupSubject", service_pb2.PermissionLookupSubjectRequest),
-    "permissions/subject-permission": (
-        "Permission", "SubjectPermission", service_pb2.PermissionSubjectPermissionRequest),
-}  # fmt: skip
-
-
-class Grpc:
-    def __init__(self, server: Server) -> None:
-        self.channel = grpc.insecure_channel(server.grpc)
-
-    def call(self, tenant: str, path: str, body: dict) -> tuple[dict, dict]:
-        service, method, kind = CALLS[path]
-        stub = getattr(service_pb2_grpc, f"{service}Stub")(self.channel)
-        request = json_format.ParseDict(body | {"tenant_id": tenant}, kind())
-        try:
-            answer, call = getattr(stub, method).with_call(request)
-        except grpc.RpcError as error:
-            raise RuntimeError(error.details()) from error
-        shown = json_format.MessageToDict(answer, preserving_proto_field_name=True)
-        return shown, dict(call.trailing_metadata() or ())
-
-    def stream(self, tenant: str, body: dict) -> list[dict]:
-        request = json_format.ParseDict(
-            body | {"tenant_id": tenant}, service_pb2.PermissionLookupEntityRequest()
-        )
-        stub = service_pb2_grpc.PermissionStub(self.channel)
-        return [
-            json_format.MessageToDict(message, preserving_proto_field_name=True)
-            for message in stub.LookupEntityStream(request)
-        ]
-
-    def close(self) -> None:
-        self.channel.close()
 
 
 @pytest.fixture(params=[Rest, Grpc], ids=["rest", "grpc"])
@@ -150,12 +86,12 @@ def test_entities_are_looked_up_in_pages(door, tenant: str):
 
 
 def test_entities_are_streamed_each_with_a_token(door, tenant: str):
-    items = door.stream(tenant, DOCS)
+    items = door.call(tenant, STREAM, DOCS)[0]
     assert [item["entity_id"] for item in items] == EDITABLE
-    rest = door.stream(tenant, {**DOCS, "continuous_token": items[20]["continuous_token"]})
+    rest = door.call(tenant, STREAM, {**DOCS, "continuous_token": items[20]["continuous_token"]})[0]
     assert [item["entity_id"] for item in rest] == EDITABLE[21:]
     assert not items[-1].get("continuous_token")
-    scoped = door.stream(tenant, {**DOCS, "scope": {"doc": {"data": ["03", "04", "no"]}}})
+    scoped = door.call(tenant, STREAM, {**DOCS, "scope": {"doc": {"data": ["03", "04", "no"]}}})[0]
     assert [item["entity_id"] for item in scoped] == ["04"]
 
 
@@ -163,7 +99,7 @@ def test_a_foreign_page_token_is_refused(door, tenant: str):
     answer, _ = door.call(tenant, "permissions/lookup-entity", {**DOCS, "page_size": 1})
     token = answer["continuous_token"]
     for change in ({"permission": "view"}, {"continuous_token": token[:-3]}):
-        with pytest.raises(RuntimeError, match="INVALID_CONTINUOUS_TOKEN"):
+        with pytest.raises(RefusedError, match="INVALID_CONTINUOUS_TOKEN"):
             door.call(
                 tenant, "permissions/lookup-entity", {**DOCS, "continuous_token": token} | change
             )
@@ -177,7 +113,7 @@ def test_subjects_are_looked_up(door, tenant: str):
     body["entity"], body["permission"] = entity("doc:open"), "view"
     answer, _ = door.call(tenant, "permissions/lookup-subject", body)
     assert answer["subject_ids"] == ["1", "2"]
-    with pytest.raises(RuntimeError, match="SCHEMA_NOT_FOUND"):
+    with pytest.raises(RefusedError, match="SCHEMA_NOT_FOUND"):
         door.call(tenant, "permissions/lookup-subject", {**body, "permission": "none"})
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
+from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import GrantlogError
 from grantlog.model.tuples import Entity
@@ -62,7 +62,7 @@ def outcome(
     wanted=1000,
     count: int | None = None,
 ) -> list[str] | str:
-    ids = lookup_entities(plan, query, table, after=after, wanted=wanted)
+    ids = EntityLookup(plan, query, table, after=after, wanted=wanted).ids()
     try:
         return run_now(collected(ids, count))
     except GrantlogError as error:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import GrantlogError
 from grantlog.model.tuples import Subject
@@ -47,7 +47,7 @@ def looked_up(
     query = SubjectQuery(
         asked.entity, asked.name, subject.type, subject.relation, (), context_of(world), asked.depth
     )
-    ids = lookup_subjects(plan, query, table, after=after, wanted=wanted)
+    ids = SubjectLookup(plan, query, table, after=after, wanted=wanted).ids()
     try:
         return run_now(collected(ids, count))
     except GrantlogError as error:

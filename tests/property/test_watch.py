@@ -1,4 +1,7 @@
-"""Whatever is written while watchers come and go, each hears exactly its part of the log."""
+"""Whatever is written while watchers come and go, each hears exactly its part of the log.
+
+A deletion of the tenant ends a watch, and what was not told by then is not told any more.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 from grantlog.app.watch import WatchFilter
 from grantlog.app.watch_hub import WatchLimits
 from grantlog.errors import SlowReaderError, TenantDeletedError
-from grantlog.model.change import DataWritten, TenantDeleted
+from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.token import decode_token
 from grantlog.testing.contracts.places import ACME
 from tests.contract.memory import memory_primary
@@ -43,6 +46,7 @@ def test_every_watcher_hears_its_part_of_the_log_once_and_in_order(steps) -> Non
 async def live(steps) -> None:
     primary = memory_primary()
     ended = asyncio.Event()
+    written: list[Transaction] = []
     async with station(primary, TIGHT) as open_, asyncio.TaskGroup() as group:
         watching = []
         for step in steps:
@@ -51,23 +55,29 @@ async def live(steps) -> None:
                 start = step[2] * head // 100
                 heads = await primary.log.heads_of([ACME])
                 if ACME not in heads or start >= heads[ACME].begins:
-                    watcher = follow(primary, open_, start, WHERE[step[1]], ended)
+                    at = token(start, written[start - 1].epoch if start else 1)
+                    watcher = follow(primary, open_, (start, at), WHERE[step[1]], ended)
                     watching.append(group.create_task(watcher))
             else:
-                await act(primary, step)
+                await act(primary, step, written)
+                await note(primary, written)
         ended.set()
-    everything = await primary.history()
     for start, where, heard, last in (task.result() for task in watching):
         expected = [
             (entry.revision, changes)
-            for entry in everything[start:last]
+            for entry in written[start:last]
             if isinstance(entry.body, DataWritten)
             and (changes := tuple(c for c in entry.body.changes if where.admits(c)))
         ]
         assert heard == expected
 
 
-async def act(primary, step) -> None:
+async def note(primary, written) -> None:
+    """Keep what the log has behind what was kept: it goes away with the tenant."""
+    written += await primary.log.read(ACME, after=len(written), changes_max=1_000)
+
+
+async def act(primary, step, written) -> None:
     match step:
         case "put", kind, number:
             await primary.put(f"{kind}:{number}#viewer@user:1", f"{kind}:9#viewer@user:{number}")
@@ -84,6 +94,7 @@ async def act(primary, step) -> None:
         case "delete", _, _:
             if (await primary.heads.head(ACME)).revision:
                 await primary.put("doc:1#viewer@user:gone")
+                await note(primary, written)
                 await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
         case "pause", _, turns:
             for _ in range(turns):
@@ -93,32 +104,23 @@ async def act(primary, step) -> None:
 async def follow(primary, open_, start, where, ended):
     """Hear all from a place on, beginning again wherever it is cut; what was heard, and how far."""
     heard = []
-    history = await primary.history()
-    at = token(start, history[start - 1].epoch if start else 1)
-    revision = start
+    first, at = start
+    revision = first
     async with asyncio.timeout(20):
         while True:
-            begun = False
             try:
                 async with open_.watcher(at, where) as watcher:
                     async for told in watcher.messages:
-                        begun = True
                         assert place(told).revision >= revision
                         revision, at = place(told).revision, told.snap_token
                         if told.changes:
                             heard.append((revision, told.changes))
                         head = (await primary.heads.head(ACME)).revision
                         if ended.is_set() and revision == head:
-                            return start, where, heard, revision
+                            return first, where, heard, revision
             except SlowReaderError as error:
                 at = error.facts["snap_token"]
                 revision = decode_token(ACME, at).revision
             except TenantDeletedError:
-                # One that was cut finds its life gone; any other hears all of it.
-                return start, where, heard, await end_of_life(primary, start) if begun else revision
-
-
-async def end_of_life(primary, start) -> int:
-    """The first deletion behind a revision."""
-    history = await primary.history()
-    return next(t.revision for t in history[start:] if isinstance(t.body, TenantDeleted))
+                # It may have passed revisions with nothing to tell since it last told its place.
+                return first, where, heard, heard[-1][0] if heard else first

@@ -19,7 +19,7 @@ from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError,
 from grantlog.ports.standing import Standing, follow_standing
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
-from grantlog_api.metadata import AGE, PLACE, SOURCE, request_metadata, say_with_answer
+from grantlog_api.metadata import AGE, SOURCE, STANDS_AT, request_metadata, say_with_answer
 
 Handler = Callable[[Any, Terms], Awaitable[Message]]
 StreamHandler = Callable[[Any, Terms], AsyncGenerator[Message]]
@@ -27,6 +27,9 @@ StreamHandler = Callable[[Any, Terms], AsyncGenerator[Message]]
 _LOG = structlog.get_logger("grantlog.api")
 
 STREAMS_MAX: Final = 500
+
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Of an answer as a message; gRPC clients refuse larger ones unless they are told otherwise."""
 
 
 class Calls:
@@ -68,6 +71,7 @@ class Calls:
 
         Raises:
             GrantlogError: what the caller is to be told.
+            LimitError: the answer is larger than a message may be.
             TimeoutError: it took longer than the bound of every call.
         """
         loop = asyncio.get_running_loop()
@@ -80,6 +84,7 @@ class Calls:
         standing = follow_standing()
         async with asyncio.timeout(self.timeout_s):
             response = await handler(request, terms)
+        _require_sendable(response)
         self._say_standing(standing)
         _LOG.debug("request answered", method=full_method, ms=1000 * (loop.time() - begun))
         return response
@@ -122,7 +127,7 @@ class Calls:
         """Send along where an answer stands, if it stands at a revision."""
         if not standing.snap_token:
             return
-        say_with_answer(PLACE, standing.snap_token)
+        say_with_answer(STANDS_AT, standing.snap_token)
         say_with_answer(SOURCE, standing.source.value)
         if standing.complete_at is not None:
             age_s = self._now() - standing.complete_at
@@ -131,6 +136,15 @@ class Calls:
     async def _next(self, messages: AsyncIterator[Message]) -> Message | None:
         async with asyncio.timeout(self.timeout_s):
             return await anext(messages, None)
+
+
+def _require_sendable(answer: Message) -> None:
+    size = answer.ByteSize()
+    if size > ANSWER_BYTES_MAX:
+        raise LimitError(
+            f"the answer has {size} bytes, at most {ANSWER_BYTES_MAX} fit a message: ask for "
+            "less of it"
+        )
 
 
 def _not_served(full_method: str) -> NotImplementedYetError:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 PREFIX: Final = "grantlog-"
-PLACE: Final = "grantlog-token"
+STANDS_AT: Final = "grantlog-token"
 """Of an answer: the snap token of the revision that it stands at."""
 SOURCE: Final = "grantlog-source"
 """Of an answer: the copy furthest from the writes that was read for it."""
@@ -21,7 +21,7 @@ AGE: Final = "grantlog-age-ms"
 """Of an answer: how long ago its revision was last known to be the tenant's head."""
 ITEM_ERRORS: Final = "grantlog-item-errors"
 """Of a bulk check: the items that are denied because their caller got something wrong."""
-ANSWERED: Final = (PLACE, SOURCE, AGE, ITEM_ERRORS)
+ANSWERED: Final = (STANDS_AT, SOURCE, AGE, ITEM_ERRORS)
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _CURRENT: ContextVar[Mapping[str, str]] = ContextVar("request metadata", default=_NONE)

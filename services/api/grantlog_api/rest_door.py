@@ -25,6 +25,7 @@ from grantlog_api.health import HealthProbe
 from grantlog_api.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_body import read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
+from grantlog_api.rest_leaving import while_connected
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
 from grantlog_api.rest_stream import LINES, NDJSON_LINES, StreamResponse
 from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
@@ -83,7 +84,8 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
                 framing = NDJSON_LINES if NDJSON in request.headers.get("accept", "") else LINES
                 return StreamResponse(method, messages, framing, said, stall_s_max=stall_s_max)
             set_request_metadata(request.headers.items())
-            response = await calls.unary(method, message)
+            answering = calls.unary(method, message)
+            response = await while_connected(request.receive, answering)
             headers = {**_HEADERS, **said}
             return Response(protojson.encode(response), media_type=JSON, headers=headers)
         except ClientDisconnect:

@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.calls import failed, not_stalled
-
-_JSON: Final = "application/json"
+from grantlog_api.rest_errors import JSON
+from grantlog_api.rest_leaving import disconnected
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Framing:
 
 
 LINES: Final = Framing(
-    media_type=_JSON,
+    media_type=JSON,
     item=stream_item,
     error=stream_error,
     refusal=stream_error,
@@ -81,7 +81,7 @@ class StreamResponse(Response):
         """Answer as ASGI says."""
         async with asyncio.TaskGroup() as group:
             answering = group.create_task(self._answer(scope, receive, send), name="answer stream")
-            leaving = group.create_task(_disconnected(receive), name="await disconnect")
+            leaving = group.create_task(disconnected(receive), name="await disconnect")
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
             answering.cancel()
             leaving.cancel()
@@ -105,7 +105,7 @@ class StreamResponse(Response):
                 await self._send(send, framing.error(status), last=True)
             else:
                 body = framing.refusal(status)
-                refusal = Response(body, status_code=status.http, media_type=_JSON)
+                refusal = Response(body, status_code=status.http, media_type=JSON)
                 await refusal(scope, receive, send)
 
     async def _begin(self, send: Send) -> None:
@@ -119,9 +119,3 @@ class StreamResponse(Response):
     async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
         async with not_stalled(self._stall_s_max):
             await send({"type": "http.response.body", "body": body, "more_body": not last})
-
-
-async def _disconnected(receive: Receive) -> None:
-    """Return when the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

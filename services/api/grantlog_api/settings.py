@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from grantlog.app.resolve import STALENESS_S_MAX
+from grantlog.app.resolve import STALENESS_S_DEFAULT
 from grantlog.app.terms import STALENESS_MS_MAX
 from grantlog.app.watch_hub import WatchLimits
 from grantlog.runtime.settings import ServiceSettings
@@ -31,7 +31,7 @@ class ApiSettings(ServiceSettings):
     consistency: Literal["head", "node", "bounded"] = "head"
     """Where an answer without a token stands: at the primary's head, at what this node knows (right
     only for the only writer), or at what it knew to be the head not too long ago."""
-    staleness_s_max: float = Field(STALENESS_S_MAX, ge=0, le=STALENESS_MS_MAX / 1000)
+    staleness_s_max: float = Field(STALENESS_S_DEFAULT, ge=0, le=STALENESS_MS_MAX / 1000)
     """How old an answer of `bounded` consistency may be, where the call does not say."""
     facts_per_write_max: int = Field(1000, ge=1, le=100_000)
     """Tuples and attributes of one data write."""

@@ -16,7 +16,9 @@ from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
 from grantlog.app.expand import Expand
 from grantlog.app.known import KnownHeads
+from grantlog.app.list_schemas import ListSchemas
 from grantlog.app.listing import ListFacts
+from grantlog.app.lives import keep_to_the_living
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver
@@ -81,6 +83,14 @@ class _Places:
     reverse: ReverseReader
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What this node keeps in memory of tenants."""
+
+    known: KnownHeads
+    cache: SchemaCache
+
+
 @asynccontextmanager
 async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
     """The service's parts for the block; they close in reverse order.
@@ -101,11 +111,12 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
                 ("writes", settings.write_connections_max),
             )
         ]
-        known = KnownHeads()
-        facts, lister, reverse = await _open_facts(stack, settings, known)
+        cache = SchemaCache(PostgresSchemas(lookups))
+        kept = _Kept(KnownHeads(life_began=cache.forget_before), cache)
+        facts, lister, reverse = await _open_facts(stack, settings, kept.known)
         places = _Places(lookups, writes, facts, lister, reverse)
-        hub, watch = await _open_watch(stack, settings, places, known)
-        calls = await _open_calls(stack, settings, places, known, WatchHandlers(watch))
+        hub, watch = await _open_watch(stack, settings, places, kept.known)
+        calls = await _open_calls(stack, settings, places, kept, WatchHandlers(watch))
         yield Api(calls, _probe(settings, lookups), hub)
 
 
@@ -117,7 +128,7 @@ async def _open_facts(
     if settings.replica_dsn is not None:
 
         def epoch_floor(tenant: TenantId) -> Epoch:
-            head = known.get(tenant)
+            head = known.head(tenant)
             return head.epoch if head is not None else Epoch(0)
 
         return await stack.enter_async_context(
@@ -155,7 +166,7 @@ async def _open_calls(
     stack: AsyncExitStack,
     settings: ApiSettings,
     places: _Places,
-    known: KnownHeads,
+    kept: _Kept,
     watch: WatchHandlers,
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
@@ -165,34 +176,32 @@ async def _open_calls(
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
     schemas = PostgresSchemas(places.lookups)
+    known, cache = kept.known, kept.cache
     consistency = Consistency(settings.consistency)
     resolver = Resolver(
         heads, PostgresPast(places.lookups), known, consistency, settings.staleness_s_max
     )
-    cache = SchemaCache(schemas)
+    group = await stack.enter_async_context(background_tasks())
+    living = group.create_task(keep_to_the_living(resolver, cache), name="keep to the living")
+    stack.callback(living.cancel)
     pages = Continuations(await read_mac_key(places.lookups))
-    common: Mapping[str, Any] = {
-        "writer": writer,
-        "known": known,
-        "cache": cache,
-        "new_id": new_write_id,
-    }
+    common: Mapping[str, Any] = {"writer": writer, "known": known, "new_id": new_write_id}
     write_data = WriteData(
-        resolver=resolver, facts_per_write_max=settings.facts_per_write_max, **common
+        resolver=resolver,
+        cache=cache,
+        facts_per_write_max=settings.facts_per_write_max,
+        **common,
     )
-    bundles = Bundles(
-        writer=writer,
-        reader=PostgresBundles(places.lookups),
-        write_data=write_data,
-        known=known,
-        new_id=new_write_id,
-    )
+    bundles = Bundles(reader=PostgresBundles(places.lookups), write_data=write_data, **common)
     at = Places(resolver, cache, places.facts, places.reverse)
-    lookup = LookupHandlers(Lookup(at, pages))
+    lookup = LookupHandlers(Lookup(at, pages, asyncio.get_running_loop().time))
     permission = PermissionHandlers(
         Check(resolver, cache, places.facts), BulkCheck(at), SubjectPermissions(at), Expand(at)
     )
-    schema = SchemaHandlers(Schemas(reader=schemas, resolver=resolver, **common), pages)
+    schema = SchemaHandlers(
+        Schemas(reader=schemas, resolver=resolver, cache=cache, **common),
+        ListSchemas(resolver, schemas, pages),
+    )
     data = DataHandlers(write_data, ListFacts(resolver, places.lister, pages))
     tenancy = TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages)
     return Calls(
@@ -207,6 +216,7 @@ async def _open_calls(
         stream_table(lookup=lookup, watch=watch),
         timeout_s=settings.request_timeout_s,
         streams_max=settings.streams_max,
+        now=known.now,
     )
 
 

@@ -25,12 +25,12 @@ def parse_as_of(text: str) -> AsOf:
         return Revision(int(text))
     try:
         time = datetime.fromisoformat(text)
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise InvalidInputError(
-            f"{text[:64]!r} is no as-of: give a revision, as 42, or a time with its offset, as "
-            "2026-11-21T20:26:00Z",
-            reason="INVALID_AS_OF",
-        )
-    return time.astimezone(UTC)
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC it may lie before the year 1 or behind 9999
+        pass
+    raise InvalidInputError(
+        f"{text[:64]!r} is no as-of: give a revision, as 42, or a time with its offset, as "
+        "2026-11-21T20:26:00Z",
+        reason="INVALID_AS_OF",
+    )

@@ -35,7 +35,7 @@ class Continuation:
 
 def request_digest(*parts: object) -> str:
     """A digest of what a token must be used with; parts must have an unambiguous repr."""
-    return blake2b(repr(parts).encode(), digest_size=12).hexdigest()
+    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
 
 class Continuations:

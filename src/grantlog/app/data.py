@@ -114,7 +114,7 @@ class WriteData:
     async def _schema(self, tenant: TenantId, schema_version: str) -> LoadedSchema:
         if schema_version:
             return await self._cache.load(tenant, SchemaVersion(schema_version))
-        head = self._known.get(tenant) or await self._resolver.refresh(tenant)
+        head = self._known.head(tenant) or await self._resolver.refresh(tenant)
         if not head.schema_version:
             head = await self._resolver.refresh(tenant)
         return await self._cache.load(tenant, head.schema_version)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from cachetools import LRUCache
 
-from grantlog.model.ids import TenantId
+from grantlog.model.ids import NOTHING, Revision, TenantId
 from grantlog.model.token import SnapToken, encode_token
 from grantlog.ports.heads import Head
 from grantlog.ports.standing import stand_at
 from grantlog.ports.writer import Committed
 
 TENANTS_MAX: Final = 100_000
+
+LifeBegan: TypeAlias = "Callable[[TenantId, Revision], None]"
+"""Told a tenant and the deletion that began its present life."""
+
+
+def _nobody(tenant: TenantId, begins: Revision) -> None:
+    """Nothing is kept of tenants' lives."""
+    del tenant, begins
 
 
 class Known(NamedTuple):
@@ -33,16 +41,21 @@ class KnownHeads:
 
     Args:
         now: seconds by a clock that never goes back.
+        life_began: is told when a head shows that a tenant was deleted since it was known.
         tenants_max: how many are kept.
     """
 
     def __init__(
-        self, now: Callable[[], float] = time.monotonic, tenants_max: int = TENANTS_MAX
+        self,
+        now: Callable[[], float] = time.monotonic,
+        life_began: LifeBegan = _nobody,
+        tenants_max: int = TENANTS_MAX,
     ) -> None:
         self.now = now
+        self._life_began = life_began
         self._known: LRUCache[TenantId, Known] = LRUCache(tenants_max)
 
-    def get(self, tenant: TenantId) -> Head | None:
+    def head(self, tenant: TenantId) -> Head | None:
         """The newest head known, None if there is none."""
         known = self._known.get(tenant)
         return known.head if known is not None else None
@@ -61,8 +74,10 @@ class KnownHeads:
                 `head`, and so in any newer one.
         """
         known = self._known.get(tenant)
+        life = NOTHING
         if known is not None:
             newest, complete_at = known
+            life = newest.begins
             if head.epoch < newest.epoch:
                 return known  # a database that was failed over says nothing about now
             if head.revision <= newest.revision and head.epoch == newest.epoch:
@@ -71,6 +86,8 @@ class KnownHeads:
                 head = newest
             asked_at = max(asked_at, complete_at)
         learnt = self._known[tenant] = Known(head, asked_at)
+        if head.begins > life:
+            self._life_began(tenant, head.begins)
         return learnt
 
     def acknowledge(self, tenant: TenantId, done: Committed, begun_at: float) -> Head:

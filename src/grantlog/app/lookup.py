@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, cast
 
 from grantlog.app.continuation import Continuation, Continuations, request_digest
+from grantlog.app.open_lookups import Ids, OpenLookup, OpenLookups, close
 from grantlog.app.places import FactsAt, Place, Places
 from grantlog.app.resolve import at_a_live_revision
 from grantlog.app.terms import NO_TERMS, Terms
-from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
+from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
 from grantlog.engine.lookup_entity.walk import NO_SCOPE
-from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
 from grantlog.engine.question import RequestContext
 from grantlog.errors import InvalidTokenError
 from grantlog.model.ids import TenantId
@@ -25,8 +26,8 @@ PAGE_MAX: Final = 10_000
 STREAM_AHEAD: Final = 1_000
 """How far a stream without a page size reads ahead."""
 
-Ids: TypeAlias = "Callable[[Place, FactsAt, str, int], AsyncIterator[str]]"
-"""The ids behind one, at a place, of which about so many will be taken."""
+Opening: TypeAlias = "Callable[[Place, FactsAt, str, int], Ids]"
+"""Begins a lookup at a place, behind an id, of which about so many ids will be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,13 @@ class IdsAnswer:
 class Lookup:
     """The lookup calls."""
 
-    def __init__(self, places: Places, continuations: Continuations) -> None:
+    def __init__(
+        self, places: Places, continuations: Continuations, clock: Callable[[], float]
+    ) -> None:
+        """Answer at places; the clock gives seconds that never go back."""
         self._places = places
         self._continuations = continuations
+        self._open = OpenLookups(clock)
 
     async def entities(self, tenant: TenantId, query: EntityQuery, window: Window) -> IdsAnswer:
         """A page of the entities on which the subject holds the permission.
@@ -66,7 +71,7 @@ class Lookup:
         Raises:
             InvalidTokenError: a token that is garbled or belongs to another request.
             BehindWindowError: the continuation's revision is gone; begin anew.
-            GrantlogError: as `lookup_entities`, and as a check for the terms.
+            GrantlogError: as `EntityLookup`, and as a check for the terms.
         """
         return await self._page(
             tenant, window, _entity_digest(tenant, query, window), _entities(query)
@@ -93,8 +98,7 @@ class Lookup:
         begin = after.after[0] if after else ""
         previous = ""
         sent = 0
-        ids = cast("AsyncGenerator[str]", _entities(query)(place, facts, begin, wanted))
-        async with aclosing(ids):
+        async with aclosing(_entities(query)(place, facts, begin, wanted).ids()) as ids:
             async for id_ in ids:
                 if previous:
                     yield previous, self._seal(place, previous, digest)
@@ -105,24 +109,59 @@ class Lookup:
         if previous:
             yield previous, ""
 
-    async def _page(self, tenant: TenantId, window: Window, digest: str, ids: Ids) -> IdsAnswer:
+    async def _page(
+        self, tenant: TenantId, window: Window, digest: str, opening: Opening
+    ) -> IdsAnswer:
         size = min(window.page_size or PAGE_DEFAULT, PAGE_MAX)
         after = self._opened(window, digest)
 
         async def page() -> IdsAnswer:
             place = await self._place(tenant, window, after)
-            facts = self._places.facts_at(tenant, place)
-            begin = after.after[0] if after else ""
-            found = cast("AsyncGenerator[str]", ids(place, facts, begin, size + 1))
-            shown: list[str] = []
-            async with aclosing(found):
-                async for id_ in found:
+            opened = await self._begin(tenant, place, after, digest, size, opening)
+            shown = [opened.ahead] if opened.ahead else []
+            try:
+                async for id_ in opened.ids:
                     if len(shown) == size:
-                        return IdsAnswer(shown, self._seal(place, shown[-1], digest), place)
+                        return await self._ended(place, digest, replace(opened, ahead=id_), shown)
                     shown.append(id_)
+            except BaseException:
+                await close(opened)
+                raise
             return IdsAnswer(shown, "", place)
 
         return await at_a_live_revision(self._places.resolver, tenant, page)
+
+    async def _begin(
+        self,
+        tenant: TenantId,
+        place: Place,
+        after: Continuation | None,
+        digest: str,
+        size: int,
+        opening: Opening,
+    ) -> OpenLookup:
+        """The lookup of a page: the one that the page before left open, or a new one."""
+        facts = self._places.facts_at(tenant, place)
+        behind = after.after[0] if after else ""
+        if after is not None:
+            kept = self._open.take(_page_key(place, digest, behind))
+            if kept is not None:
+                try:
+                    # It may hold ids that were read before their tenant was deleted.
+                    await facts.require()
+                except BaseException:
+                    await close(kept)
+                    raise
+                return kept
+        lookup = opening(place, facts, behind, size + 1)
+        return OpenLookup(lookup, lookup.ids())
+
+    async def _ended(
+        self, place: Place, digest: str, opened: OpenLookup, shown: list[str]
+    ) -> IdsAnswer:
+        """A page behind which others follow."""
+        await self._open.keep(_page_key(place, digest, shown[-1]), opened)
+        return IdsAnswer(shown, self._seal(place, shown[-1], digest), place)
 
     def _opened(self, window: Window, digest: str) -> Continuation | None:
         if not window.continuation:
@@ -146,18 +185,24 @@ class Lookup:
         return self._continuations.seal(at, digest)
 
 
-def _entities(query: EntityQuery) -> Ids:
-    def ids(place: Place, facts: FactsAt, after: str, wanted: int) -> AsyncIterator[str]:
-        return lookup_entities(place.plan, query, facts, after=after, wanted=wanted)
+def _page_key(place: Place, digest: str, after: str) -> Hashable:
+    """What a page has in common with the one before; the digest has the tenant and the request."""
+    head = place.head
+    return (digest, head.epoch, head.revision, place.loaded.version, after)
 
-    return ids
+
+def _entities(query: EntityQuery) -> Opening:
+    def opening(place: Place, facts: FactsAt, after: str, wanted: int) -> Ids:
+        return EntityLookup(place.plan, query, facts, after=after, wanted=wanted)
+
+    return opening
 
 
-def _subjects(query: SubjectQuery) -> Ids:
-    def ids(place: Place, facts: FactsAt, after: str, wanted: int) -> AsyncIterator[str]:
-        return lookup_subjects(place.plan, query, facts, after=after, wanted=wanted)
+def _subjects(query: SubjectQuery) -> Opening:
+    def opening(place: Place, facts: FactsAt, after: str, wanted: int) -> Ids:
+        return SubjectLookup(place.plan, query, facts, after=after, wanted=wanted)
 
-    return ids
+    return opening
 
 
 def _entity_digest(tenant: TenantId, query: EntityQuery, window: Window) -> str:

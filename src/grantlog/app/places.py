@@ -10,11 +10,12 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
 from grantlog.app.terms import Terms
 from grantlog.engine.plan import Plan
+from grantlog.errors import NotFoundError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.model.token import SnapToken
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
-from grantlog.ports.reverse import EntitiesKey, IdPage, ReverseReader, ValuePage
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ReverseReader, ValuePage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,15 @@ class Places:
 
     async def resume(self, tenant: TenantId, at: Continuation, terms: Terms) -> Place:
         """The very place that an answer's first page stood at; raises as `Resolver.resume`."""
-        await self.resolver.resume(tenant, SnapToken(at.epoch, at.revision), terms)
-        loaded = await self._cache.load(tenant, at.schema_version)
-        return Place(Head(at.epoch, at.revision, at.schema_version), loaded)
+        token = SnapToken(at.epoch, at.revision)
+        head = await self.resolver.resume(tenant, token, terms)
+        try:
+            loaded = await self._cache.load(tenant, at.schema_version)
+        except NotFoundError:
+            await self.resolver.refresh(tenant)  # did another node delete the tenant?
+            await self.resolver.resume(tenant, token, terms)
+            raise
+        return Place(Head(at.epoch, at.revision, at.schema_version, head.begins), loaded)
 
     def facts_at(self, tenant: TenantId, place: Place) -> FactsAt:
         """The facts as of a place."""
@@ -66,6 +73,10 @@ class FactsAt:
         self._reverse = reverse
         self._at = (tenant, revision)
 
+    async def require(self) -> None:
+        """Refuse if the revision cannot be read here (any more); errors as FactReader."""
+        await self._facts.read(*self._at, ())
+
     async def fetch(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
         """As FactReader.read."""
         return await self._facts.read(*self._at, keys)
@@ -73,6 +84,10 @@ class FactsAt:
     async def entities(self, keys: Sequence[EntitiesKey], *, limit: int) -> Sequence[IdPage]:
         """As ReverseReader."""
         return await self._reverse.entities(*self._at, keys, limit=limit)
+
+    async def of_kind(self, keys: Sequence[OfKindKey], *, limit: int) -> Sequence[IdPage]:
+        """As ReverseReader."""
+        return await self._reverse.of_kind(*self._at, keys, limit=limit)
 
     async def known(
         self, entity_type: str, *, after: str, limit: int, among: Sequence[str] = ()

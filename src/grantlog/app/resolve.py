@@ -27,7 +27,7 @@ from grantlog.ports.standing import stand_at
 
 T = TypeVar("T")
 
-STALENESS_S_MAX: Final = 5.0
+STALENESS_S_DEFAULT: Final = 5.0
 """Of `bounded` where nobody says another."""
 
 
@@ -48,7 +48,7 @@ class Resolver:
         past: PastReader,
         known: KnownHeads,
         consistency: Consistency,
-        staleness_s_max: float = STALENESS_S_MAX,
+        staleness_s_max: float = STALENESS_S_DEFAULT,
     ) -> None:
         self._heads = heads
         self._past = past
@@ -87,7 +87,10 @@ class Resolver:
         """
         head = await self.admit(tenant, at)
         if at.revision < head.begins:  # a replica may not have heard of the deletion yet
-            raise BehindWindowError("the tenant was deleted since the first page was read")
+            raise BehindWindowError(
+                f"the tenant was deleted at revision {head.begins}, since the first page was read: "
+                "begin anew"
+            )
         as_of = terms.as_of
         if isinstance(as_of, datetime):
             as_of = (await self._past_head(tenant, as_of)).revision
@@ -105,7 +108,7 @@ class Resolver:
         return (await self._ask(tenant)).head
 
     async def admit(self, tenant: TenantId, token: SnapToken) -> Head:
-        """A head at or behind a place in the log; raises as `resolve` where there is none."""
+        """A head at or after a place in the log; raises as `resolve` where there is none."""
         known = self._known.find(tenant)
         if known is None or not _has_passed(known, token):
             known = await self._ask(tenant)

@@ -1,4 +1,4 @@
-"""Writing, reading and listing schema versions, and the cache of compiled ones."""
+"""Writing and reading schema versions, and the cache of compiled ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from grantlog.app.terms import AT_HEAD, Terms
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import ConflictError, InvalidInputError, NotFoundError, UnavailableError
 from grantlog.model.ids import SCHEMA_VERSION, Revision, SchemaVersion, TenantId
-from grantlog.ports.heads import Head, SchemaReader, SchemaRecord
+from grantlog.ports.heads import Head, SchemaReader
 from grantlog.ports.writer import Committed, TransactionWriter
 from grantlog.schema.compile import compile_schema
 from grantlog.schema.compiled import CompiledSchema, SchemaWarning
@@ -118,10 +118,15 @@ class SchemaCache:
         schema, plan = await self.compile(record.text)
         return LoadedSchema(version, record.revision, schema, plan)
 
-    def forget(self, tenant: TenantId) -> None:
-        """Drop a tenant's versions: its life ended."""
-        for key in [key for key in self._loaded if key[0] == tenant]:
-            del self._loaded[key]
+    def tenants(self) -> set[TenantId]:
+        """Those of whom versions are kept."""
+        return {tenant for tenant, _ in self._loaded}
+
+    def forget_before(self, tenant: TenantId, begins: Revision) -> None:
+        """Drop the versions of lives of the tenant that ended at or before a deletion."""
+        for key, loaded in list(self._loaded.items()):
+            if key[0] == tenant and loaded.revision < begins:
+                del self._loaded[key]
 
 
 def _compile_text(text: str) -> tuple[CompiledSchema, Plan]:
@@ -143,20 +148,30 @@ async def resolve_with_schema(
 ) -> tuple[Head, LoadedSchema]:
     """The head to answer at and the schema to answer with, on a question's terms.
 
-    An explicit version is also a floor: the answer stands at or behind the revision that wrote it.
+    An explicit version is also a floor: the answer stands at or after the revision that wrote it.
 
     Raises:
         NotFoundError: no such version, or no schema at all.
-        InvalidInputError: the version was written behind the as-of.
+        InvalidInputError: the version was written after the as-of.
     """
     head = await resolver.resolve(tenant, terms)
-    loaded = await cache.load(tenant, SchemaVersion(terms.schema_version) or head.schema_version)
+    try:
+        loaded = await cache.load(
+            tenant, SchemaVersion(terms.schema_version) or head.schema_version
+        )
+    except NotFoundError:
+        # What this node knew may be older: another one wrote a schema, or deleted the tenant.
+        fresh = await resolver.refresh(tenant)
+        if terms.schema_version or terms.as_of is not None or fresh.revision == head.revision:
+            raise
+        head = await resolver.resolve(tenant, terms)
+        loaded = await cache.load(tenant, head.schema_version)
     require_living(loaded, head)
     if loaded.revision > head.revision:
         if terms.as_of is not None:
             raise InvalidInputError(
                 f"schema version {loaded.version} was written at revision {loaded.revision}, "
-                f"behind the as-of (revision {head.revision})",
+                f"after the as-of (revision {head.revision})",
                 reason="INVALID_AS_OF",
             )
         head = await resolver.resolve(tenant, AT_HEAD)
@@ -266,16 +281,3 @@ class Schemas:
         """
         _, loaded = await resolve_with_schema(self._resolver, self._cache, tenant, terms)
         return loaded.schema
-
-    async def list(
-        self, tenant: TenantId, *, limit: int, before: SchemaVersion | None
-    ) -> tuple[SchemaVersion, list[SchemaRecord]]:
-        """The version in force and a page of all versions, newest first.
-
-        Raises:
-            NotFoundError: the tenant has no schema.
-        """
-        head = await self._resolver.refresh(tenant)
-        if not head.schema_version:
-            raise _not_found(f"tenant {tenant} has no schema: write one, or is it another tenant?")
-        return head.schema_version, await self._reader.schemas(tenant, limit=limit, before=before)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from grantlog.app.known import KnownHeads
-from grantlog.app.schemas import SchemaCache
 from grantlog.errors import InvalidInputError, NotFoundError
 from grantlog.model.ids import TenantId
 from grantlog.ports.writer import TenantLister, TenantRecord, TransactionWriter
@@ -20,13 +19,11 @@ class Tenants:
         writer: TransactionWriter,
         lister: TenantLister,
         known: KnownHeads,
-        cache: SchemaCache,
         new_id: Callable[[], bytes],
     ) -> None:
         self._writer = writer
         self._lister = lister
         self._known = known
-        self._cache = cache
         self._new_id = new_id
 
     async def create(self, tenant: TenantId, name: str) -> TenantRecord:
@@ -51,9 +48,12 @@ class Tenants:
         """
         if "\0" in tenant:
             raise NotFoundError("no tenant's id holds a NUL character")
+        begun_at = self._known.now()
         try:
-            await self._writer.delete_tenant(tenant, write_id=self._new_id())
-        finally:
+            committed = await self._writer.delete_tenant(tenant, write_id=self._new_id())
+        except BaseException:
             # Even where the outcome is unknown: the primary is asked before the next answer.
             self._known.forget(tenant)
-            self._cache.forget(tenant)
+            raise
+        # Kept, not forgotten: a question under way may still bring the head of the old life.
+        self._known.acknowledge(tenant, committed, begun_at)

@@ -34,11 +34,11 @@ class Consistency(Enum):
     """Where an answer stands that neither a token nor an as-of places."""
 
     HEAD = "head"
-    """At or behind every write committed before the question arrived, whoever wrote it."""
+    """At or after every write committed before the question arrived, whoever wrote it."""
     NODE = "node"
-    """At or behind what this process acknowledged or answered; enough for the only writer."""
+    """At or after what this process acknowledged or answered; enough for the only writer."""
     BOUNDED = "bounded"
-    """At or behind every write committed a bounded time before the question was answered."""
+    """At or after every write committed a bounded time before the question was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Terms:
     """The time and the schema version that an answer is to stand at.
 
     Attributes:
-        snap_token: at this place or behind it; "" is no floor.
+        snap_token: at this place or after it; "" is no floor.
         schema_version: with this version, and not before it was written; "" is the one in force.
         as_of: at exactly this revision, or the last one committed by this time.
         consistency: None is what the node is set to.

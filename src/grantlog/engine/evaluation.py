@@ -28,9 +28,8 @@ from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey
 MOVES_PER_TURN: Final = 500
 """How much is done before others on the event loop have their turn: about 2 ms."""
 
-
 RULES_PER_TURN: Final = 4
-"""Rules that are run before others have their turn: the worst take much longer than most."""
+"""Rules that are run before others have their turn; a heavy one counts as so many."""
 
 
 class Evaluation:
@@ -197,7 +196,8 @@ class Evaluation:
                 values[name] = value
         if self._data is None:
             self._data = context_data(self._query.context.data)
-        self._rules_run += 1
+        heavy = program.is_heavy(program.weight(values, self._data))
+        self._rules_run += RULES_PER_TURN if heavy else 1
         self.graph.settle(node, program.run(values, self._data))
 
     def _value(

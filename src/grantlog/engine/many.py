@@ -36,6 +36,11 @@ class FactMemo:
         # Those to a UsersetsKey apart, for it equals the SubjectsKey of its fields.
         self._known: tuple[dict[FactKey, FactAnswer], dict[FactKey, FactAnswer]] = ({}, {})
 
+    @property
+    def size(self) -> int:
+        """How many answers, and subjects in them, it holds."""
+        return self._facts
+
     def recall(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer] | None:
         """The answers to the keys if all are known."""
         others, usersets = self._known

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from grantlog.ports.facts import FactAnswer, FactKey
-from grantlog.ports.reverse import EntitiesKey, IdPage, ValuePage
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ValuePage
 
 
 class LookupFacts(Protocol):
@@ -17,6 +17,10 @@ class LookupFacts(Protocol):
         ...
 
     async def entities(self, keys: Sequence[EntitiesKey], *, limit: int) -> Sequence[IdPage]:
+        """As ReverseReader."""
+        ...
+
+    async def of_kind(self, keys: Sequence[OfKindKey], *, limit: int) -> Sequence[IdPage]:
         """As ReverseReader."""
         ...
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
 
@@ -16,23 +15,17 @@ from grantlog.errors import (
     RuleFailedError,
 )
 from grantlog.model.attributes import AttributeType, AttributeValue
+from grantlog.schema import limits
+from grantlog.schema.cel_cost import CONTEXT, ITEM_WEIGHT, NS_PER_MS, CostModel
+from grantlog.schema.cel_tree import read_tree
 from grantlog.schema.compiled import RuleDef
-from grantlog.schema.typecheck import CONTEXT, environment
+from grantlog.schema.typecheck import environment
 
 DATA_NESTING_MAX: Final = 100
 """How deep `context.data` may nest; protobuf's own bound for a Struct."""
 
-INPUT_MAX: Final = 64 * 1024
-"""Characters and items that may reach a rule, arguments and `context.data` together."""
-
-INPUT_MAX_COMPREHENSIVE: Final = 16 * 1024
-"""The same for a rule that goes over lists (`all`, `exists`, `map`, `filter`): CEL bounds how often
-its body runs, not what each run costs, and nobody else is answered meanwhile."""
-
-ITEM_WEIGHT: Final = 8
-"""What an item of a list or map weighs beside its characters."""
-
-_MACROS: Final = re.compile(r"\.\s*(all|exists|exists_one|map|filter)\s*\(")
+HEAVY_MS: Final = 1.0
+"""A run that may take longer than this counts as heavy: others have their turn behind it."""
 
 
 class RuleProgram:
@@ -41,9 +34,11 @@ class RuleProgram:
     Attributes:
         name: the rule's name.
         parameters: its parameters with their types.
+        input_max: what it may be given: characters, and `ITEM_WEIGHT` for each item of a list or
+            map; as much as it can take within `limits.rule_ms_max`.
     """
 
-    __slots__ = ("_expression", "_input_max", "_zeros", "name", "parameters")
+    __slots__ = ("_expression", "_light_max", "_zeros", "input_max", "name", "parameters")
 
     def __init__(self, rule: RuleDef) -> None:
         """Compile the rule.
@@ -53,7 +48,6 @@ class RuleProgram:
         """
         self.name = rule.name
         self.parameters = dict(rule.parameters)
-        self._input_max = INPUT_MAX_COMPREHENSIVE if _MACROS.search(rule.body) else INPUT_MAX
         self._zeros = {
             name: _plain(AttributeValue(kind, kind.zero)) for name, kind in self.parameters.items()
         }
@@ -63,6 +57,18 @@ class RuleProgram:
             raise CorruptionError(
                 f"rule {rule.name} of a stored schema does not compile: {error}"
             ) from error
+        model = CostModel(read_tree(self._expression.serialize()), self.parameters)
+        most = limits.rule_input_max
+        self.input_max = model.weight_max(limits.rule_ms_max * NS_PER_MS, most)
+        self._light_max = model.weight_max(HEAVY_MS * NS_PER_MS, self.input_max)
+
+    def weight(self, values: Mapping[str, AttributeValue], data: RuleData) -> int:
+        """What a run with these would be given."""
+        return data.weight + sum(weigh(value.data) for value in values.values())
+
+    def is_heavy(self, weight: int) -> bool:
+        """Whether a run that is given so much may take longer than `HEAVY_MS`."""
+        return self._light_max < weight <= self.input_max
 
     def run(self, values: Mapping[str, AttributeValue], data: RuleData) -> bool | GrantlogError:
         """Whether the predicate holds; a parameter without a value is its type's zero.
@@ -75,15 +81,14 @@ class RuleProgram:
             True, False, or the error that its evaluation is.
         """
         arguments: dict[str, object] = {**self._zeros, CONTEXT: {"data": data.value}}
-        weight = data.weight
-        for name, value in values.items():
-            arguments[name] = _plain(value)
-            weight += weigh(value.data)
-        if weight > self._input_max:
+        weight = self.weight(values, data)
+        if weight > self.input_max:
             return LimitError(
                 f"rule {self.name} would be given {weight} characters and items of attributes and "
-                f"context.data; it may be given {self._input_max}"
+                f"context.data; so that it ends in time it may be given {self.input_max}"
             )
+        for name, value in values.items():
+            arguments[name] = _plain(value)
         try:
             result = self._expression.eval(data=arguments)
         except RuntimeError as error:

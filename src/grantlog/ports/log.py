@@ -58,6 +58,9 @@ class TenantLog(Protocol):
     ) -> Sequence[Transaction]:
         """Whole transactions behind `after`, in order; at least one if there is any.
 
+        The log of a life that ended goes away with it: behind a place in such a life comes the
+        deletion that began the present one, whatever lay between.
+
         Raises:
             CorruptionError: a revision is missing, or an event kind is unknown.
         """
@@ -89,10 +92,11 @@ class ProjectionStore(Protocol):
     async def apply(self, transactions: Sequence[Transaction]) -> None:
         """Fold transactions of one tenant, in order, rows and position in one transaction.
 
-        Idempotent: what is already folded is skipped.
+        Idempotent: what is already folded is skipped. A deletion of the tenant may follow any
+        revision before it.
 
         Raises:
-            CorruptionError: a gap, or a predecessor digest that does not fit.
+            CorruptionError: another gap, or a predecessor digest that does not fit.
             UnavailableError: the replica does not answer; nothing was applied.
         """
         ...

@@ -27,6 +27,17 @@ class EntitiesKey(NamedTuple):
     after: str = ""
 
 
+class OfKindKey(NamedTuple):
+    """The subjects of one kind that stand in a relation of an entity. Answer: IdPage."""
+
+    entity_type: str
+    entity_id: str
+    relation: str
+    subject_type: str
+    subject_relation: str
+    after: str = ""
+
+
 class IdPage(NamedTuple):
     """At most as many ids as asked for; `more` says that others follow the last one."""
 
@@ -49,6 +60,12 @@ class ReverseReader(Protocol):
         self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
     ) -> Sequence[IdPage]:
         """For every key, in order, the first `limit` entities behind its `after`."""
+        ...
+
+    async def of_kind(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[OfKindKey], *, limit: int
+    ) -> Sequence[IdPage]:
+        """For every key, in order, the ids of the first `limit` subjects behind its `after`."""
         ...
 
     async def known(

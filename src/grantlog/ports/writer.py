@@ -153,10 +153,11 @@ class TransactionWriter(Protocol):
         """
         ...
 
-    async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> None:
-        """End a tenant's life: off the list, its facts and schemas gone from the next revision on.
+    async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> Committed:
+        """End a tenant's life: off the list, its facts and schemas gone from that revision on.
 
-        Rows are purged later, in batches, by the follower.
+        Nothing of that life can be read any more; its rows, the log's included, are purged later,
+        in batches, by the follower.
 
         Raises:
             NotFoundError: neither on the list nor written since its life began.

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 
 from grantlog.errors import CorruptionError
 from grantlog.model.chain import transaction_digest
-from grantlog.model.change import Transaction
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.ports.log import Position
 
 
 def unapplied(at: Position, transactions: Iterable[Transaction]) -> list[Transaction]:
     """The transactions behind `at`, proven to continue it without a gap.
+
+    A deletion of the tenant continues whatever is before it: the log of the life that it ended
+    goes away, and what was folded of that life is dropped.
 
     What `at` already holds is skipped, but only if it is the same history: an epoch that opened
     at or below `at`, or another digest at the same revision, means that a failover or restore
@@ -44,13 +47,14 @@ def _require_same_history(at: Position, held: Transaction) -> None:
 
 def _require_continues(behind: Position, transaction: Transaction) -> None:
     revision = transaction.revision
-    if revision != behind.revision + 1:
+    follows = revision == behind.revision + 1
+    if not follows and not isinstance(transaction.body, TenantDeleted):
         raise CorruptionError(f"revisions {behind.revision + 1} to {revision - 1} are missing")
     if transaction.epoch < behind.epoch:
         raise CorruptionError(
             f"revision {revision} is of epoch {transaction.epoch}, behind epoch {behind.epoch}"
         )
-    if transaction.previous_digest != behind.digest:
+    if follows and transaction.previous_digest != behind.digest:
         raise CorruptionError(f"revision {revision} does not continue revision {behind.revision}")
     digest = transaction_digest(
         transaction.previous_digest,

@@ -42,6 +42,17 @@ rule_bytes_max: Final = 16 * 1024
 rule_nesting_max: Final = 32
 """Braces within braces in a rule's body; CEL itself stops at 32 brackets of any kind."""
 
+rule_ms_max: Final = 40.0
+"""Milliseconds that one run of a rule may take at most, by `cel_cost`: meanwhile nobody else is
+answered."""
+
+rule_input_max: Final = 64 * 1024
+"""What a rule may be given: characters, and eight for each item of a list or map, of its arguments
+and `context.data` together. A rule that could take longer than `rule_ms_max` gets less."""
+
+rule_input_min: Final = 128
+"""A rule that cannot take this much within its time is refused."""
+
 warning_edges_max: Final = 50_000
 """References among relations and permissions that the search for suspicious cycles looks at."""
 

@@ -11,11 +11,11 @@ from typing import Final
 from cel_expr_python import cel
 
 from grantlog.model.attributes import AttributeType
-from grantlog.schema import ast
+from grantlog.schema import ast, limits
+from grantlog.schema.cel_cost import CONTEXT, NS_PER_MS, CostModel, has_open_pattern
+from grantlog.schema.cel_tree import read_tree
 from grantlog.schema.cel_words import first_finding, is_too_deep, taken_name
 from grantlog.schema.source import Position, RefusalError
-
-CONTEXT: Final = "context"
 
 _SCALARS: Final = {
     AttributeType.BOOLEAN: cel.Type.BOOL,
@@ -63,7 +63,29 @@ def check_rule(rule: ast.Rule, parameters: Mapping[str, AttributeType]) -> bytes
         env.deserialize(checked)
     except RuntimeError:
         raise _too_deep(rule) from None
+    _check_time(rule, parameters, checked)
     return checked
+
+
+def _check_time(rule: ast.Rule, parameters: Mapping[str, AttributeType], checked: bytes) -> None:
+    """Refuse a rule that might take too long with next to no input."""
+    tree = read_tree(checked)
+    problem = ""
+    if has_open_pattern(tree):
+        problem = (
+            f"the pattern of `matches` in the rule `{rule.name}` must be written out in the rule: "
+            "one that is put together or comes with the data can take very long"
+        )
+    else:
+        least = limits.rule_input_min
+        spent_ms = CostModel(tree, parameters).nanoseconds(least) / NS_PER_MS
+        if not spent_ms <= limits.rule_ms_max:
+            problem = (
+                f"the rule `{rule.name}` could take longer than {limits.rule_ms_max:.0f} ms with "
+                f"{least} characters of input: it repeats or multiplies its input too often"
+            )
+    if problem:
+        raise RefusalError(problem, _start(rule), _COMPILE)
 
 
 def _without_line_comments(expression: str) -> str:

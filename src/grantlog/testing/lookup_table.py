@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from grantlog.model.attributes import Attribute
 from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import PAGE_SUBJECTS_MAX, FactAnswer, FactKey
-from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage, ValuePage
+from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.testing.fact_table import FactTable
 
 
@@ -60,6 +60,19 @@ class LookupTable:
             )
             for key in keys
         ]
+
+    async def of_kind(self, keys: Sequence[OfKindKey], *, limit: int) -> Sequence[IdPage]:
+        """As ReverseReader."""
+        self.reads.append(("of_kind", tuple(keys)))
+        found = [
+            {
+                subject.id
+                for entity, relation, subject in self._tuples
+                if (*entity, relation, subject.type, subject.relation) == key[:5]
+            }
+            for key in keys
+        ]
+        return [self._page(ids, key.after, limit) for ids, key in zip(found, keys, strict=True)]
 
     async def known(
         self, entity_type: str, *, after: str, limit: int, among: Sequence[str] = ()

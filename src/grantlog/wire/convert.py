@@ -5,7 +5,7 @@ Requests have passed `validate` before; what its rules do not cover is refused h
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -14,12 +14,24 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from grantlog.api.v1 import base_pb2
 from grantlog.engine.question import NO_CONTEXT, RequestContext
-from grantlog.errors import InvalidInputError
+from grantlog.errors import InvalidInputError, LimitError
 from grantlog.model.attributes import Attribute
 from grantlog.model.bundle import Bundle, BundleOperation
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.wire.values import attribute_value_from_any, attribute_value_to_any
+
+CONTEXT_FACTS_MAX: Final = 10_000
+"""Tuples and attributes that may be sent with one question."""
+
+CONTEXT_DATA_BYTES_MAX: Final = 256 * 1024
+"""Size of `context.data` as a message."""
+
+FILTER_VALUES_MAX: Final = 10_000
+"""Ids, or attributes, that one list of a filter may have."""
+
+SCOPE_IDS_MAX: Final = 100_000
+"""Ids that the scope of a lookup may have, of all types together."""
 
 _ELLIPSIS: Final = "..."
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,10 +74,15 @@ def argument_names(arguments: Iterable[base_pb2.Argument]) -> tuple[str, ...]:
 
 
 def request_context(message: base_pb2.Context) -> RequestContext:
-    """The facts and data sent with a question; errors as `attribute`.
+    """The facts and data sent with a question.
 
     Data become plain dictionaries: a rule reads them in half the time that a Struct takes.
+
+    Raises:
+        LimitError: they are more than `CONTEXT_FACTS_MAX` or `CONTEXT_DATA_BYTES_MAX`.
+        InvalidInputError: as `attribute`.
     """
+    _require_small(message)
     data = plain_struct(message.data) if message.HasField("data") else None
     if not (data or message.tuples or message.attributes):
         return NO_CONTEXT
@@ -74,6 +91,34 @@ def request_context(message: base_pb2.Context) -> RequestContext:
         attributes=tuple(attribute(item) for item in message.attributes),
         data=data,
     )
+
+
+def _require_small(message: base_pb2.Context) -> None:
+    facts = len(message.tuples) + len(message.attributes)
+    if facts > CONTEXT_FACTS_MAX:
+        raise LimitError(
+            f"the context has {facts} tuples and attributes, at most {CONTEXT_FACTS_MAX} may be "
+            "sent with a question: write those that last"
+        )
+    size = message.data.ByteSize() if message.HasField("data") else 0
+    if size > CONTEXT_DATA_BYTES_MAX:
+        raise LimitError(
+            f"context.data has {size} bytes, at most {CONTEXT_DATA_BYTES_MAX} may be sent with a "
+            "question"
+        )
+
+
+def scope(message: Mapping[str, base_pb2.StringArrayValue]) -> dict[str, frozenset[str]]:
+    """The ids that a lookup is narrowed to, by type; a type whose list is empty is not narrowed.
+
+    Raises:
+        LimitError: they are more than `SCOPE_IDS_MAX`.
+    """
+    given = {type_: frozenset(ids.data) for type_, ids in message.items() if ids.data}
+    count = sum(map(len, given.values()))
+    if count > SCOPE_IDS_MAX:
+        raise LimitError(f"the scope has {count} ids, at most {SCOPE_IDS_MAX} may be")
+    return given
 
 
 def plain_struct(message: Struct) -> dict[str, Any]:
@@ -102,13 +147,14 @@ def tuple_filter(message: base_pb2.TupleFilter) -> TupleFilter:
 
     Raises:
         InvalidInputError: a condition holds a NUL, which no stored text has.
+        LimitError: a list is longer than `FILTER_VALUES_MAX`.
     """
     return TupleFilter(
         entity_type=_text(message.entity.type),
-        entity_ids=tuple(map(_text, message.entity.ids)),
+        entity_ids=_texts("entity.ids", message.entity.ids),
         relation=message.relation,
         subject_type=_text(message.subject.type),
-        subject_ids=tuple(map(_text, message.subject.ids)),
+        subject_ids=_texts("subject.ids", message.subject.ids),
         subject_relation=message.subject.relation,
     )
 
@@ -117,9 +163,17 @@ def attribute_filter(message: base_pb2.AttributeFilter) -> AttributeFilter:
     """The conditions of a message; errors as `tuple_filter`."""
     return AttributeFilter(
         entity_type=_text(message.entity.type),
-        entity_ids=tuple(map(_text, message.entity.ids)),
-        attributes=tuple(map(_text, message.attributes)),
+        entity_ids=_texts("entity.ids", message.entity.ids),
+        attributes=_texts("attributes", message.attributes),
     )
+
+
+def _texts(name: str, texts: Sequence[str]) -> tuple[str, ...]:
+    if len(texts) > FILTER_VALUES_MAX:
+        raise LimitError(
+            f"{name} of the filter has {len(texts)} values, at most {FILTER_VALUES_MAX} may be"
+        )
+    return tuple(map(_text, texts))
 
 
 def _text(text: str) -> str:

@@ -172,7 +172,7 @@ def _events() -> Json:
         "description": "Goes before `snap_token`; browsers send it when they connect again.",
         "schema": {"type": "string"},
     }
-    token = _query("snap_token", "Go on behind this token; without one, behind the head.")
+    token = _query("snap_token", "Go on after this token; without one, after the head.")
     operation["parameters"] = [*_variables(EVENTS_PATH, request), token, *_filters(), resumed]
     stream = {"text/event-stream": {"schema": {"type": "string"}}}
     operation["responses"] = {

@@ -44,7 +44,7 @@ OPERATIONS: Final[dict[str, OperationText]] = {
     ),
     "permissions.lookupEntityStream": OperationText(
         "Find entities, as a stream",
-        "As the lookup, one entity a line, each with the token to go on behind it.",
+        "As the lookup, one entity a line, each with the token to go on after it.",
         may_miss=True,
     ),
     "permissions.lookupSubject": OperationText(
@@ -59,7 +59,7 @@ OPERATIONS: Final[dict[str, OperationText]] = {
     ),
     "watch.watch": OperationText(
         "Watch changes",
-        "The changes behind the token, or behind the head, revision by revision and for ever; an "
+        "The changes after the token, or after the head, revision by revision and for ever; an "
         "empty list of changes is a heartbeat.",
     ),
     "watch.events": OperationText(
@@ -160,7 +160,7 @@ FIELDS: Final[dict[str, str]] = {
     "partials": "Edits by the name of the entity.",
     "tuple_filter": "Which relationships; an empty object is none.",
     "attribute_filter": "Which attributes; an empty object is none.",
-    "base.v1.WatchRequest.snap_token": "Changes behind it; empty is behind the head.",
+    "base.v1.WatchRequest.snap_token": "Changes after it; empty is after the head.",
     "base.v1.BundleRunRequest.arguments": "A value for each argument that the bundle declares.",
     "base.v1.SchemaPartialWriteRequestMetadata.schema_version": "The version that is edited; "
     "another one in force is a conflict. Empty is the one in force.",

@@ -140,18 +140,12 @@ class WireStatus:
         return self.code in {Code.UNKNOWN, Code.INTERNAL, Code.UNAVAILABLE, Code.DATA_LOSS}
 
 
-_UNROUTED: Final = (
-    WireStatus(Code.NOT_FOUND, "Not Found"),
-    WireStatus(Code.UNIMPLEMENTED, "Method Not Allowed", http_special=405),
-)
-"""The contract's words; by whether the path is known."""
-
-
 def status_of(error: BaseException) -> WireStatus:
     """The status that an error becomes; of a group, its first error of ours decides."""
     match _leaf(error):
         case UnroutedError() as unrouted:
-            return _UNROUTED[bool(unrouted.allowed)]
+            code, special = (Code.UNIMPLEMENTED, 405) if unrouted.allowed else (Code.NOT_FOUND, 0)
+            return WireStatus(code, unrouted.explanation, http_special=special)
         case CorruptionError():
             return WireStatus(Code.INTERNAL, "ERROR_CODE_INTERNAL")
         case GrantlogError() as ours:

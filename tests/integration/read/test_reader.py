@@ -16,6 +16,7 @@ from grantlog.store.postgres.reader import PostgresFactReader, open_fact_reader
 from grantlog.store.postgres.statements import load
 from grantlog.testing.contracts.places import ACME, OTHER, direct
 from tests.contract.postgres import postgres_primary
+from tests.waiting import until
 
 NewDatabase = Callable[..., Awaitable[str]]
 HELD, ABSENT = direct("doc:1#viewer@user:1"), direct("doc:1#viewer@user:2")
@@ -155,3 +156,44 @@ async def test_a_closed_reader_refuses(watched: Watched) -> None:
         pass
     with pytest.raises(UnavailableError):
         await ask(other)
+
+
+async def test_a_statement_that_nobody_waits_for_is_ended_and_one_that_somebody_does_is_not(
+    watched: Watched,
+) -> None:
+    locker, observer = await asyncpg.connect(watched.dsn), await asyncpg.connect(watched.dsn)
+
+    async def waiting() -> object:
+        """When the statement that waits for the lock began, if one does."""
+        return await observer.fetchval(
+            "SELECT max(query_start) FROM pg_stat_activity "
+            "WHERE application_name = 'watched' AND wait_event_type = 'Lock'"
+        )
+
+    async def begun() -> bool:
+        return await waiting() is not None
+
+    async def replaced() -> bool:
+        return await waiting() not in {None, earlier}
+
+    try:
+        async with asyncio.TaskGroup() as group, locker.transaction():
+            await locker.execute("LOCK TABLE relation_tuples IN ACCESS EXCLUSIVE MODE")
+            first = group.create_task(ask(watched))
+            await until(begun)
+            earlier = await waiting()
+            # There is one worker: these wait for it, and share the next statement.
+            others = [group.create_task(ask(watched)) for _ in range(3)]
+            await asyncio.sleep(0)
+            first.cancel()
+            await until(replaced)
+            earlier = await waiting()
+            for other in others[:2]:
+                other.cancel()
+            await asyncio.wait(others[:2])
+            assert await waiting() == earlier
+        assert others[2].result() == [True, False]
+        assert await ask(watched) == [True, False]
+    finally:
+        await locker.close()
+        await observer.close()

@@ -19,7 +19,10 @@ FROM heads, generate_series(1, 20000) AS n WHERE tenant_id = 'acme';
 ANALYZE;
 """
 KEYS = [["user"], ["u7"], [""], ["doc"], ["viewer"], [""]]
+OF = [["doc"], ["d7"], ["viewer"], ["user"], [""], [""]]
 ONE = (
+    ("of_kind", (*OF, 100)),
+    ("of_kind", (*([key[0]] * 900 for key in OF), 17)),
     ("entities", (*KEYS, 100)),
     ("entities", (*([key[0]] * 900 for key in KEYS), 17)),
     ("known", ("doc", "", 101)),
@@ -31,7 +34,8 @@ ONE = (
 
 
 async def explain(connection: asyncpg.Connection, name: str, at: int, arguments) -> str:
-    statement = "EXPLAIN (ANALYZE, TIMING off) " + load("reverse")[name]
+    sql = {**load("reverse"), **load("reverse_pages")}
+    statement = "EXPLAIN (ANALYZE, TIMING off) " + sql[name]
     rows = await connection.fetch(statement, "acme", at, *arguments)
     return "\n".join(row[0] for row in rows)
 

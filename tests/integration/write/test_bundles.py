@@ -51,7 +51,7 @@ async def test_heads_of_a_few_tenants_are_reached_by_their_key(filled: Place):
 
 async def test_bundles_of_a_life_that_ended_are_purged(filled: Place):
     await filled.writer.delete_tenant(ACME, write_id=b"d" * 16)
-    assert await purge_dead_lives(filled.pool) == 0
+    assert await purge_dead_lives(filled.pool) > 900
     rows = await filled.pool.fetch(
         "SELECT DISTINCT tenant_id FROM bundles JOIN heads USING (tenant_key)"
     )

@@ -201,7 +201,11 @@ async def test_an_as_of_beyond_head_or_before_a_deletion_is_refused():
         await node.allowed("doc:1", "view", "user:ann", as_of=head.revision)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-11-21T20:26:00", "-1", "1.5", "9" * 40])
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2026-11-21T20:26:00", "-1", "1.5", "9" * 40, "0001-01-01T00:00:00+23:59",
+     "9999-12-31T23:59:59-23:59"],
+)  # fmt: skip
 def test_what_is_neither_a_revision_nor_a_time_with_an_offset_is_no_as_of(text):
     with pytest.raises(InvalidInputError):
         parse_as_of(text)

@@ -51,20 +51,22 @@ class Node:
             new_salt=lambda: next(salts).to_bytes(16, "big"),
         )
         heads = MemoryHeads(self.tables)
-        self.known = KnownHeads(now)
+        self.cache = SchemaCache(heads)
+        self.known = KnownHeads(now, self.cache.forget_before)
         self.resolver = Resolver(
             heads,
             MemoryPast(self.tables, lambda: start + timedelta(days=1)),
             self.known,
             consistency,
         )
-        self.cache = SchemaCache(heads)
         common = {
-            "writer": self.writer, "known": self.known, "cache": self.cache,
+            "writer": self.writer, "known": self.known,
             "new_id": lambda: next(ids).to_bytes(16, "big"),
         }  # fmt: skip
-        self.schemas = Schemas(reader=heads, resolver=self.resolver, **common)
-        self.data = WriteData(resolver=self.resolver, facts_per_write_max=5, **common)
+        self.schemas = Schemas(reader=heads, resolver=self.resolver, cache=self.cache, **common)
+        self.data = WriteData(
+            resolver=self.resolver, cache=self.cache, facts_per_write_max=5, **common
+        )
         self.tenants = Tenants(lister=heads, **common)
         self.lists = ListFacts(
             self.resolver, MemoryFactLister(self.tables), Continuations(b"k" * 32)
@@ -72,7 +74,8 @@ class Node:
         facts = MemoryFactReader(self.tables)
         self._check = Check(self.resolver, self.cache, facts)
         self.places = Places(self.resolver, self.cache, facts, MemoryReverseReader(self.tables))
-        self.lookup = Lookup(self.places, Continuations(b"k" * 32))
+        self.seconds = 0.0
+        self.lookup = Lookup(self.places, Continuations(b"k" * 32), lambda: self.seconds)
 
     async def put(self, *texts, schema_version="", attributes=()):
         return await self.data.put(

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 
-def test_the_tables_of_operations_are_what_the_programs_say():
-    command = [sys.executable, "scripts/gen_settings_docs.py", "--check"]
+@pytest.mark.parametrize("script", ["gen_settings_docs.py", "gen_error_docs.py"])
+def test_the_tables_of_the_docs_are_what_the_programs_say(script):
+    command = [sys.executable, f"scripts/{script}", "--check"]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 

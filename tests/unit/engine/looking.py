@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from grantlog.engine.check import check
 from grantlog.engine.expand import ExpandQuery, expand
-from grantlog.engine.lookup_entity.lookup import EntityQuery, lookup_entities
-from grantlog.engine.lookup_subject.lookup import SubjectQuery, lookup_subjects
+from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
+from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
 from grantlog.engine.plan import build_plan
-from grantlog.engine.question import RequestContext
+from grantlog.engine.question import CheckQuery, RequestContext
 from grantlog.engine.tree import Branch, SubjectsLeaf, Tree, ValueLeaf
 from grantlog.model.tuples import parse_entity, parse_subject
 from grantlog.schema.compile import compile_schema
@@ -48,7 +49,7 @@ class Looking:
             depth,
             {key: frozenset(ids) for key, ids in (scope or {}).items()},
         )
-        return _run(lookup_entities(self.plan, query, self.table, wanted=wanted), count)
+        return _run(EntityLookup(self.plan, query, self.table, wanted=wanted).ids(), count)
 
     def subjects(
         self, question: str, *, depth: int = 100, context: str = "", data: Any = None
@@ -59,7 +60,14 @@ class Looking:
         type_, _, relation = kind.partition("#")
         sent = RequestContext(*facts_of(context), data)
         query = SubjectQuery(parse_entity(entity), permission, type_, relation, (), sent, depth)
-        return _run(lookup_subjects(self.plan, query, self.table), None)
+        return _run(SubjectLookup(self.plan, query, self.table).ids(), None)
+
+    def allowed(self, question: str, *, depth: int = 100) -> bool:
+        """Check `doc:1#view@user:1`."""
+        place, _, subject = question.partition("@")
+        entity, _, permission = place.partition("#")
+        query = CheckQuery(parse_entity(entity), permission, parse_subject(subject), depth=depth)
+        return asyncio.run(check(self.plan, query, self.table.fetch)).allowed
 
     def tree(self, place: str, *, context: str = "", arguments: tuple[str, ...] = ()) -> str:
         """Expand `doc:1#view`; the tree as text."""

@@ -11,6 +11,7 @@ from grantlog.errors import (
     LimitError,
     RuleFailedError,
 )
+from grantlog.ports.facts import AttributeKey
 from tests.unit.engine.looking import Looking
 
 DRIVE = """
@@ -138,6 +139,160 @@ def test_a_scope_narrows_candidates_and_not_their_checks(drive: Looking):
     assert drive.entities("doc#view@user:1", scope={"folder": {"top"}, "doc": {"b"}}) == "b"
     assert drive.entities("doc#low@user:1", scope={"doc": {"z", "a", "none"}}) == "a"
     assert drive.entities("doc#edit@user:1", scope={"user": {"1"}}) == "B a c"
+
+
+def test_a_scope_does_not_leave_out_what_denies_a_candidate():
+    schema = """
+    entity user {}
+    entity group { relation member @user }
+    entity doc {
+      relation viewer @user @group#member
+      relation banned @group#member
+      permission view = viewer not banned
+    }
+    """
+    facts = "doc:1#viewer@user:1 doc:1#banned@group:g#member group:g#member@user:1"
+    drive = Looking(schema, facts + " doc:2#viewer@user:1 doc:3#viewer@group:g#member")
+    assert drive.entities("doc#view@user:1") == "2 3"
+    assert drive.entities("doc#view@user:1", scope={"group": {"none"}}) == "2"
+
+
+@pytest.mark.parametrize("depth", range(10))
+@pytest.mark.parametrize(
+    "place", ["doc#view", "doc#edit", "doc#clear", "doc#send", "doc#sign", "doc#lend"]
+)
+def test_what_nothing_leads_to_is_denied_only_where_a_check_would_get_that_far(
+    place: str, depth: int
+):
+    schema = """
+    entity user {}
+    entity team { relation member @user }
+    entity group { relation member @user @group#member }
+    entity unit { relation member @team#member }
+    entity org { relation staff @team#member  permission all = staff }
+    entity doc {
+      relation owner @user
+      relation banned @group#member
+      relation barred @user @team#member
+      relation org @org
+      relation away @team#member @unit#member
+      permission lend = owner not away
+      permission view = owner not banned
+      permission edit = owner not barred
+      permission clear = owner not org.all
+      permission send = view not org.all
+      permission gone = barred or org.all
+      permission sign = owner not gone
+    }
+    """
+    asked = Looking(
+        schema,
+        """
+        doc:1#owner@user:1 doc:1#banned@group:a#member group:a#member@group:b#member
+        group:b#member@group:c#member group:c#member@group:d#member group:d#member@user:2
+        doc:1#barred@team:t#member team:t#member@user:2
+        doc:1#org@org:o org:o#staff@team:t#member
+        doc:1#away@unit:u#member unit:u#member@team:t#member
+        """,
+    )
+    entity, _, permission = place.partition("#")
+    try:
+        expected = "1" if asked.allowed(f"{entity}:1#{permission}@user:1", depth=depth) else ""
+    except DepthExceededError:
+        with pytest.raises(DepthExceededError):
+            asked.entities(f"{place}@user:1", depth=depth)
+    else:
+        assert asked.entities(f"{place}@user:1", depth=depth) == expected
+
+
+def test_entities_that_are_found_alike_are_told_apart_by_what_the_walk_knows():
+    schema = """
+    entity user {}
+    entity folder {
+      relation parent @folder
+      relation owner @user
+      relation viewer @user
+      attribute level integer
+      permission low = viewer and is_low(level)
+      permission view = owner or low or parent.view
+    }
+    rule is_low(level integer) { level < 3 }
+    """
+    drive = Looking(
+        schema,
+        """
+        folder:d#owner@user:1 folder:a#parent@folder:d
+        folder:c#viewer@user:1 folder:c$level|integer:5 folder:b#parent@folder:c
+        """,
+    )
+    assert drive.entities("folder#view@user:1") == "a d"
+
+
+def test_a_value_of_another_type_than_the_schemas_is_none():
+    schema = """
+    entity user {}
+    entity doc {
+      relation owner @user
+      attribute level double
+      permission view = owner and low(level)
+    }
+    rule low(level double) { level < 3.0 }
+    """
+    drive = Looking(schema, "doc:1#owner@user:1 doc:1$level|integer:5")
+    assert drive.entities("doc#view@user:1") == "1"
+
+
+def test_a_rule_is_decided_without_a_check_where_nothing_else_hangs_on_the_entity(drive: Looking):
+    assert drive.entities("doc#low@user:9") == "B a b c p q"
+    keys = [key for batch in drive.table.table.batches for key in batch]
+    assert {type(key) for key in keys} == {AttributeKey}
+    assert len(keys) == 7
+
+
+def test_where_a_rule_alone_would_do_facts_still_say_what_they_can():
+    schema = """
+    entity user {}
+    entity folder { relation viewer @user }
+    entity doc {
+      relation parent @folder
+      attribute level integer
+      permission view = parent.viewer or is_low(level)
+    }
+    rule is_low(level integer) { level > 0 && level < 3 }
+    """
+    facts = "doc:a#parent@folder:f folder:f#viewer@user:1 doc:b$level|integer:2"
+    drive = Looking(schema, facts + " doc:c$level|integer:3 doc:d#parent@folder:g")
+    assert drive.entities("doc#view@user:1") == "a b"
+    keys = [key for batch in drive.table.table.batches for key in batch]
+    assert {type(key) for key in keys} == {AttributeKey}
+    assert drive.entities("doc#view@user:1", scope={"doc": {"b", "d"}}) == "b"
+
+
+def test_a_walk_that_is_too_long_does_not_stop_a_lookup_of_all_known_ids(monkeypatch):
+    monkeypatch.setattr(lookup, "WALK_NODES_MAX", 1)
+    schema = DRIVE.replace(
+        "permission low = is_low(level)", "permission low = view or is_low(level)"
+    )
+    drive = Looking(schema, FACTS)
+    assert drive.entities("doc#low@user:1") == "B a b c p q"
+    with pytest.raises(LimitError):
+        drive.entities("doc#view@user:1")
+
+
+def test_what_a_scope_leaves_out_still_takes_away():
+    schema = """
+    entity user {}
+    entity folder { relation banned @user }
+    entity doc {
+      relation parent @folder
+      relation viewer @user
+      permission view = viewer not parent.banned
+    }
+    """
+    facts = "doc:1#viewer@user:1 doc:1#parent@folder:a folder:a#banned@user:1 doc:2#viewer@user:1"
+    drive = Looking(schema, facts)
+    assert drive.entities("doc#view@user:1") == "2"
+    assert drive.entities("doc#view@user:1", scope={"folder": {"b"}}) == "2"
 
 
 def test_the_last_hop_is_read_only_as_far_as_ids_are_taken():

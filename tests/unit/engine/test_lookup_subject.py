@@ -76,6 +76,44 @@ def test_a_subject_that_is_asked_about_itself_is_checked_if_it_is_known(world: L
     assert world.subjects("group:none#member@group#member") == ""
 
 
+def test_one_that_is_known_by_the_request_alone_is_checked_too(world: Looking):
+    sent = "doc:7#viewer@group:new#member"
+    assert world.subjects("group:new#member@group#member", context=sent) == "new"
+
+
+def test_one_that_an_arrow_leads_to_is_taken_away_as_itself():
+    schema = """
+    entity user {}
+    entity group { relation member @user }
+    entity doc {
+      relation viewer @group#member
+      relation team @group
+      permission view = viewer not team.member
+    }
+    """
+    facts = "doc:1#viewer@group:g#member doc:1#viewer@group:h#member doc:1#team@group:g"
+    assert Looking(schema, facts).subjects("doc:1#view@group#member") == "h"
+
+
+def test_whoever_a_failing_rule_may_take_away_is_checked():
+    schema = """
+    entity user {}
+    entity doc {
+      relation viewer @user
+      relation suspect @user
+      attribute level integer
+      permission barred = suspect and fits(level)
+      permission view = viewer not barred
+    }
+    rule fits(level integer) { level <= context.data.limit }
+    """
+    world = Looking(schema, "doc:1#viewer@user:a doc:1#viewer@user:b doc:1#suspect@user:b")
+    with pytest.raises(RuleFailedError):
+        world.subjects("doc:1#view@user")
+    assert world.subjects("doc:1#view@user", data={"limit": 0}) == "a"
+    assert world.subjects("doc:1#view@user", data={"limit": -1}) == "a b"
+
+
 def test_facts_sent_along_make_subjects_known(world: Looking):
     assert world.subjects("doc:1#view@user", context="group:h#member@user:new") == "a b c new"
     assert world.subjects("doc:2#view@user", context="doc:7#viewer@user:new") == "a b c d new z"

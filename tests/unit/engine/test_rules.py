@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from grantlog.engine.rules import (
-    INPUT_MAX,
-    INPUT_MAX_COMPREHENSIVE,
-    NO_DATA,
-    RuleProgram,
-    context_data,
-)
+from grantlog.engine.rules import NO_DATA, RuleProgram, context_data
 from grantlog.errors import CorruptionError, InvalidInputError, LimitError, RuleFailedError
 from grantlog.model.attributes import AttributeType, AttributeValue
+from grantlog.schema import limits
+from grantlog.schema.cel_cost import CostModel
+from grantlog.schema.cel_tree import read_tree
 from grantlog.schema.compiled import RuleDef
+from grantlog.schema.typecheck import environment
+from grantlog.testing.slow_rules import slow_rules
 
 INTEGER, DOUBLE, STRINGS = AttributeType.INTEGER, AttributeType.DOUBLE, AttributeType.STRING_ARRAY
 
@@ -93,18 +92,43 @@ def test_a_stored_rule_that_no_longer_compiles_is_corruption():
 
 
 @pytest.mark.parametrize(
-    ("body", "limit"),
+    "body",
     [
-        ("context.data.s.contains('x')", INPUT_MAX),
-        ("context.data.l.all(i, i != 'x')", INPUT_MAX_COMPREHENSIVE),
-        ("tags . exists ( i, i == context.data.s)", INPUT_MAX_COMPREHENSIVE),
+        "context.data.s.contains('x')",
+        "context.data.l.all(i, i != 'x')",
+        "tags . exists ( i, i == context.data.s)",
     ],
 )
-def test_more_data_than_a_rule_may_be_given_is_a_limit(body, limit):
+def test_more_data_than_a_rule_may_be_given_is_a_limit(body):
     rule = program(body, tags=STRINGS)
-    small = context_data({"s": "a" * (limit - 100), "l": []})
-    large = context_data({"s": "a" * limit, "l": []})
+    assert rule.input_max > 10_000
+    small = context_data({"s": "a" * (rule.input_max - 100), "l": []})
+    large = context_data({"s": "a" * rule.input_max, "l": []})
     assert isinstance(rule.run({}, small), bool)
-    assert isinstance(rule.run({}, large), LimitError)
+    error = rule.run({}, large)
+    assert isinstance(error, LimitError)
+    assert f"may be given {rule.input_max}" in str(error)
     tags = {"tags": AttributeValue(STRINGS, ("b" * 60,) * 2)}
     assert isinstance(rule.run(tags, small), LimitError)
+
+
+@pytest.mark.parametrize("slow", slow_rules(), ids=lambda rule: rule.name.replace(" ", "-"))
+def test_a_slow_rule_is_given_only_as_much_as_it_can_take_in_time(slow):
+    """How long that is: benchmarks/rules_micro.py."""
+    rule = program(slow.body)
+    model = CostModel(read_tree(environment({}).compile(slow.body).serialize()), {})
+    assert limits.rule_input_min <= rule.input_max <= limits.rule_input_max
+    assert model.nanoseconds(rule.input_max) <= limits.rule_ms_max * 1e6
+    if rule.input_max < limits.rule_input_max:
+        assert model.nanoseconds(rule.input_max * 1.1 + 2) > limits.rule_ms_max * 1e6
+    whole = context_data(slow.data(rule.input_max))
+    assert isinstance(rule.run({}, whole), bool)
+    assert isinstance(rule.run({}, context_data(slow.data(2 * rule.input_max + 2_000))), LimitError)
+
+
+def test_a_rule_is_heavy_where_it_may_take_long():
+    rule = program("context.data.l.map(x, x).size() > 0")
+    assert not rule.is_heavy(100)
+    assert rule.is_heavy(rule.input_max)
+    assert not rule.is_heavy(rule.input_max + 1)  # it is not run at all
+    assert not program("context.data.s == 'a'").is_heavy(10_000)

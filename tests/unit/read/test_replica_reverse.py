@@ -6,11 +6,12 @@ import pytest
 
 from grantlog.errors import ProjectionLaggingError, UnavailableError
 from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.reverse import EntitiesKey, IdPage, ValuePage
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
 from grantlog.store.postgres.replica_reverse import ReplicaReverseReader
 
 T1, R = TenantId("t1"), Revision(5)
+OF = OfKindKey("doc", "1", "viewer", "user", "", "a")
 
 
 class Copy:
@@ -35,6 +36,9 @@ class Copy:
     async def entities(self, tenant, revision, keys, *, limit):
         return [self._answer("entities", tenant, revision, keys, limit)]
 
+    async def of_kind(self, tenant, revision, keys, *, limit):
+        return [self._answer("of_kind", tenant, revision, keys, limit)]
+
     async def known(self, tenant, revision, entity_type, *, after, limit, among=()):
         return self._answer("known", tenant, revision, entity_type, after, limit, among)
 
@@ -58,6 +62,7 @@ async def all_answers(both: ReplicaReverseReader) -> set[str]:
     key = EntitiesKey("user", "1", "", "doc", "viewer")
     pages = [
         (await both.entities(T1, R, [key], limit=3))[0],
+        (await both.of_kind(T1, R, [OF], limit=3))[0],
         await both.known(T1, R, "doc", after="a", limit=3, among=["b"]),
         await both.having(T1, R, "doc", "level", after="a", limit=3),
         await both.subjects(T1, R, "group", "member", after="a", limit=3, among=["b"]),
@@ -70,6 +75,7 @@ async def test_a_replica_that_is_well_is_asked_with_everything_that_was_asked():
     assert await all_answers(reader(replica, primary)) == {"replica"}
     assert replica.asked == [
         ("entities", T1, R, [EntitiesKey("user", "1", "", "doc", "viewer")], 3),
+        ("of_kind", T1, R, [OF], 3),
         ("known", T1, R, "doc", "a", 3, ["b"]),
         ("having", T1, R, "doc", "level", "a", 3),
         ("subjects", T1, R, "group", "member", "a", 3, ["b"]),

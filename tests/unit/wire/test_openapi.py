@@ -9,9 +9,10 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from grantlog_api.handlers.watch import FILTERS
+from grantlog_api.metadata import ANSWERED
 
 from grantlog.api.v1 import service_pb2
-from grantlog.app.terms import KEYS
+from grantlog.app.terms import CONSISTENCY, KEYS, MAX_STALENESS, STALENESS_MS_MAX, Consistency
 from grantlog.engine.question import DEPTH_MAX
 from grantlog.errors import FieldViolationError
 from grantlog.wire import openapi_texts
@@ -141,6 +142,15 @@ def test_only_what_has_terms_takes_their_headers(header: str) -> None:
         if header in {parameter["name"] for parameter in operation["parameters"]}
     }
     assert with_header == {"permissions.check"}
+
+
+def test_headers_are_those_that_are_read_and_said() -> None:
+    read = {each["name"]: each["schema"] for each in openapi_texts.TERMS}
+    assert read.keys() == set(KEYS)
+    assert read[CONSISTENCY]["enum"] == [each.value for each in Consistency]
+    assert read[MAX_STALENESS]["maximum"] == STALENESS_MS_MAX
+    of_some = [name for names in openapi_texts.ANSWER_HEADERS.values() for name in names]
+    assert {*openapi_texts.STANDING, *of_some} == set(ANSWERED)
 
 
 def test_only_what_stands_at_a_revision_says_so() -> None:

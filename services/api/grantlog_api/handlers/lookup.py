@@ -67,15 +67,13 @@ class LookupHandlers:
 
 
 def _entity_query(request: service_pb2.PermissionLookupEntityRequest) -> EntityQuery:
-    """The question; a type whose list of ids is empty is not narrowed."""
-    scope = {type_: frozenset(ids.data) for type_, ids in request.scope.items() if ids.data}
     return EntityQuery(
         entity_type=request.entity_type,
         permission=request.permission,
         subject=convert.subject(request.subject),
         context=convert.request_context(request.context),
         depth=request.metadata.depth,
-        scope=scope,
+        scope=convert.scope(request.scope),
     )
 
 

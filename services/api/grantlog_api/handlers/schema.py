@@ -7,25 +7,22 @@ from typing import Final
 import structlog
 
 from grantlog.api.v1 import service_pb2
-from grantlog.app.continuation import Continuation, Continuations, request_digest
+from grantlog.app.list_schemas import ListSchemas
 from grantlog.app.schemas import Schemas, WrittenSchema
 from grantlog.app.terms import Terms
-from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.model.ids import TenantId
 from grantlog.schema.edit import EntityEdits
 from grantlog.wire.schema import schema_definition
 
 _LOG: Final = structlog.get_logger("grantlog.api")
 
-PAGE_DEFAULT: Final = 50
-PAGE_MAX: Final = 1_000
-
 
 class SchemaHandlers:
     """Writes, reads and lists schema versions."""
 
-    def __init__(self, schemas: Schemas, continuations: Continuations) -> None:
+    def __init__(self, schemas: Schemas, list_schemas: ListSchemas) -> None:
         self._schemas = schemas
-        self._continuations = continuations
+        self._list = list_schemas
 
     async def write(
         self, request: service_pb2.SchemaWriteRequest
@@ -61,30 +58,21 @@ class SchemaHandlers:
 
     async def list(self, request: service_pb2.SchemaListRequest) -> service_pb2.SchemaListResponse:
         """base.v1.Schema/List."""
-        tenant = TenantId(request.tenant_id)
-        digest = request_digest("schemas", tenant)
-        before = None
-        if request.continuous_token:
-            before = SchemaVersion(
-                self._continuations.open(request.continuous_token, digest).after[0]
-            )
-        limit = min(request.page_size or PAGE_DEFAULT, PAGE_MAX)
-        head, found = await self._schemas.list(tenant, limit=limit + 1, before=before)
-        page = found[:limit]
-        token = ""
-        if len(found) > limit:
-            place = Continuation(Epoch(0), Revision(0), (page[-1].version,))
-            token = self._continuations.seal(place, digest)
+        page = await self._list(
+            TenantId(request.tenant_id),
+            page_size=request.page_size,
+            continuation=request.continuous_token,
+        )
         return service_pb2.SchemaListResponse(
-            head=head,
+            head=page.in_force,
             schemas=[
                 service_pb2.SchemaList(
                     version=record.version,
                     created_at=record.created_at.strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC"),
                 )
-                for record in page
+                for record in page.records
             ],
-            continuous_token=token,
+            continuous_token=page.continuation,
         )
 
 

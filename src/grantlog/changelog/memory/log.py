@@ -68,7 +68,9 @@ class MemoryChangeLog:
         """Whole transactions behind `after`, in order; at least one if there is any."""
         page: list[Transaction] = []
         changes = 0
-        for transaction in self._tenants.get(tenant, [])[after:]:
+        held = self._tenants.get(tenant, [])
+        begins = self._begins(tenant) if held else 0
+        for transaction in held[max(after, begins - 1) :]:
             body = transaction.body
             changes += len(body.changes) if isinstance(body, DataWritten) else 1
             if page and changes > changes_max:

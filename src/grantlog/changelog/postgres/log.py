@@ -10,7 +10,7 @@ from typing import Final
 from grantlog.changelog.postgres.listener import Listener
 from grantlog.changelog.postgres.mark import decode_mark, next_mark
 from grantlog.errors import CorruptionError
-from grantlog.model.change import DataWritten, Transaction
+from grantlog.model.change import DataWritten, TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
 from grantlog.store.postgres.pool import Connection, Pool, acquired
@@ -104,21 +104,28 @@ async def _transactions(
 ) -> AsyncIterator[Transaction]:
     """Transactions as their last part arrives."""
     parts: list[bytes] = []
-    revision = after
+    told, revision = after, after
     rows = connection.cursor(_READ, tenant, after, prefetch=ROWS_PREFETCHED)
     async for row in rows:
         if parts and row["revision"] != revision:
-            yield await _assembled(tenant, revision, parts)
-            parts = []
-        if not parts:
-            if row["revision"] != revision + 1:
-                raise CorruptionError(
-                    f"revisions {revision + 1} to {row['revision'] - 1} are missing in the log"
-                )
-            revision = Revision(row["revision"])
+            yield _following(told, await _assembled(tenant, revision, parts))
+            told, parts = revision, []
+        revision = Revision(row["revision"])
         parts.append(row["payload"])
     if parts:
-        yield await _assembled(tenant, revision, parts)
+        yield _following(told, await _assembled(tenant, revision, parts))
+
+
+def _following(told: Revision, transaction: Transaction) -> Transaction:
+    """The transaction, if it may come behind what was told.
+
+    Raises:
+        CorruptionError: revisions are missing that no deletion of the tenant made go away.
+    """
+    revision = transaction.revision
+    if revision != told + 1 and not isinstance(transaction.body, TenantDeleted):
+        raise CorruptionError(f"revisions {told + 1} to {revision - 1} are missing in the log")
+    return transaction
 
 
 async def _assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:

@@ -3,184 +3,160 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
-from grantlog.engine.bounds import Value, cost, is_possible, spent, value_of
+from grantlog.engine.bounds import Value, cost, spent
 from grantlog.engine.lookup_entity.backwards import ContextBackwards
-from grantlog.engine.lookup_entity.merge import SEEN, Mark, Merge, PageRead, Source
-from grantlog.engine.lookup_entity.shape import Composite, Leaf, Shape
+from grantlog.engine.lookup_entity.judge import SEEN, Judge, Mark
+from grantlog.engine.lookup_entity.shape import Shape
 from grantlog.engine.lookup_entity.walk import Walk
+from grantlog.engine.many import FactMemo
+from grantlog.engine.merge import Merge, PageRead, Source
+from grantlog.engine.own import OwnFacts
 from grantlog.engine.reading import LookupFacts
-from grantlog.engine.steps import ArrowStep, AttributeStep, RelationStep, Step
+from grantlog.engine.steps import ArrowStep, AttributeStep, RelationStep
 from grantlog.model.tuples import Subject
 from grantlog.ports.reverse import EntitiesKey, IdPage
 
 _TURN = 500
 """Ids after which others on the event loop have their turn."""
 
+IdSource = Source[EntitiesKey, Mark]
+
+
+class Candidate(NamedTuple):
+    """An entity, and whether it is allowed for sure; a check decides the others."""
+
+    id: str
+    sure: bool
+
 
 class Candidates:
     """What the last hop leads to."""
 
     def __init__(
-        self,
-        shape: Shape,
-        walk: Walk,
-        subject: Subject,
-        facts: LookupFacts,
-        context: ContextBackwards,
+        self, judge: Judge, facts: LookupFacts, memo: FactMemo, own: OwnFacts, *, wanted: int
     ) -> None:
-        """Take over from a walk that has run."""
-        self._shape = shape
-        self._walk = walk
-        self._subject = subject
-        self._facts = facts
-        self._context = context
-        self._bounded = {step.number: step for step in (*shape.leaves, *shape.composites)}
-
-    async def windows(
-        self, *, after: str, wanted: int, depth: int | None
-    ) -> AsyncIterator[list[tuple[str, bool]]]:
-        """Candidates behind an id: in order, with whether they are allowed for sure.
+        """Take over from a walk that has run.
 
         Args:
-            after: ids up to this one are left out.
+            judge: tells what is known of an entity.
+            facts: reads the last hop.
+            memo: reads the entities' own attributes, for the checks too.
+            own: decides what follows from them.
             wanted: about how many ids will be taken.
-            depth: the budget of a check; None if nothing is sure, since the walk left things out.
         """
-        sources: list[Source] = []
-        for source in self._sources():
-            sources.append(source)
-            if len(sources) % _TURN == 0:
+        self._judge = judge
+        self._facts = facts
+        self._memo = memo
+        self._own = own
+        self._wanted = wanted
+        self.merge: Merge[EntitiesKey, Mark] | None = None
+
+    async def of(
+        self, sources: Iterable[IdSource], after: str
+    ) -> AsyncGenerator[list[Candidate], None]:
+        """The candidates of these sources behind an id, in order, some at a time."""
+        gathered: list[IdSource] = []
+        for source in sources:
+            gathered.append(source)
+            if len(gathered) % _TURN == 0:
                 await asyncio.sleep(0)
-        merge = Merge(sources, self._facts, after=after, wanted=wanted)
-        while (window := await merge.window()) is not None:
-            found: list[tuple[str, bool]] = []
-            for turn, (id_, marks) in enumerate(window.items(), 1):
-                sure = self._judge(id_, marks, depth)
-                if sure is not None:
-                    found.append((id_, sure))
-                if turn % _TURN == 0:
-                    yield found
-                    found = []
-                    await asyncio.sleep(0)
-            yield found
 
-    def _sources(self) -> Iterator[Source]:
-        shape, subject = self._shape, self._subject
-        for leaf in shape.leaves:
-            if isinstance(leaf, AttributeStep):
-                yield Source(Mark(leaf.number, 0), ids=self._context.true(leaf))
-                yield Source(Mark(leaf.number, 0), read=self._reads(leaf))
-            elif isinstance(leaf, RelationStep) and (subject.type, subject.relation) in leaf.kinds:
-                yield from self._tuples(leaf, subject, 0)
-        outer = {leaf.number for leaf in shape.leaves}
-        for step in (*shape.inner.values(), *shape.given.values()):
-            feeds = [(p, relation) for p, relation in shape.feeds[step.number] if p.number in outer]
-            for id_ in self._walk.present[step.number] if feeds else ():
-                value = spent(self._walk.need((step.number, id_)), cost(step))
-                for parent, relation in feeds:
-                    yield from self._tuples(parent, Subject(step.type, id_, relation), value)
-        for step in shape.held:
-            yield Source(SEEN, ids=self._walk.present[step.number])
-        if any(self._is_self(step, subject.id) for step in self._bounded.values()):
-            yield Source(SEEN, ids=[subject.id])
+        async def read(keys: Sequence[EntitiesKey], limit: int) -> Sequence[IdPage]:
+            return await self._facts.entities(keys, limit=limit)
 
-    def _tuples(
-        self, leaf: RelationStep | ArrowStep, subject: Subject, value: Value
-    ) -> Iterable[Source]:
-        name = leaf.relation.name if isinstance(leaf, ArrowStep) else leaf.name
-        key = EntitiesKey(*subject, leaf.type, name)
-        mark = Mark(leaf.number, value)
-        contextual = self._context.entities(key)
-        if contextual:
-            yield Source(mark, ids=contextual)
-        yield Source(mark, key=key)
+        self.merge = Merge(gathered, read, after=after, wanted=self._wanted)
+        while (window := await self.merge.window()) is not None:
+            found = list(window.items())
+            size = min(self._wanted + 1, _TURN)
+            for start in range(0, len(found), size):
+                yield await self.judged(found[start : start + size])
+                await asyncio.sleep(0)
 
-    def _reads(self, step: AttributeStep) -> PageRead:
-        given = self._context.given(step)
+    async def judged(self, found: Sequence[tuple[str, Sequence[Mark]]]) -> list[Candidate]:
+        """Those that are candidates, by what their facts and own attributes say."""
+        judge = self._judge
+        sure = {id_: judge.verdict(id_, marks) for id_, marks in found}
+        asked = {id_: marks for id_, marks in found if sure[id_] is False}
+        if judge.shape.own and asked:
+            values = await self._own_values(list(asked))
+            sure |= {id_: judge.verdict(id_, asked[id_], own) for id_, own in values.items()}
+        return [Candidate(id_, known) for id_, known in sure.items() if known is not None]
 
-        async def read(after: str, limit: int) -> IdPage:
-            ids: list[str] = []
-            more = True
-            while more and not ids:
-                page = await self._facts.having(step.type, step.name, after=after, limit=limit)
-                after, more = (page.ids[-1] if page.ids else after), page.more
-                ids = [
-                    id_
-                    for id_, value in zip(page.ids, page.values, strict=True)
-                    if value.type is step.value_type and value.data is True and id_ not in given
-                ]
-            return IdPage(ids, more)
-
-        return read
-
-    def _judge(self, id_: str, marks: Sequence[Mark], depth: int | None) -> bool | None:
-        """True if allowed for sure, False if a check must decide, None if it is no candidate."""
-        value, values = self._value(id_, marks)
-        if value is not None and depth is not None:
-            if value >= 0:
-                return value <= depth
-            if ~value <= depth:
-                return None
-        return False if self._may(id_, values) else None
-
-    def _value(self, id_: str, marks: Sequence[Mark]) -> tuple[Value, dict[int, Value]]:
-        """The root's value, and those of the leaves that the entity was found for."""
-        values: dict[int, Value] = {}
-        for step, value in marks:
-            if step in values:
-                known = values[step]
-                if value is None or (known is not None and known <= value):
-                    continue
-            values[step] = value
-        for step in self._shape.leaves:
-            if self._is_self(step, id_):
-                values[step.number] = 0
-        own: dict[int, Value] = dict(values)
-        for step in self._shape.composites:
-            if self._is_self(step, id_):
-                own[step.number] = 0
-                continue
-            operands = [spent(self._operand(o, id_, own), cost(o)) for o in step.operands]
-            own[step.number] = value_of(step, operands)
-        return self._operand(self._shape.root, id_, own), values
-
-    def _operand(self, step: Step, id_: str, values: dict[int, Value]) -> Value:
-        if step.number not in self._bounded:
-            return self._walk.value(step, id_)
-        if step.number in values:
-            return values[step.number]
-        if isinstance(step, Leaf):
-            return ~self._shape.longest[step.number]
-        return None  # a permission that is an operand of itself
-
-    def _is_self(self, step: Step, id_: str) -> bool:
-        subject = self._subject
-        return (
-            not isinstance(step, ArrowStep)
-            and id_ == subject.id
-            and (step.type, step.name) == (subject.type, subject.relation)
+    async def _own_values(self, ids: Sequence[str]) -> dict[str, dict[int, Value]]:
+        """What the entities' attributes and rules say, by the numbers of their steps."""
+        steps, own = self._judge.shape.own, self._own
+        keys = list(
+            dict.fromkeys(key for id_ in ids for step in steps for key in own.keys(step, id_))
         )
+        (answers,) = await self._memo.learn([keys])
+        stored = dict(zip(keys, answers, strict=True)).get
+        values: dict[str, dict[int, Value]] = {}
+        for id_ in ids:
+            found: dict[int, Value] = {}
+            for step in steps:
+                outcome = own.decide(step, id_, stored)
+                found[step.number] = None if outcome is None else 0 if outcome else ~0
+                await own.turn()
+            values[id_] = found
+        return values
 
-    def _may(self, id_: str, leaves: dict[int, Value]) -> bool:
-        """Whether facts lead from the subject to the root on an entity, however far it is."""
-        found = set(leaves)
-        grown = True
-        while grown:
-            grown = False
-            for step in self._shape.composites:
-                if step.number not in found and (
-                    self._is_self(step, id_) or self._composite_may(step, id_, found)
-                ):
-                    found.add(step.number)
-                    grown = True
-        return self._is_found(self._shape.root, id_, found)
 
-    def _composite_may(self, step: Composite, id_: str, found: set[int]) -> bool:
-        return is_possible(step, [self._is_found(o, id_, found) for o in step.operands])
+def reached(
+    shape: Shape, walk: Walk, subject: Subject, facts: LookupFacts, context: ContextBackwards
+) -> Iterator[IdSource]:
+    """Where the entities are read that a walk leads to."""
+    for leaf in shape.leaves:
+        if isinstance(leaf, AttributeStep):
+            yield Source(Mark(leaf.number, 0), ids=context.true(leaf))
+            yield Source(Mark(leaf.number, 0), read=_having(leaf, facts, context))
+        elif isinstance(leaf, RelationStep) and (subject.type, subject.relation) in leaf.kinds:
+            yield from _related(leaf, subject, 0, context)
+    outer = {leaf.number for leaf in shape.leaves}
+    for step in (*shape.inner.values(), *shape.given.values()):
+        feeds = [(p, relation) for p, relation in shape.feeds[step.number] if p.number in outer]
+        for id_ in walk.present[step.number] if feeds else ():
+            value = spent(walk.need((step.number, id_)), cost(step))
+            for parent, relation in feeds:
+                yield from _related(parent, Subject(step.type, id_, relation), value, context)
+    for step in shape.held:
+        yield Source(SEEN, ids=walk.present[step.number])
+    if any(
+        (step.type, step.name) == (subject.type, subject.relation)
+        for step in (*shape.leaves, *shape.composites)
+        if not isinstance(step, ArrowStep)
+    ):
+        yield Source(SEEN, ids=[subject.id])
 
-    def _is_found(self, step: Step, id_: str, found: set[int]) -> bool:
-        if step.number in self._bounded:
-            return step.number in found
-        return self._walk.is_present(step, id_)
+
+def _related(
+    leaf: RelationStep | ArrowStep, subject: Subject, value: Value, context: ContextBackwards
+) -> Iterator[IdSource]:
+    name = leaf.relation.name if isinstance(leaf, ArrowStep) else leaf.name
+    key = EntitiesKey(*subject, leaf.type, name)
+    mark = Mark(leaf.number, value)
+    contextual = context.entities(key)
+    if contextual:
+        yield Source(mark, ids=contextual)
+    yield Source(mark, key=key)
+
+
+def _having(step: AttributeStep, facts: LookupFacts, context: ContextBackwards) -> PageRead:
+    given = context.given(step)
+
+    async def read(after: str, limit: int) -> IdPage:
+        ids: list[str] = []
+        more = True
+        while more and not ids:
+            page = await facts.having(step.type, step.name, after=after, limit=limit)
+            after, more = (page.ids[-1] if page.ids else after), page.more
+            ids = [
+                id_
+                for id_, value in zip(page.ids, page.values, strict=True)
+                if value.type is step.value_type and value.data is True and id_ not in given
+            ]
+        return IdPage(ids, more)
+
+    return read

@@ -2,7 +2,7 @@
 
 A step is *open* where facts do not bound the entities that it may be allowed on: rules are, since
 they may hold for values that nobody set, and so is what a rule alone can allow. Attributes count
-as open as long as something else bounds the root: then they need not be read as a whole.
+as open too, so that they need not be read as a whole, unless they are all that bounds the root.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable
 from typing import TypeAlias
 
 from grantlog.engine.bounds import UNAFFORDABLE, children, cost, is_possible
+from grantlog.engine.own import OwnStep
 from grantlog.engine.steps import (
     ArrowStep,
     AttributeStep,
@@ -33,10 +34,12 @@ class Shape:
 
     Attributes:
         root: what is looked up.
-        open: numbers of the open steps; where the root is, the other attributes mean nothing.
+        open: numbers of the open steps. Where the root is one, every known entity is looked at.
         inner: steps whose entities lead on to others; they are found before the last hop.
         leaves: steps of the last hop that tuples or attributes bound.
-        composites: permissions of the last hop, operands before what they are operands of.
+        own: attributes and rules of the last hop that are open: each entity has to be asked.
+        composites: permissions of the last hop, open ones too, operands before what they are
+            operands of.
         held: inner steps that the last hop looks at.
         above: permissions among `inner` by the number of an operand.
         given: open steps that a scope bounds: they may be allowed on all that it names.
@@ -52,20 +55,38 @@ class Shape:
         self.longest = _longest(reach)
         self.open = _open(reach, scoped, attributes_are=True)
         if root.number in self.open:
-            self.open = _open(reach, scoped, attributes_are=False)
+            without = _open(reach, scoped, attributes_are=False)
+            if root.number not in without:
+                self.open = without
         self.inner: dict[int, Step] = {}
-        self.leaves: list[Leaf] = []
-        self.composites: list[Composite] = []
-        self.held: list[Step] = []
         self.given: dict[int, Step] = {}
         self.above: defaultdict[int, list[Composite]] = defaultdict(list)
         self.feeds: defaultdict[int, list[Feed]] = defaultdict(list)
-        if root.number not in self.open:
-            self._part(_closure([root], self.open).values())
+        local = _closure([root], frozenset(), local=True)
+        last = _closure([root], self.open, local=True)
+        if root.number in self.open:
+            last = {number: step for number, step in local.items() if number not in self.open}
+        self._part(_closure(last.values(), self.open).values())
+        outer = [step for number, step in last.items() if number not in self.inner]
+        self.leaves: list[Leaf] = [
+            s for s in outer if isinstance(s, RelationStep | ArrowStep | AttributeStep)
+        ]
+        self.held = [step for number, step in last.items() if number in self.inner]
+        self.own: list[OwnStep] = [
+            step
+            for number, step in local.items()
+            if number in self.open and isinstance(step, AttributeStep | RuleStep)
+        ]
+        self.composites = _operands_first(
+            [
+                step
+                for number, step in local.items()
+                if number not in self.inner and isinstance(step, UnionStep | ExpressionStep)
+            ]
+        )
 
-    def _part(self, steps: Iterable[Step]) -> None:
+    def _part(self, bounded: Iterable[Step]) -> None:
         """Tell inner steps from the last hop."""
-        bounded = [step for step in steps if step.number not in self.open]
         targets: list[Step] = []
         for step in bounded:
             if isinstance(step, RelationStep | ArrowStep):
@@ -80,13 +101,6 @@ class Shape:
             if isinstance(step, UnionStep | ExpressionStep):
                 for operand in {operand.number: operand for operand in step.operands}.values():
                     self.above[operand.number].append(step)
-        last = _closure([self.root], self.open, local=True).values()
-        outer = [step for step in last if step.number not in self.inner]
-        self.leaves = [s for s in outer if isinstance(s, RelationStep | ArrowStep | AttributeStep)]
-        self.composites = _operands_first(
-            [s for s in outer if isinstance(s, UnionStep | ExpressionStep)]
-        )
-        self.held = [step for step in last if step.number in self.inner]
 
 
 def _closure(

@@ -92,12 +92,20 @@ class Walk:
                 self._spread(*self._fresh.pop())
             await self._hear(await self._ask())
         await self._settle()
+        self._leads.clear()
+        self._answered.clear()
+
+    @property
+    def size(self) -> int:
+        """How many (step, entity) pairs it holds."""
+        return self._nodes
 
     def value(self, step: Step, id_: str) -> Value:
-        """What is known of an inner step, or of one that is open, on an entity."""
-        if step.number in self._shape.open:
+        """What is known of a step on an entity: nothing, but of an inner one."""
+        needs = self._needs.get(step.number)
+        if needs is None or step.number in self._shape.open:
             return None
-        need = self._needs[step.number].get(id_)
+        need = needs.get(id_)
         if need is not None:
             return need
         return None if id_ in self.present[step.number] else ~self._shape.longest[step.number]
@@ -107,8 +115,9 @@ class Walk:
         return self._needs[place[0]].get(place[1])
 
     def is_present(self, step: Step, id_: str) -> bool:
-        """Whether an inner step, or an open one, may be allowed on an entity."""
-        return step.number in self._shape.open or id_ in self.present[step.number]
+        """Whether a step may be allowed on an entity; any may that is no inner one."""
+        present = self.present.get(step.number)
+        return present is None or step.number in self._shape.open or id_ in present
 
     async def _turn(self, steps: int = 1) -> None:
         self._turns += steps

@@ -1,4 +1,4 @@
-"""Everything in reach of an entity, read once for all subjects.
+"""Everything in reach of an entity but the subjects themselves, read once for all of them.
 
 The nodes and their budgets are those of a check of any subject that is not itself among the nodes:
 who asks decides what a check needs to look at, never what is there.
@@ -7,24 +7,22 @@ who asks decides what a check needs to look at, never what is there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from grantlog.engine.contextual import ContextFacts
 from grantlog.engine.graph import Graph
 from grantlog.engine.node import OPENED, Node
+from grantlog.engine.own import OwnFacts, OwnStep
 from grantlog.engine.question import RequestContext
 from grantlog.engine.reading import LookupFacts
-from grantlog.engine.rules import context_data
 from grantlog.engine.steps import (
     ArrowStep,
     AttributeStep,
     Kind,
     RelationStep,
     RuleStep,
-    Step,
 )
 from grantlog.errors import LimitError
-from grantlog.model.attributes import AttributeType, AttributeValue
 from grantlog.model.tuples import Subject
 from grantlog.ports.facts import (
     AttributeKey,
@@ -44,7 +42,8 @@ class Gathering:
 
     Attributes:
         graph: the nodes with their children.
-        direct: the ids of the wanted kind that stand in a relation, by node.
+        holders: the relations that admit the wanted kind: where its subjects are to be read.
+        sent: the ids of the wanted kind that the request itself puts into a relation, by node.
         decided: the outcome of attributes and rules, which is the same for everyone; an error
             counts as None.
     """
@@ -60,26 +59,27 @@ class Gathering:
         subjects_max: int,
     ) -> None:
         self.graph = graph
-        self.direct: dict[Node, set[str]] = {}
+        self.holders: list[Node] = []
+        self.sent: dict[Node, list[str]] = {}
         self.decided: dict[Node, bool | None] = {}
         self._kind = kind
         self._facts = facts
         self._sent = sent
-        self._data = context_data(context.data)
+        self._own = OwnFacts(sent, context.data)
         self._subjects_max = subjects_max
         self._subjects = 0
         self._turns = 0
         self._asked: dict[tuple[bool, FactKey], list[Node]] = {}
-        self._values: dict[tuple[str, str, str], AttributeValue | None] = {}
+        self._values: dict[AttributeKey, FactAnswer] = {}
 
     async def run(self) -> None:
         """Read all that is in reach.
 
         Raises:
-            LimitError: nodes or subjects are too many.
+            LimitError: nodes, usersets or what arrows lead to are too many.
         """
         todo = self.graph.todo
-        valued: list[Node] = []
+        valued: list[tuple[Node, OwnStep]] = []
         while todo or self._asked:
             while todo:
                 node = todo.popleft()
@@ -88,15 +88,16 @@ class Gathering:
                     node.state = OPENED
                     self._open(node)
                     if isinstance(node.step, AttributeStep | RuleStep):
-                        valued.append(node)
+                        valued.append((node, node.step))
             asked, self._asked = self._asked, {}
             keys = [key for _, key in asked]
             answers = await self._facts.fetch(keys) if keys else ()
             for nodes, key, answer in zip(asked.values(), keys, answers, strict=True):
                 await self._turn()
                 self._hear(nodes, key, answer)
-        for node in valued:
-            self.decided[node] = self._judge(node.step, node.id)
+        for node, step in valued:
+            self.decided[node] = self._own.decide(step, node.id, self._values.get)
+            await self._own.turn()
             await self._turn()
 
     async def _turn(self) -> None:
@@ -118,62 +119,47 @@ class Gathering:
             if step.targets:
                 self._ask(node, SubjectsKey(step.type, id_, name))
         elif isinstance(step, AttributeStep | RuleStep):
-            names = step.arguments if isinstance(step, RuleStep) else (step.name,)
-            for name in names:
-                place = (step.type, id_, name)
-                if place in self._sent.attributes:
-                    self._values[place] = self._sent.attributes[place]
-                else:
-                    self._ask(node, AttributeKey(*place))
+            for key in self._own.keys(step, id_):
+                self._ask(node, key)
         else:
             for operand in step.operands:
                 self.graph.reach(node, operand, id_)
 
     def _open_relation(self, node: Node, step: RelationStep) -> None:
         place = (step.type, node.id, step.name)
-        self._follow(node, self._sent.subjects.get(place, ()))
+        sent = self._sent.subjects.get(place, ())
         if self._kind in step.kinds:
-            type_, relation = self._kind
-            # Subjects of one kind lie together in the order of pages: only these are read.
-            self._ask(node, SubjectsKey(*place, Subject(type_, "", relation)))
+            self.holders.append(node)
+            mine = [s.id for s in sent if (s.type, s.relation) == self._kind]
+            if mine:
+                self.sent[node] = mine
+        self._follow(node, sent)
         if step.usersets:
             self._ask(node, UsersetsKey(*place))
 
     def _hear(self, nodes: Sequence[Node], key: FactKey, answer: FactAnswer) -> None:
         if isinstance(key, AttributeKey):
-            value = answer if isinstance(answer, AttributeValue) else None
-            self._values[key.entity_type, key.entity_id, key.attribute] = value
+            self._values[key] = answer
             return
         assert isinstance(answer, SubjectPage), "subjects come in pages"
+        assert isinstance(key, SubjectsKey | UsersetsKey), "only these have pages"
+        self._count(len(answer.subjects))
         for node in nodes:
-            page = answer
-            of_kind = isinstance(node.step, RelationStep) and isinstance(key, SubjectsKey)
-            if of_kind:
-                mine = [s for s in page.subjects if (s.type, s.relation) == self._kind]
-                page = SubjectPage(tuple(mine), page.more and len(mine) == len(page.subjects))
-                self._note(node, page.subjects)
-            else:
-                self._follow(node, page.subjects)
-            self._count(len(page.subjects))
-            if page.more:
-                self._ask(node, key._replace(after=page.subjects[-1]))
+            self._follow(node, answer.subjects)
+            if answer.more:
+                self._ask(node, key._replace(after=answer.subjects[-1]))
 
     def _count(self, more: int) -> None:
         self._subjects += more
         if self._subjects > self._subjects_max:
             raise LimitError(
-                f"the lookup reads more than subjects_max = {self._subjects_max} subjects"
+                f"the lookup passes through more than subjects_max = {self._subjects_max} subjects"
             )
-
-    def _note(self, node: Node, subjects: Sequence[Subject]) -> None:
-        self.direct.setdefault(node, set()).update(subject.id for subject in subjects)
 
     def _follow(self, node: Node, subjects: Sequence[Subject]) -> None:
         """Go on to usersets of a relation, or to what an arrow leads to."""
         step = node.step
         if isinstance(step, RelationStep):
-            if self._kind in step.kinds:
-                self._note(node, [s for s in subjects if (s.type, s.relation) == self._kind])
             for subject in subjects:
                 userset = step.usersets.get((subject.type, subject.relation))
                 if userset is not None:
@@ -183,21 +169,3 @@ class Gathering:
                 target = step.targets.get(type_)
                 if target is not None and (type_, relation) in step.relation.kinds:
                     self.graph.reach(node, target, id_)
-
-    def _judge(self, step: Step, id_: str) -> bool | None:
-        if isinstance(step, RuleStep):
-            outcome = step.program.run(self._known(step, id_, step.program.parameters), self._data)
-            return outcome if isinstance(outcome, bool) else None
-        value = self._known(step, id_, {step.name: AttributeType.BOOLEAN}).get(step.name)
-        return value is not None and value.data is True
-
-    def _known(
-        self, step: Step, id_: str, parameters: Mapping[str, AttributeType]
-    ) -> dict[str, AttributeValue]:
-        """The values that are set; one of another type than the schema's is none."""
-        found: dict[str, AttributeValue] = {}
-        for name, value_type in parameters.items():
-            value = self._values.get((step.type, id_, name))
-            if value is not None and value.type is value_type:
-                found[name] = value
-        return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,9 +11,10 @@ from grantlog.engine.conform import ELLIPSIS
 from grantlog.engine.contextual import arrange
 from grantlog.engine.graph import Graph
 from grantlog.engine.lookup_subject.gather import Gathering
-from grantlog.engine.lookup_subject.sets import SubjectSet
 from grantlog.engine.lookup_subject.solve import Solution
-from grantlog.engine.many import FactMemo, check_many
+from grantlog.engine.many import FactMemo, Verdict, check_many
+from grantlog.engine.merge import Merge, Source
+from grantlog.engine.node import Node
 from grantlog.engine.plan import Plan
 from grantlog.engine.question import (
     DEFAULT_LIMITS,
@@ -27,13 +29,19 @@ from grantlog.engine.reading import LookupFacts
 from grantlog.engine.steps import ArrowStep
 from grantlog.errors import GrantlogError
 from grantlog.model.tuples import Entity, Subject
-from grantlog.ports.reverse import IDS_PER_PAGE_MAX
+from grantlog.ports.reverse import IDS_PER_PAGE_MAX, IdPage, OfKindKey
 
 CHECKS_AT_ONCE: Final = 100
 """Candidates that are decided together."""
 
 SUBJECTS_MAX: Final = 1_000_000
-"""Subjects that a lookup may read."""
+"""Usersets, and subjects that arrows lead to, that a lookup may pass through."""
+
+_TURN = 500
+
+_Source = Source[OfKindKey, Node | None]
+_Merge = Merge[OfKindKey, Node | None]
+"""The mark of an id is a relation that holds it; None if the id is just one to look at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,59 +63,88 @@ class SubjectQuery:
     depth: int = DEPTH_DEFAULT
 
 
-async def lookup_subjects(
-    plan: Plan,
-    query: SubjectQuery,
-    facts: LookupFacts,
-    *,
-    after: str = "",
-    wanted: int = IDS_PER_PAGE_MAX,
-    limits: Limits = DEFAULT_LIMITS,
-) -> AsyncIterator[str]:
-    """The ids behind `after` that a check allows, in the order of their bytes, each once.
+class SubjectLookup:
+    """One lookup, from which ids can be taken as long as they are wanted.
 
     Known subjects are candidates: those of tuples, stored or contextual, with exactly the type and
     relation asked for.
-
-    Args:
-        plan: of the schema version that the answer stands on.
-        query: the question.
-        facts: what is read, at one revision.
-        after: ids up to this one are left out.
-        wanted: about how many ids will be taken: how far to read ahead.
-        limits: the bounds of every check, and of the nodes that are looked at.
-
-    Raises:
-        NotFoundError: the schema has no such entity type or name.
-        InvalidInputError: the depth is out of range, or the name cannot be asked like this.
-        DepthExceededError, RuleFailedError, LimitError: a candidate's check has no answer.
-        LimitError: the lookup reads more than `SUBJECTS_MAX` subjects.
     """
-    require_depth(query.depth)
-    if query.subject_relation == ELLIPSIS:
-        query = replace(query, subject_relation="")
-    lookup = _Lookup(plan, query, facts, limits)
-    may, sure = await lookup.sets()
-    async for candidates in lookup.candidates(may, after, wanted):
-        async for id_ in lookup.decide(candidates, sure):
-            yield id_
 
+    def __init__(
+        self,
+        plan: Plan,
+        query: SubjectQuery,
+        facts: LookupFacts,
+        *,
+        after: str = "",
+        wanted: int = IDS_PER_PAGE_MAX,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """Prepare it; nothing is read yet.
 
-class _Lookup:
-    """The parts of one lookup."""
-
-    def __init__(self, plan: Plan, query: SubjectQuery, facts: LookupFacts, limits: Limits) -> None:
+        Args:
+            plan: of the schema version that the answer stands on.
+            query: the question.
+            facts: what is read, at one revision.
+            after: ids up to this one are left out.
+            wanted: about how many ids will be taken: how far to read ahead.
+            limits: the bounds of every check, and of the nodes that are looked at.
+        """
+        if query.subject_relation == ELLIPSIS:
+            query = replace(query, subject_relation="")
         self._plan = plan
         self._query = query
         self._facts = facts
+        self._after = after
+        self._wanted = wanted
         self._limits = limits
         self._kind = (query.subject_type, query.subject_relation)
         self._memo = FactMemo(facts.fetch)
         self._own: frozenset[str] = frozenset()
         """Ids of subjects that are nodes themselves: a check of theirs looks at other nodes."""
+        self._nodes = 0
+        self._merge: _Merge | None = None
 
-    async def sets(self) -> tuple[SubjectSet, SubjectSet]:
-        """Who may be allowed, and who is for sure."""
+    @property
+    def held(self) -> int:
+        """How many nodes, subjects and facts it holds: what it costs to keep it open."""
+        buffered = self._merge.buffered if self._merge is not None else 0
+        return self._nodes + buffered + self._memo.size
+
+    async def ids(self) -> AsyncGenerator[str]:
+        """The ids that a check allows, in the order of their bytes, each once.
+
+        Raises:
+            NotFoundError: the schema has no such entity type or name.
+            InvalidInputError: the depth is out of range, or the name cannot be asked like this.
+            DepthExceededError, RuleFailedError, LimitError: a candidate's check has no answer.
+            LimitError: the lookup passes through more than `SUBJECTS_MAX` subjects.
+        """
+        require_depth(self._query.depth)
+        gathering = await self._gathered()
+        solution = Solution(gathering)
+        await solution.prepare()
+        self._nodes = len(solution.nodes)
+        self._own = frozenset(
+            node.id
+            for node in solution.nodes
+            if not isinstance(node.step, ArrowStep)
+            and (node.step.type, node.step.name) == self._kind
+        )
+        merge = self._merge = await self._merged(gathering, everyone=solution.is_open)
+        while (window := await merge.window()) is not None:
+            candidates = await self._candidates(window, solution)
+            for part in _parts(candidates):
+                verdicts = await self._checked(part)
+                for id_, _ in part:
+                    verdict = verdicts.get(id_)
+                    if isinstance(verdict, GrantlogError):
+                        raise verdict
+                    if verdict is None or verdict.allowed:
+                        yield id_
+
+    async def _gathered(self) -> Gathering:
+        """All nodes in reach."""
         plan, query = self._plan, self._query
         step = plan.find(query.entity.type, query.permission, query.arguments)
         graph = Graph(
@@ -126,48 +163,51 @@ class _Lookup:
             subjects_max=SUBJECTS_MAX,
         )
         await gathering.run()
-        solution = Solution(gathering)
-        await solution.run()
-        self._own = frozenset(
-            node.id
-            for node in solution.may
-            if not isinstance(node.step, ArrowStep)
-            and (node.step.type, node.step.name) == self._kind
-        )
-        own = SubjectSet(self._own)
-        return solution.may[graph.root] | own, solution.sure[graph.root] - own
+        return gathering
 
-    async def candidates(
-        self, may: SubjectSet, after: str, wanted: int
-    ) -> AsyncIterator[list[str]]:
-        """The known subjects behind an id that may be allowed, in order, some at a time."""
-        if may.is_open:
-            async for ids in self._known(after, wanted):
-                yield [id_ for id_ in ids if id_ in may]
-            return
-        # Every other id of the set was found as the subject of a tuple: it is known.
-        strange = self._own - await self._known_among(sorted(self._own))
-        yield sorted(id_ for id_ in may.ids if id_ > after and id_ not in strange)
+    async def _merged(self, gathering: Gathering, *, everyone: bool) -> _Merge:
+        """The known subjects that may be allowed, each with the nodes that hold it."""
+        # Those that are nodes themselves are always candidates, if they are known.
+        own = await self._known_among(sorted(self._own))
+        sources: list[_Source] = [_Source(None, ids=own)]
+        if everyone:
+            sources += [_Source(None, ids=self._sent()), _Source(None, read=self._read_known)]
+        for turn, node in enumerate(gathering.holders, 1):
+            sources.append(_Source(node, key=OfKindKey(*_place(node), *self._kind)))
+            if node in gathering.sent:
+                sources.append(_Source(node, ids=gathering.sent[node]))
+            if turn % _TURN == 0:
+                await asyncio.sleep(0)
+
+        async def read(keys: Sequence[OfKindKey], limit: int) -> Sequence[IdPage]:
+            return await self._facts.of_kind(keys, limit=limit)
+
+        return _Merge(sources, read, after=self._after, wanted=self._wanted)
+
+    async def _candidates(
+        self, window: Mapping[str, Sequence[Node | None]], solution: Solution
+    ) -> list[tuple[str, bool]]:
+        """Those of a window that may be allowed, and whether they are for sure."""
+        holding: dict[Node, set[str]] = {}
+        for id_, nodes in window.items():
+            for node in nodes:
+                if node is not None:
+                    holding.setdefault(node, set()).add(id_)
+        may, sure = await solution.of({node: frozenset(ids) for node, ids in holding.items()})
+        own = self._own
+        return [(id_, id_ in sure and id_ not in own) for id_ in window if id_ in may or id_ in own]
 
     def _sent(self) -> set[str]:
         found = (fact.subject for fact in self._query.context.tuples)
         plain = ("", ELLIPSIS) if not self._kind[1] else (self._kind[1],)
         return {s.id for s in found if s.type == self._kind[0] and s.relation in plain}
 
-    async def _known(self, after: str, wanted: int) -> AsyncIterator[list[str]]:
-        """All known subjects behind an id."""
-        sent = sorted(id_ for id_ in self._sent() if id_ > after)
-        limit = min(max(wanted + 1, CHECKS_AT_ONCE), IDS_PER_PAGE_MAX)
-        more = True
-        while more:
-            page = await self._facts.subjects(*self._kind, after=after, limit=limit)
-            more, end = page.more, page.ids[-1] if page.ids else after
-            here = [id_ for id_ in sent if id_ > after and (id_ <= end or not more)]
-            yield sorted({*page.ids, *here})
-            after = end
+    async def _read_known(self, after: str, limit: int) -> IdPage:
+        return await self._facts.subjects(*self._kind, after=after, limit=limit)
 
     async def _known_among(self, ids: list[str]) -> set[str]:
-        known = self._sent()
+        """Those of the ids that are known."""
+        known = self._sent().intersection(ids)
         for start in range(0, len(ids), IDS_PER_PAGE_MAX):
             part = ids[start : start + IDS_PER_PAGE_MAX]
             after, more = "", True
@@ -179,19 +219,12 @@ class _Lookup:
                 after, more = page.ids[-1] if page.ids else after, page.more
         return known
 
-    async def decide(self, candidates: list[str], sure: SubjectSet) -> AsyncIterator[str]:
-        """The allowed ones; who is not sure is checked, some at a time."""
-        for part in _parts(candidates, sure):
-            unsure = [id_ for id_ in part if id_ not in sure]
-            queries = [self._question(id_) for id_ in unsure]
-            verdicts = await check_many(self._plan, queries, self._memo, limits=self._limits)
-            found = dict(zip(unsure, verdicts, strict=True))
-            for id_ in part:
-                verdict = found.get(id_)
-                if isinstance(verdict, GrantlogError):
-                    raise verdict
-                if verdict is None or verdict.allowed:
-                    yield id_
+    async def _checked(self, part: Sequence[tuple[str, bool]]) -> dict[str, Verdict]:
+        """The verdicts of those that are not sure."""
+        unsure = [id_ for id_, sure in part if not sure]
+        queries = [self._question(id_) for id_ in unsure]
+        verdicts = await check_many(self._plan, queries, self._memo, limits=self._limits)
+        return dict(zip(unsure, verdicts, strict=True))
 
     def _question(self, id_: str) -> CheckQuery:
         query = self._query
@@ -206,13 +239,18 @@ class _Lookup:
         )
 
 
-def _parts(candidates: list[str], sure: SubjectSet) -> Iterator[list[str]]:
+def _place(node: Node) -> tuple[str, str, str]:
+    """The relation that a node is: entity type, entity id, name."""
+    return node.step.type, node.id, node.step.name
+
+
+def _parts(candidates: Sequence[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:
     """Candidates in parts that hold at most `CHECKS_AT_ONCE` to be checked."""
-    part: list[str] = []
+    part: list[tuple[str, bool]] = []
     unsure = 0
-    for id_ in candidates:
-        part.append(id_)
-        unsure += id_ not in sure
+    for candidate in candidates:
+        part.append(candidate)
+        unsure += not candidate[1]
         if unsure == CHECKS_AT_ONCE:
             yield part
             part, unsure = [], 0

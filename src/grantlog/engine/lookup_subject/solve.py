@@ -3,77 +3,184 @@
 A check of a subject that is not in a node's `may` is denied there; of one in `sure` it is allowed.
 Between the two stand those for whom an error may matter: depth that ran out, a rule that failed, an
 answer that hangs on its own denial.
+
+What holds for a subject does not depend on who else there is. So everything is solved once for a
+stranger, who stands in no relation, and then for some subjects at a time: at the nodes that their
+relations lead to, and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from heapq import heapify, heappop, heappush
 
 from grantlog.engine.algebra import EXCLUSION, UNION
-from grantlog.engine.cycles import Components
+from grantlog.engine.cycles import Components, Edges
 from grantlog.engine.lookup_subject.gather import Gathering
 from grantlog.engine.lookup_subject.sets import EVERYONE, NOBODY, SubjectSet, union
 from grantlog.engine.node import Node
 from grantlog.engine.steps import ExpressionStep
 from grantlog.errors import DepthExceededError
 
-_TURN = 500
+_TURN = 200
+"""Nodes after which others on the event loop have their turn."""
 
-Sets = dict[Node, SubjectSet]
+Direct = Mapping[Node, frozenset[str]]
+"""The ids that stand in a relation itself."""
+
+
+class Sets(dict[Node, SubjectSet]):
+    """The sets of nodes, where they are not those of a stranger."""
+
+    def __init__(self, stranger: Mapping[Node, SubjectSet] | None = None) -> None:
+        super().__init__()
+        self._stranger = stranger or {}
+
+    def __missing__(self, node: Node) -> SubjectSet:
+        """A stranger's set."""
+        return self._stranger.get(node, NOBODY)
 
 
 class Solution:
-    """The two sets of every node.
-
-    Attributes:
-        may: who may be allowed.
-        sure: who is allowed for sure.
-    """
+    """The two sets of every node."""
 
     def __init__(self, gathering: Gathering) -> None:
+        """Begin with what is gathered."""
         self._gathering = gathering
-        self.may: Sets = {}
-        self.sure: Sets = {}
+        self._root = gathering.graph.root
+        self._may, self._sure = Sets(), Sets()
+        self._components: list[list[Node]] = []
+        """Each behind those that it depends on."""
+        self._place: dict[Node, int] = {}
+        """The number of a node's component."""
+        self._above: dict[Node, list[Node]] = {}
+        """The nodes of other components that depend on a node."""
+        self._everyone: dict[Node, tuple[int, int]] = {}
+        """Of nodes that are unions, how many children hold every stranger: may, and for sure."""
+        self._fixed: set[int] = set()
+        """Components with a cycle through the right side of a `not`: a check tells whose."""
+        self._round: set[int] = set()
+        """Components with cycles, and none such."""
 
-    async def run(self) -> None:
-        """Solve all nodes, those that others depend on first."""
+    @property
+    def is_open(self) -> bool:
+        """Whether a stranger may be allowed."""
+        return self._may[self._root].is_open
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All nodes that something was found out about."""
+        return list(self._may)
+
+    async def prepare(self) -> None:
+        """Solve all nodes for a stranger."""
         for node in self._gathering.graph.cut:
             if node.budget < 0:
                 node.outcome = DepthExceededError()
-                self.may[node], self.sure[node] = EVERYONE, NOBODY
-        search = Components([self._gathering.graph.root])
+                self._may[node], self._sure[node] = EVERYONE, NOBODY
+        search = Components([self._root])
         turns = 0
-        done = 0
         more = True
         while more:
             more = search.step()
-            for component in search.found[done:]:
-                await self._solve(component, search.edges)
-            done = len(search.found)
+            for component in search.found[len(self._components) :]:
+                self._add(component, search.edges)
+                await self._settle(len(self._components) - 1, {}, self._may, self._sure)
             turns += 1
             if turns % _TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _solve(
-        self, component: list[Node], edges: Mapping[Node, Sequence[tuple[Node, bool]]]
-    ) -> None:
-        members = set(component)
-        inside = [e for node in component for e in edges[node] if e[0] in members]
-        if any(negative for _, negative in inside):
-            # The answers of some subjects hang on their own denial: a check tells whose.
-            self.may |= dict.fromkeys(component, EVERYONE)
-            self.sure |= dict.fromkeys(component, NOBODY)
-            return
-        if not inside:
-            node = component[0]
-            self.may[node] = self._of(node, self.may, self.sure)
-            self.sure[node] = self._of(node, self.sure, self.may)
-            return
-        await self._fixpoint(component, self.may, self.sure)
-        await self._fixpoint(component, self.sure, self.may)
+    def _add(self, component: list[Node], edges: Mapping[Node, Edges]) -> None:
+        place = len(self._components)
+        self._components.append(component)
+        self._place |= dict.fromkeys(component, place)
+        inside = [
+            negative
+            for node in component
+            for child, negative in edges[node]
+            if self._place.get(child) == place
+        ]
+        if any(inside):
+            self._fixed.add(place)
+        elif inside:
+            self._round.add(place)
+        for node in component:
+            for child in {child for child, _ in edges[node] if self._place[child] != place}:
+                self._above.setdefault(child, []).append(node)
 
-    async def _fixpoint(self, component: list[Node], sets: Sets, other: Sets) -> None:
+    async def _settle(self, place: int, direct: Direct, may: Sets, sure: Sets) -> None:
+        """Solve a component from all it depends on."""
+        component = self._components[place]
+        if place in self._fixed:
+            may |= dict.fromkeys(component, EVERYONE)
+            sure |= dict.fromkeys(component, NOBODY)
+        elif place in self._round:
+            await self._fixpoint(component, direct, may, sure)
+            await self._fixpoint(component, direct, sure, may)
+        else:
+            (node,) = component
+            may[node] = self._of(node, direct, may, sure, on_error=EVERYONE)
+            sure[node] = self._of(node, direct, sure, may, on_error=NOBODY)
+            children = set(node.children)
+            self._everyone[node] = (
+                sum(may[child].is_open for child in children),
+                sum(sure[child].is_open for child in children),
+            )
+
+    async def of(self, direct: Direct) -> tuple[SubjectSet, SubjectSet]:
+        """Who of the ids that stand in relations may be allowed, and who is for sure.
+
+        What the two sets say of other ids is said of strangers.
+        """
+        may, sure = Sets(self._may), Sets(self._sure)
+        touched: dict[Node, list[Node]] = {node: [] for node in direct}
+        """Nodes to solve anew, with those of their children that have other sets now."""
+        ahead = list({self._place[node] for node in direct})
+        heapify(ahead)
+        queued = set(ahead)
+        turns = 0
+        while ahead:
+            place = heappop(ahead)
+            if place in self._round:
+                await self._settle(place, direct, may, sure)
+            elif place not in self._fixed:
+                (node,) = self._components[place]
+                self._solve(node, direct, touched[node], may, sure)
+            for node in self._components[place]:
+                if may[node] == self._may[node] and sure[node] == self._sure[node]:
+                    continue
+                for above in self._above.get(node, ()):
+                    touched.setdefault(above, []).append(node)
+                    if self._place[above] not in queued:
+                        queued.add(self._place[above])
+                        heappush(ahead, self._place[above])
+            turns += 1
+            if turns % _TURN == 0:
+                await asyncio.sleep(0)
+        return may[self._root], sure[self._root]
+
+    def _solve(
+        self, node: Node, direct: Direct, touched: list[Node], may: Sets, sure: Sets
+    ) -> None:
+        """Solve a node of which only some children have other sets than a stranger's."""
+        if isinstance(node.step, ExpressionStep):
+            may[node], sure[node] = _combined(node, may, sure), _combined(node, sure, may)
+            return
+        own = SubjectSet(direct.get(node, frozenset()))
+        everyone = self._everyone[node]
+        for sets, stranger, count in (
+            (may, self._may, everyone[0]),
+            (sure, self._sure, everyone[1]),
+        ):
+            if count > sum(stranger[child].is_open for child in touched):
+                sets[node] = EVERYONE  # by a child that has no exceptions
+            else:
+                sets[node] = union([own, *(sets[child] for child in touched)])
+
+    async def _fixpoint(
+        self, component: list[Node], direct: Direct, sets: Sets, other: Sets
+    ) -> None:
         """The least sets that agree with each other; they only grow."""
         members = set(component)
         sets |= dict.fromkeys(component, NOBODY)
@@ -87,7 +194,7 @@ class Solution:
         while pending:
             node = next(iter(pending))
             del pending[node]
-            new = self._of(node, sets, other)
+            new = _from_children(node, direct, sets, other)
             if new != sets[node]:
                 sets[node] = new
                 pending |= dict.fromkeys(waiters[node])
@@ -95,18 +202,21 @@ class Solution:
             if turns % _TURN == 0:
                 await asyncio.sleep(0)
 
-    def _of(self, node: Node, mine: Sets, other: Sets) -> SubjectSet:
-        """A node's set by those of its children; `other` is what is taken away by a `not`."""
-        gathering = self._gathering
-        wants_all = mine is self.may
-        if node in gathering.decided:
-            outcome = gathering.decided[node]
-            return EVERYONE if outcome or (outcome is None and wants_all) else NOBODY
-        if isinstance(node.step, ExpressionStep):
-            return _combined(node, mine, other)
-        direct = gathering.direct.get(node)
-        own = [SubjectSet(frozenset(direct))] if direct else []
-        return union([*own, *(mine[child] for child in node.children)])
+    def _of(
+        self, node: Node, direct: Direct, mine: Sets, other: Sets, *, on_error: SubjectSet
+    ) -> SubjectSet:
+        if node in self._gathering.decided:
+            outcome = self._gathering.decided[node]
+            return on_error if outcome is None else EVERYONE if outcome else NOBODY
+        return _from_children(node, direct, mine, other)
+
+
+def _from_children(node: Node, direct: Direct, mine: Sets, other: Sets) -> SubjectSet:
+    """A node's set by those of its children; `other` is what is taken away by a `not`."""
+    if isinstance(node.step, ExpressionStep):
+        return _combined(node, mine, other)
+    own = SubjectSet(direct.get(node, frozenset()))
+    return union([own, *(mine[child] for child in node.children)])
 
 
 def _combined(node: Node, mine: Sets, other: Sets) -> SubjectSet:
@@ -117,7 +227,7 @@ def _combined(node: Node, mine: Sets, other: Sets) -> SubjectSet:
     for code in step.program:
         if code >= 0:
             child = node.children[code]
-            stack.append((mine[child], other.get(child, NOBODY)))
+            stack.append((mine[child], other[child]))
             continue
         right, right_other = stack.pop()
         left, left_other = stack.pop()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from grantlog.model.ids import Revision, TenantId
 from grantlog.model.tuples import Subject
-from grantlog.ports.reverse import EntitiesKey, IdPage, ValuePage
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.store.memory.tables import MemoryTables
 
 
@@ -26,6 +26,17 @@ class MemoryReverseReader:
             place = (*fact.subject, fact.entity.type, fact.relation)
             related.setdefault(place, set()).add(fact.entity.id)
         return [_page(related.get(key[:5], ()), key.after, limit) for key in keys]
+
+    async def of_kind(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[OfKindKey], *, limit: int
+    ) -> Sequence[IdPage]:
+        """For every key, in order, the ids of the first `limit` subjects behind its `after`."""
+        facts = self._tables.readable(tenant, revision)
+        subjects: dict[tuple[str, ...], set[str]] = {}
+        for (entity, relation, subject), _ in facts.tuples_at(revision):
+            place = (*entity, relation, subject.type, subject.relation)
+            subjects.setdefault(place, set()).add(subject.id)
+        return [_page(subjects.get(key[:5], ()), key.after, limit) for key in keys]
 
     async def known(
         self,

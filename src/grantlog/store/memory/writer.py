@@ -114,6 +114,7 @@ class MemoryWriter:
             state.epoch if state else self._tables.epoch,
             state.revision if state else Revision(0),
             state.schema_version if state else SchemaVersion(""),
+            begins=state.begins if state else Revision(0),
         )
         for name, definition in definitions.items():
             if stored.get(name) != definition:
@@ -138,13 +139,13 @@ class MemoryWriter:
         self._commit(tenant, TenantCreated(name), write_id=write_id)
         return self._tables.listed[tenant]
 
-    async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> None:
+    async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> Committed:
         """End a tenant's life, as the port says."""
         state = self._tables.tenants.get(tenant)
         unwritten = state is None or state.revision == state.begins
         if unwritten and tenant not in self._tables.listed:
             raise NotFoundError(f"tenant {tenant!r} does not exist")
-        self._commit(tenant, TenantDeleted(), write_id=write_id)
+        return self._commit(tenant, TenantDeleted(), write_id=write_id)
 
     def _next_time(self, state: TenantState | None) -> datetime:
         now = self._clock()

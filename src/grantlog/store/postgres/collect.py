@@ -47,7 +47,7 @@ async def collect_before(
     return deleted
 
 
-async def delete_in_batches(pool: Pool, statement: str, *key: int, rows_max: int) -> int:
+async def delete_in_batches(pool: Pool, statement: str, *key: int | str, rows_max: int) -> int:
     """Run a deletion of at most `rows_max` rows, its last parameter, until nothing is left."""
     deleted = 0
     while True:

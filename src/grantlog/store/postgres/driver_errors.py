@@ -39,7 +39,7 @@ _CONNECTION: Final = (
 _CODES: Final[dict[str, tuple[type[GrantlogError], str]]] = {
     "25006": (UnavailableError, "the database accepts no writes now: it is not a primary"),
     "57014": (UnavailableError, "a statement took too long and was cancelled"),
-    "55000": (UnavailableError, "the database accepts no writes now: it is not a primary"),
+    "55000": (UnavailableError, "the database does not take this now: it is no primary, or closed"),
     "55P03": (UnavailableError, "a lock was not granted in time"),
     "25P03": (UnavailableError, "a transaction was left idle for too long"),
     "0A000": (UnavailableError, "the tables changed their shape just now"),  # a cached plan

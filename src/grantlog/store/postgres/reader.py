@@ -2,7 +2,7 @@
 
 A few workers each run one statement at a time. A read goes out at once when a worker is free; what
 arrives while all are busy forms the next statements. So a lone read waits for nothing, and under
-load statements grow instead of queues.
+load statements grow instead of queues. A statement that nobody waits for any more is ended.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ class _Call(NamedTuple):
     answer: asyncio.Future[Sequence[FactAnswer]]
 
 
+class _Running(NamedTuple):
+    """A statement in flight: for whom, and what ends it."""
+
+    calls: Sequence[_Call]
+    bound: asyncio.Timeout
+
+
 class PostgresFactReader:
     """Answers fact keys from a primary or a replica; opened by `open_fact_reader`."""
 
@@ -50,6 +57,7 @@ class PostgresFactReader:
         self._epoch_floor = epoch_floor
         self._pending: deque[_Call] = deque()
         self._idle: list[asyncio.Future[None]] = []
+        self._running: list[_Running] = []
         self._closed = False
 
     async def read(
@@ -67,12 +75,28 @@ class PostgresFactReader:
             UnavailableError: the database does not answer.
         """
         if len(keys) <= self._keys_max:
-            return await self._ask(tenant, revision, keys)
+            return await self._answered(tenant, revision, keys)
         answers: list[FactAnswer] = []
         for start in range(0, len(keys), self._keys_max):
             part = keys[start : start + self._keys_max]
-            answers.extend(await self._ask(tenant, revision, part))
+            answers.extend(await self._answered(tenant, revision, part))
         return answers
+
+    async def _answered(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+    ) -> Sequence[FactAnswer]:
+        try:
+            return await self._ask(tenant, revision, keys)
+        except asyncio.CancelledError:
+            self._end_unwanted()
+            raise
+
+    def _end_unwanted(self) -> None:
+        """End the statements whose callers have all gone; what others wait for goes on."""
+        for running in self._running:
+            unwanted = all(call.answer.done() for call in running.calls)
+            if unwanted and running.bound.when() is None:
+                running.bound.reschedule(asyncio.get_running_loop().time())
 
     def _ask(
         self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
@@ -144,7 +168,7 @@ class PostgresFactReader:
     async def _run(self, calls: Sequence[_Call]) -> None:
         batch = ReadBatch()
         places = [batch.add(call.tenant, call.revision, call.keys) for call in calls]
-        batch.take(await self._fetch(batch))
+        batch.take(await self._wanted(calls, batch))
         for call, (place, numbers) in zip(calls, places, strict=True):
             if call.answer.done():
                 continue
@@ -154,6 +178,16 @@ class PostgresFactReader:
                 call.answer.set_result(batch.answers(numbers))
             else:
                 call.answer.set_exception(refusal)
+
+    async def _wanted(self, calls: Sequence[_Call], batch: ReadBatch) -> tuple[Any, ...]:
+        """The statement's row; TimeoutError, which reaches nobody, once all callers have gone."""
+        running = _Running(calls, asyncio.timeout(None))
+        try:
+            async with running.bound:
+                self._running.append(running)
+                return await self._fetch(batch)
+        finally:
+            self._running.remove(running)
 
     async def _fetch(self, batch: ReadBatch) -> tuple[Any, ...]:
         arguments = batch.arguments()

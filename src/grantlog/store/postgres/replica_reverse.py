@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.reverse import EntitiesKey, IdPage, ReverseReader, ValuePage
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ReverseReader, ValuePage
 from grantlog.store.postgres.replica_first import ReplicaFirst
 
 T = TypeVar("T")
@@ -26,6 +26,14 @@ class ReplicaReverseReader:
         """For every key, in order, the first `limit` entities behind its `after`."""
         return await self._either(
             tenant, revision, lambda reader: reader.entities(tenant, revision, keys, limit=limit)
+        )
+
+    async def of_kind(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[OfKindKey], *, limit: int
+    ) -> Sequence[IdPage]:
+        """For every key, in order, the ids of the first `limit` subjects behind its `after`."""
+        return await self._either(
+            tenant, revision, lambda reader: reader.of_kind(tenant, revision, keys, limit=limit)
         )
 
     async def known(

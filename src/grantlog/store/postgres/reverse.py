@@ -9,14 +9,14 @@ from typing import Final
 import asyncpg
 
 from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage, ValuePage
+from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.store.postgres.guard import EpochFloor, Guard, no_floor
 from grantlog.store.postgres.lister import LISTING_PLANS
 from grantlog.store.postgres.pool import Pool, acquired, open_pool
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.values import decode_value
 
-_SQL: Final = load("reverse")
+_SQL: Final = {**load("reverse"), **load("reverse_pages")}
 _DOING: Final = "looking up ids"
 _GUARD: Final = 4
 """The first columns of every row."""
@@ -35,11 +35,27 @@ class PostgresReverseReader:
         self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
     ) -> Sequence[IdPage]:
         """For every key, in order, the first `limit` entities behind its `after`."""
+        return await self._paged("entities", tenant, revision, keys, limit)
+
+    async def of_kind(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[OfKindKey], *, limit: int
+    ) -> Sequence[IdPage]:
+        """For every key, in order, the ids of the first `limit` subjects behind its `after`."""
+        return await self._paged("of_kind", tenant, revision, keys, limit)
+
+    async def _paged(
+        self,
+        name: str,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[EntitiesKey] | Sequence[OfKindKey],
+        limit: int,
+    ) -> Sequence[IdPage]:
         pages: list[IdPage] = []
         for start in range(0, len(keys), KEYS_PER_STATEMENT_MAX):
             part = keys[start : start + KEYS_PER_STATEMENT_MAX]
             columns = list(zip(*part, strict=True))
-            rows = await self._fetch("entities", tenant, revision, *columns, _one_more(limit))
+            rows = await self._fetch(name, tenant, revision, *columns, _one_more(limit))
             ids: list[list[str]] = [[] for _ in part]
             for slot, id_ in zip(rows[0]["slots"] or (), rows[0]["ids"] or (), strict=True):
                 ids[slot - 1].append(id_)

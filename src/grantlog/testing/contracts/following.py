@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
 from grantlog.errors import BehindWindowError, CorruptionError, ProjectionLaggingError
 from grantlog.model.chain import GENESIS
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import LogHead, Position
 from grantlog.testing.contracts.places import (
     ACME,
+    CHANGES_MAX,
     OTHER,
     Copy,
     Primary,
@@ -23,12 +26,28 @@ from grantlog.testing.contracts.places import (
 SCHEMA = "entity user {}\nentity doc { relation viewer @user }"
 
 
+DELETION: Final = 5
+"""The revision at which `write_lives` ends the first life."""
+
+
+async def write_lives(primary: Primary) -> list[Transaction]:
+    """Two lives of a tenant, and the log of both as one sees it who follows from the beginning."""
+    await write_a_life(primary)
+    first = list(await primary.history())
+    await write_another_life(primary)
+    return [*first, *await primary.log.read(ACME, after=first[-1].revision, changes_max=1_000)]
+
+
 async def write_a_life(primary: Primary) -> None:
-    """A few revisions of every kind, a deletion of the tenant in the middle."""
+    """A few revisions of every kind."""
     await primary.writer.create_tenant(ACME, "Acme", write_id=primary.new_id())
     await primary.writer.write_schema(ACME, SCHEMA, based_on=None, write_id=primary.new_id())
     await primary.put("doc:1#viewer@user:1", "doc:2#viewer@user:1", "doc:1$level|integer:1")
     await primary.put("doc:1$level|integer:2")
+
+
+async def write_another_life(primary: Primary) -> None:
+    """The end of that life, and some of the next one."""
     await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
     await primary.writer.write_schema(ACME, SCHEMA, based_on=None, write_id=primary.new_id())
     await primary.put("doc:1#viewer@user:1", "doc:1#viewer@user:2", "doc:1$level|integer:3")
@@ -107,6 +126,17 @@ class ChangeLogContract:
                 await primary.log.wait(5.0)
                 moved = await primary.log.heads_moved(moved.mark)
 
+    async def test_a_log_begins_at_the_deletion_that_began_the_present_life(
+        self, primary: Primary
+    ) -> None:
+        await write_lives(primary)
+        for after in range(DELETION):
+            page = await primary.log.read(ACME, after=Revision(after), changes_max=CHANGES_MAX)
+            assert [entry.revision for entry in page] == [5, 6, 7, 8, 9]
+            assert page[0].body == TenantDeleted()
+        rest = await primary.log.read(ACME, after=Revision(DELETION), changes_max=CHANGES_MAX)
+        assert [entry.revision for entry in rest] == [6, 7, 8, 9]
+
 
 class TenantLogContract:
     """Where a few tenants stand."""
@@ -119,9 +149,9 @@ class TenantLogContract:
         assert heads == {ACME: LogHead(moved.heads[ACME], Revision(0))}
 
     async def test_a_deletion_is_where_the_next_life_begins(self, primary: Primary) -> None:
-        await write_a_life(primary)
+        await write_lives(primary)
         head = (await primary.log.heads_of([ACME]))[ACME]
-        assert head.begins == len((await primary.history())[:5])
+        assert head.begins == DELETION
         assert head.position.revision > head.begins
 
 
@@ -131,7 +161,7 @@ class ProjectionContract:
     async def test_a_replica_has_the_digest_of_its_primary(
         self, primary: Primary, replica: Copy
     ) -> None:
-        await write_a_life(primary)
+        await write_lives(primary)
         await replica.projection.apply(await primary.history())
         assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
         head = (await primary.heads.head(ACME)).revision
@@ -156,8 +186,7 @@ class ProjectionContract:
     async def test_any_split_of_the_log_and_any_repetition_folds_to_the_same(
         self, primary: Primary, replica: Copy
     ) -> None:
-        await write_a_life(primary)
-        log = list(await primary.history())
+        log = await write_lives(primary)
         for split in range(1, len(log)):
             await replica.projection.clear()
             await replica.projection.apply(log[:split])
@@ -192,6 +221,22 @@ class ProjectionContract:
         with pytest.raises(CorruptionError):
             await replica.projection.apply([log[1], log[3]])
         assert (await replica.projection.positions())[ACME].revision == 1
+
+    async def test_a_deletion_drops_what_was_folded_however_much_is_missing_before_it(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        log = await write_lives(primary)
+        life = log[DELETION - 1 :]
+        for folded in range(DELETION):
+            await replica.projection.clear()
+            await replica.projection.apply(log[:folded])
+            await replica.projection.apply(life)
+            assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
+        forged = replace(life[0], previous_digest=GENESIS)
+        await replica.projection.clear()
+        for wrong in (forged, life[1]):
+            with pytest.raises(CorruptionError):
+                await replica.projection.apply([wrong])
 
     async def test_another_history_is_refused(self, primary: Primary, replica: Copy) -> None:
         for number in range(3):
@@ -228,20 +273,20 @@ class ProjectionContract:
     async def test_a_replica_answers_at_every_revision_of_the_current_life(
         self, primary: Primary, replica: Copy
     ) -> None:
-        await write_a_life(primary)
+        await write_lives(primary)
         await replica.projection.apply(await primary.history())
         key = [direct("doc:1#viewer@user:1")]
-        deletion, head = 5, (await primary.heads.head(ACME)).revision
-        for at in range(deletion, head + 1):
+        head = (await primary.heads.head(ACME)).revision
+        for at in range(DELETION, head + 1):
             ours = await primary.facts.read(ACME, Revision(at), key)
             assert list(await replica.facts.read(ACME, Revision(at), key)) == list(ours)
         with pytest.raises(BehindWindowError):
-            await replica.facts.read(ACME, Revision(deletion - 1), key)
+            await replica.facts.read(ACME, Revision(DELETION - 1), key)
         with pytest.raises(ProjectionLaggingError):
             await replica.facts.read(ACME, Revision(head + 1), key)
 
     async def test_clear_forgets_everything(self, primary: Primary, replica: Copy) -> None:
-        await write_a_life(primary)
+        await write_lives(primary)
         await replica.projection.apply(await primary.history())
         await replica.projection.clear()
         assert await replica.projection.positions() == {}

@@ -9,8 +9,8 @@ import pytest
 from grantlog.errors import BehindWindowError, ProjectionLaggingError
 from grantlog.model.attributes import parse_attribute
 from grantlog.model.ids import Revision, TenantId
-from grantlog.model.tuples import parse_subject
-from grantlog.ports.reverse import EntitiesKey, IdPage
+from grantlog.model.tuples import parse_entity, parse_subject
+from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary, absences, facts
 
 NOTHING = Revision(0)
@@ -20,6 +20,13 @@ def entities(subject: str, place: str, after: str = "") -> EntitiesKey:
     """The key for the `doc#viewer` that a subject is related to."""
     entity_type, _, relation = place.partition("#")
     return EntitiesKey(*parse_subject(subject), entity_type, relation, after)
+
+
+def of_kind(place: str, kind: str, after: str = "") -> OfKindKey:
+    """The key for the subjects `group#member` of `doc:1#viewer`."""
+    entity, _, relation = place.partition("#")
+    type_, _, userset = kind.partition("#")
+    return OfKindKey(*parse_entity(entity), relation, type_, userset, after)
 
 
 async def all_pages(page: Callable[[str], Awaitable[IdPage]]) -> list[str]:
@@ -89,8 +96,37 @@ class ReverseContract:
             (["B", "a"], True), (["c"], False), ([], False), (["a", "b"], False),
         ]  # fmt: skip
 
+    async def test_subjects_of_a_kind_are_those_of_exactly_the_entity_and_relation(
+        self, primary: Primary
+    ) -> None:
+        done = await primary.put(
+            "doc:a#viewer@group:b#member",
+            "doc:a#viewer@group:B#member",
+            "doc:a#viewer@group:a#member",
+            "doc:a#viewer@group:c",
+            "doc:a#viewer@group:d#lead",
+            "doc:a#viewer@groups:e#member",
+            "doc:a#editor@group:f#member",
+            "doc:b#viewer@group:g#member",
+            "docs:a#viewer@group:h#member",
+        )
+        keys = [
+            of_kind("doc:a#viewer", "group#member"),
+            of_kind("doc:a#viewer", "group"),
+            of_kind("doc:none#viewer", "group"),
+            of_kind("doc:a#viewer", "group#member", after="B"),
+        ]
+        pages = await primary.reverse.of_kind(ACME, done.revision, keys, limit=10)
+        expected = [["B", "a", "b"], ["c"], [], ["a", "b"]]
+        assert [(list(page.ids), page.more) for page in pages] == [(ids, False) for ids in expected]
+        few = await primary.reverse.of_kind(ACME, done.revision, keys, limit=2)
+        assert [(list(page.ids), page.more) for page in few] == [
+            (["B", "a"], True), (["c"], False), ([], False), (["a", "b"], False),
+        ]  # fmt: skip
+
     async def test_no_keys_have_no_pages(self, primary: Primary) -> None:
         done = await primary.put("doc:1#viewer@user:1")
+        assert list(await primary.reverse.of_kind(ACME, done.revision, [], limit=1)) == []
         assert list(await primary.reverse.entities(ACME, done.revision, [], limit=1)) == []
 
     async def test_ids_are_known_from_either_side_of_a_tuple_and_from_attributes(
@@ -164,6 +200,11 @@ class ReverseContract:
         key = [entities("user:1", "doc#viewer")]
         pages = [await primary.reverse.entities(ACME, Revision(t), key, limit=9) for t in (1, 2, 3)]
         assert [list(page[0].ids) for page in pages] == [["1"], ["5"], ["1", "5"]]
+        of = [of_kind("doc:1#viewer", "user"), of_kind("doc:3#viewer", "doc#viewer")]
+        found = [await primary.reverse.of_kind(ACME, Revision(t), of, limit=9) for t in (1, 2, 3)]
+        assert [[list(page.ids) for page in pages] for pages in found] == [
+            [["1"], ["4"]], [[], []], [["1"], []],
+        ]  # fmt: skip
         values = [
             await primary.reverse.having(ACME, Revision(t), "doc", "level", after="", limit=9)
             for t in (1, 2, 3)
@@ -195,6 +236,7 @@ def _all_reads(copy: Copy, at: Revision) -> list[Awaitable[object]]:
     among = ["1"]
     return [
         reverse.entities(ACME, at, [entities("user:1", "doc#viewer")], limit=1),
+        reverse.of_kind(ACME, at, [of_kind("doc:1#viewer", "user")], limit=1),
         reverse.known(ACME, at, "doc", after="", limit=1),
         reverse.known(ACME, at, "doc", after="", limit=1, among=among),
         reverse.having(ACME, at, "doc", "level", after="", limit=1),

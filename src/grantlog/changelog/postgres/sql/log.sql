@@ -35,8 +35,10 @@ CROSS JOIN LATERAL (
 ) AS h;
 
 -- name: read
--- By transactions' primary key.
+-- By the primary keys of heads and transactions. Of the lives that ended, the log may be purged in
+-- part: it begins at the deletion that began the present one.
 SELECT revision, payload
 FROM transactions
-WHERE tenant_id = $1 AND revision > $2
+WHERE tenant_id = $1
+    AND revision > greatest($2, (SELECT begins_rev - 1 FROM heads WHERE tenant_id = $1))
 ORDER BY revision, part;

@@ -36,7 +36,7 @@ SELECT least(
 
 -- Tenants behind $1 that hold history; by the same indexes, one probe each.
 -- name: collectable
-SELECT heads.tenant_id, heads.floor_rev, heads.revision
+SELECT heads.tenant_id, greatest(heads.floor_rev, heads.begins_rev) AS floor_rev, heads.revision
 FROM heads
 WHERE heads.tenant_id > $1
     AND (EXISTS (SELECT FROM relation_tuples_history AS past
@@ -63,7 +63,7 @@ JOIN heads ON heads.tenant_id = f.tenant_id
     AND heads.floor_rev < f.floor_rev AND heads.revision >= f.floor_rev;
 
 -- name: dead_lives
-SELECT tenant_key FROM dead_lives ORDER BY tenant_key LIMIT $1;
+SELECT tenant_key, tenant_id, died_rev FROM dead_lives ORDER BY tenant_key LIMIT $1;
 
 -- name: purge_tuples
 DELETE FROM relation_tuples
@@ -82,10 +82,19 @@ DELETE FROM attributes_history
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM attributes_history WHERE tenant_key = $1 LIMIT $2));
 
 -- name: purge_schemas
-DELETE FROM schemas WHERE tenant_key = $1;
+DELETE FROM schemas
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM schemas WHERE tenant_key = $1 LIMIT $2));
 
 -- name: purge_bundles
-DELETE FROM bundles WHERE tenant_key = $1;
+DELETE FROM bundles
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM bundles WHERE tenant_key = $1 LIMIT $2));
+
+-- By transactions_pkey. The deletion itself stays: with it the log of the present life begins.
+-- name: purge_log
+DELETE FROM transactions
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM transactions WHERE tenant_id = $1 AND revision < $2 LIMIT $3
+));
 
 -- name: forget_life
 DELETE FROM dead_lives WHERE tenant_key = $1

@@ -21,9 +21,10 @@ WHERE h.tenant_id = $1;
 
 -- name: revision_at
 -- By the transactions' primary key, halving: commit times increase with revisions, and an index on
--- them would cost every write something. 0 if nothing was committed by then.
+-- them would cost every write something. 0 if nothing was committed by then; below the deletion that
+-- began the present life if that was later, for the log of earlier lives goes away.
 WITH RECURSIVE search (low, high) AS (
-    SELECT 0::bigint, revision FROM heads WHERE tenant_id = $1
+    SELECT greatest(begins_rev - 1, 0), revision FROM heads WHERE tenant_id = $1
     UNION ALL
     SELECT CASE WHEN t.commit_time <= $2 THEN s.middle ELSE s.low END,
         CASE WHEN t.commit_time <= $2 THEN s.high ELSE s.middle - 1 END

@@ -134,6 +134,12 @@ async def _match_attributes(
     rows = await connection.fetch(
         attribute_statement(where), tenant_key, *attribute_parameters(where), limit
     )
+    await off_loop(len(rows), _take_attributes, stored, where, rows)
+
+
+def _take_attributes(
+    stored: StoredFacts, where: AttributeFilter, rows: Sequence[asyncpg.Record]
+) -> None:
     names: list[AttributeName] = []
     for entity_type, entity_id, attribute, value_type, value in rows:
         name = (Entity(entity_type, entity_id), attribute)

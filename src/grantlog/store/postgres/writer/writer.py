@@ -55,9 +55,9 @@ class PostgresWriter:
         assert committed.commit_time is not None
         return TenantRecord(tenant, name, committed.commit_time)
 
-    async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> None:
+    async def delete_tenant(self, tenant: TenantId, *, write_id: bytes) -> Committed:
         """End a tenant's life, as the port says."""
-        await self._lanes.submit(DeleteIntent(tenant, write_id))
+        return await self._lanes.submit(DeleteIntent(tenant, write_id))
 
 
 def _nobody(tenant: TenantId) -> None:
