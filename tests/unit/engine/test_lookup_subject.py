@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from grantlog.engine.lookup_subject import lookup
+from grantlog.engine.lookup_subject import lookup, solve
+from grantlog.engine.lookup_subject.sets import union
 from grantlog.errors import DepthExceededError, LimitError, NotFoundError, RuleFailedError
 from tests.unit.engine.looking import Looking
 
@@ -143,3 +144,22 @@ def test_of_a_relation_only_the_asked_kind_and_usersets_are_read():
     world = Looking(SCHEMA, facts)
     assert world.subjects("doc:1#viewer@group#member") == "g"
     assert len(world.table.table.batches) <= 3
+
+
+def test_groups_in_a_circle_are_solved_at_once(monkeypatch):
+    """Each leads to every other, so that what one of them holds is not carried around."""
+    united = 0
+
+    def counted(sets):
+        nonlocal united
+        united += 1
+        return union(sets)
+
+    monkeypatch.setattr(solve, "union", counted)
+    schema = "entity user {} entity group { relation member @user @group#member }"
+    facts = ["group:0#member@group:9#member", *(f"group:{n}#member@user:{n}" for n in range(10))]
+    facts += [f"group:{n}#member@group:{n - 1}#member" for n in range(1, 10)]
+    facts += [f"group:{n}#member@group:0#member" for n in range(2, 10)]
+    groups = Looking(schema, " ".join(facts))
+    assert groups.subjects("group:0#member@user") == " ".join("0123456789")
+    assert united < 10

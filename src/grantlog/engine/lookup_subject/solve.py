@@ -116,8 +116,11 @@ class Solution:
             may |= dict.fromkeys(component, EVERYONE)
             sure |= dict.fromkeys(component, NOBODY)
         elif place in self._round:
-            await self._fixpoint(component, direct, may, sure)
-            await self._fixpoint(component, direct, sure, may)
+            solve = self._fixpoint
+            if not any(isinstance(node.step, ExpressionStep) for node in component):
+                solve = self._union
+            await solve(component, direct, may, sure)
+            await solve(component, direct, sure, may)
         else:
             (node,) = component
             may[node] = self._of(node, direct, may, sure, on_error=EVERYONE)
@@ -177,6 +180,21 @@ class Solution:
                 sets[node] = EVERYONE  # by a child that has no exceptions
             else:
                 sets[node] = union([own, *(sets[child] for child in touched)])
+
+    async def _union(self, component: list[Node], direct: Direct, sets: Sets, other: Sets) -> None:
+        """The fixpoint of unions: each leads to every other, so all hold what any of them holds."""
+        del other
+        members = set(component)
+        found: dict[SubjectSet, None] = {}
+        turns = 0
+        for node in component:
+            if node in direct:
+                found[SubjectSet(direct[node])] = None
+            found |= {sets[child]: None for child in node.children if child not in members}
+            turns += 1
+            if turns % _TURN == 0:
+                await asyncio.sleep(0)
+        sets |= dict.fromkeys(component, union(found))
 
     async def _fixpoint(
         self, component: list[Node], direct: Direct, sets: Sets, other: Sets
