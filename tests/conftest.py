@@ -25,6 +25,7 @@ pytest_plugins = ["tests.tiers", "tests.kafka"]
 # Before gRPC is loaded: its handlers for fork() trip over its own threads, in the children that
 # this run starts. Nobody forks to go on with gRPC in the child.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"  # noqa: TID251 - the run's own setting
+from grpc.aio import init_grpc_aio  # noqa: E402 - behind the setting that it reads
 
 # Everyone's runs look for new examples; CI's repeats the same ones, so that a change is judged by
 # what it changed. What a run at a desk finds becomes a test of its own.
@@ -44,6 +45,16 @@ _FAST = {
 def of_database(url: str, database: str) -> str:
     """The DSN of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def grpc_stays_up() -> None:
+    """Keep gRPC's poller for the whole run.
+
+    It would end with the last channel or server, wherever the garbage collector happens to find
+    that one, and wait there, for ever if a call that was cut has an operation open.
+    """
+    init_grpc_aio()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 from grantlog_api import grpc_door, rest_door
 from grantlog_api.settings import ApiSettings
-from grantlog_api.wiring import open_api
+from grantlog_api.wiring import Api, open_api
 from grpc import aio
 
 from grantlog.wire.protojson import decode_object
@@ -58,6 +58,45 @@ async def result(call: Any) -> Any:
     return [m async for m in call] if isinstance(call, aio.UnaryStreamCall) else await call
 
 
+@dataclass(frozen=True)
+class Served:
+    """Where the two doors of a served API are."""
+
+    grpc_address: str
+    rest_url: str
+
+
+@asynccontextmanager
+async def served(
+    api: Api, *, grpc_server: str = "grpcio", stall_s_max: float = 20.0
+) -> AsyncIterator[Served]:
+    """Serve both doors on free ports for the block; a failure of the block is raised as it is,
+    once the doors are closed.
+    """
+    stop = asyncio.Event()
+    server = grpc_door.build_server(grpc_server)
+    grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
+    address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    app = rest_door.build_app(api.calls, api.probe, allowed_origins=["*"], stall_s_max=stall_s_max)
+    # With its protocol named, asyncio sets TCP_NODELAY as uvloop always does.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    rest = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    failure: BaseException | None = None
+    async with asyncio.TaskGroup() as doors:
+        doors.create_task(grpc_door.serve(server, stop, drain_s_max=1))
+        doors.create_task(rest_door.serve(app, listener, stop, drain_s_max=1))
+        try:
+            yield Served(address, rest)
+        except BaseException as error:  # noqa: BLE001 - raised again, once the doors are closed
+            failure = error
+        api.watches.close()
+        stop.set()
+    if failure is not None:
+        raise failure
+
+
 @asynccontextmanager
 async def whole_api(
     dsn: str, *, grpc_server: str = "grpcio", stall_s_max: float = 20.0, **settings: Any
@@ -68,31 +107,12 @@ async def whole_api(
         grpc_server=grpc_server,  # type: ignore[arg-type]
         **settings,
     )
-    stop = asyncio.Event()
-    async with open_api(read) as api:
-        server = grpc_door.build_server(read.grpc_server)
-        grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
-        address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-        app = rest_door.build_app(
-            api.calls, api.probe, allowed_origins=["*"], stall_s_max=stall_s_max
-        )
-        listener = socket.create_server(("127.0.0.1", 0))
-        rest = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        failure: BaseException | None = None
-        async with asyncio.TaskGroup() as doors:
-            doors.create_task(grpc_door.serve(server, stop, drain_s_max=1))
-            doors.create_task(rest_door.serve(app, listener, stop, drain_s_max=1))
-            try:
-                async with (
-                    aio.insecure_channel(address, options=options) as channel,
-                    httpx.AsyncClient(base_url=rest, timeout=60) as client,
-                ):
-                    await channel.channel_ready()
-                    yield WholeApi(channel, client, address)
-            except BaseException as error:  # noqa: BLE001 - raised again, once the doors are closed
-                failure = error
-            api.watches.close()
-            stop.set()
-        if failure is not None:
-            raise failure
+    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+    async with (
+        open_api(read) as api,
+        served(api, grpc_server=read.grpc_server, stall_s_max=stall_s_max) as doors,
+        aio.insecure_channel(doors.grpc_address, options=options) as channel,
+        httpx.AsyncClient(base_url=doors.rest_url, timeout=60) as client,
+    ):
+        await channel.channel_ready()
+        yield WholeApi(channel, client, doors.grpc_address)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
-from grantlog_api import grpc_door, rest_door
 from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import Api, open_api
 
 from tests.advisories.doors import Grpc, Rest, both_doors
+from tests.whole_api import served
 
 _tenants = itertools.count(1)
 
@@ -79,24 +77,10 @@ def new_tenant(name: str = "t") -> str:
 async def open_node(dsn: str, *, kind: str = "grpcio", **settings: object) -> AsyncIterator[Node]:
     """A node over a migrated database."""
     own = ApiSettings(database_url=dsn, **{"consistency": "head", **settings})
-    async with open_api(own) as api:
-        stop = asyncio.Event()
-        server = grpc_door.build_server(kind)
-        grpc_door.add_services(server, api.calls, api.probe)
-        grpc_port = server.add_insecure_port("127.0.0.1:0")
-        app = rest_door.build_app(api.calls, api.probe, allowed_origins=["*"])
-        # With its protocol named, asyncio sets TCP_NODELAY as uvloop always does.
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        rest = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        async with asyncio.TaskGroup() as group:
-            group.create_task(grpc_door.serve(server, stop, drain_s_max=1))
-            group.create_task(rest_door.serve(app, listener, stop, drain_s_max=1))
-            try:
-                async with both_doors(rest, f"127.0.0.1:{grpc_port}") as (client, stub):
-                    await stub.channel.channel_ready()
-                    yield Node(api, dsn, client, stub)
-            finally:
-                api.watches.close()
-                stop.set()
+    async with (
+        open_api(own) as api,
+        served(api, grpc_server=kind) as doors,
+        both_doors(doors.rest_url, doors.grpc_address) as (client, stub),
+    ):
+        await stub.channel.channel_ready()
+        yield Node(api, dsn, client, stub)

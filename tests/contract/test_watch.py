@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from grantlog.app.watch import WatchedSubject, WatchFilter
-from grantlog.app.watch_hub import WatchLimits
+from grantlog.app.watch_hub import Place, WatchHub, WatchLimits
 from grantlog.errors import (
     BeyondHeadError,
     InvalidTokenError,
@@ -44,6 +44,22 @@ async def test_a_tenant_that_was_never_written_can_be_watched(primary: Primary) 
         await primary.put("doc:1#viewer@user:1")
         await watcher.until_revision(1)
     assert watcher.changes() == await data_of(primary)
+
+
+async def test_a_watcher_of_a_dead_life_does_not_end_those_of_the_next(primary: Primary) -> None:
+    await primary.put("doc:0#viewer@user:1")
+    hub = WatchHub(primary.log, QUICK)
+    with hub.joined(ACME, Place(Epoch(1), Revision(1), None)) as of_the_dead:
+        await primary.put("doc:1#viewer@user:1")
+        await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
+        await primary.put("doc:2#viewer@user:1")
+        with hub.joined(ACME, Place(Epoch(1), Revision(3), None)) as of_the_living:
+            async with asyncio.TaskGroup() as group:
+                following = group.create_task(hub.run())
+                for subscription in (of_the_dead, of_the_living):
+                    told = [await subscription.next(30) for _ in range(2)]
+                    assert [each and each.revision for each in told] == [3, 4]
+                following.cancel()
 
 
 async def test_from_every_token_exactly_the_rest_is_told(primary: Primary) -> None:

@@ -140,7 +140,7 @@ class Calls:
         pages = Continuations(b"k" * 32)
         self.check = Check(resolver, cache, facts)
         self.bulk, self.permissions = BulkCheck(places), SubjectPermissions(places)
-        self.expand, self.lookup = Expand(places), Lookup(places, pages)
+        self.expand, self.lookup = Expand(places), Lookup(places, pages, lambda: 0.0)
         self.lists = ListFacts(resolver, lister, pages)
         self.schemas = Schemas(
             writer=primary.writer, reader=primary.schemas, resolver=resolver, known=known,

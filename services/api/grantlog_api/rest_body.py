@@ -11,10 +11,10 @@ from grantlog.wire.http_errors import BodyTooLargeError, MediaTypeError
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 
-_UNTOLD: Final = ("application/x-www-form-urlencoded", "text/plain")
+_UNTOLD: Final = ("", "application/x-www-form-urlencoded", "text/plain")
 """What HTTP clients call a body when nobody told them: `curl -d`, `fetch`, axios. Permify reads
-such bodies as JSON, so we do; but never a browser page's, for which these two types are the way
-round the question whether it may call at all."""
+such bodies as JSON, so we do; but never a browser page's, for which these types, or none, are the
+way round the question whether it may call at all."""
 _CHARSET: Final = re.compile(r'charset\s*=\s*"?([^\s";]*)')
 _CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 
@@ -53,7 +53,7 @@ def _accept_media_type(request: Request) -> None:
         raise MediaTypeError(f"send the body as it is, not as {encoding[:100]!r}")
     kind, _, parameters = text.lower().partition(";")
     kind = kind.strip()
-    is_json = kind in ("", "application/json") or kind.endswith("+json")
+    is_json = kind == "application/json" or kind.endswith("+json")
     is_untold = kind in _UNTOLD and "origin" not in request.headers
     charset = _CHARSET.search(parameters)
     if not (is_json or is_untold) or (charset is not None and charset[1] not in _CHARSETS):

@@ -11,7 +11,7 @@ from grantlog.app.resolve import at_a_live_revision
 from grantlog.app.terms import Terms
 from grantlog.engine.conform import find_entity
 from grantlog.engine.many import FactMemo, check_many
-from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
+from grantlog.engine.question import CheckQuery, CheckResult, RequestContext, require_depth
 from grantlog.errors import GrantlogError, InvalidInputError, NotFoundError
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import Entity, Subject
@@ -42,9 +42,11 @@ class BulkCheck:
         """Decide every item; what is wrong with one of them is that item's answer.
 
         Raises:
-            GrantlogError: it is about all of them: tokens, schema, reading; and where one needs
-                more than a check may, it is no answer to any.
+            GrantlogError: it is about all of them: depth, tokens, schema, reading; and where one
+                needs more than a check may, it is no answer to any.
         """
+        for depth in {query.depth for query in queries}:  # the request's, no mistake of an item
+            require_depth(depth)
 
         async def answer() -> BulkAnswer:
             place = await self._places.resolve(tenant, terms)

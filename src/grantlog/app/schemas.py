@@ -155,6 +155,10 @@ async def resolve_with_schema(
         InvalidInputError: the version was written after the as-of.
     """
     head = await resolver.resolve(tenant, terms)
+    if terms.as_of is not None and not terms.schema_version and not head.schema_version:
+        raise _not_found(
+            f"tenant {tenant} had no schema yet at revision {head.revision}: ask as of a later one"
+        )
     try:
         loaded = await cache.load(
             tenant, SchemaVersion(terms.schema_version) or head.schema_version

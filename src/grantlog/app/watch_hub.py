@@ -24,7 +24,7 @@ from grantlog.errors import (
     SlowReaderError,
     UnavailableError,
 )
-from grantlog.model.change import DataWritten, Transaction
+from grantlog.model.change import DataWritten, TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import LogHead, Position, TenantLog
 
@@ -64,13 +64,18 @@ class Place:
     def then(self, transaction: Transaction) -> Place:
         """The place behind the next transaction.
 
+        The log of a tenant's life goes away with it, so a deletion may follow any earlier place.
+
         Raises:
             CorruptionError: it is not the next one.
             LostWriteError: it continues another history than the one told so far.
         """
-        if transaction.revision != self.revision + 1:
+        follows = transaction.revision == self.revision + 1
+        skips = isinstance(transaction.body, TenantDeleted) and transaction.revision > self.revision
+        if not follows and not skips:
             raise CorruptionError(f"revision {transaction.revision} behind {self.revision}")
-        if self.digest is not None and transaction.previous_digest != self.digest:
+        other = self.digest is not None and transaction.previous_digest != self.digest
+        if follows and other:
             raise lost_behind(self)
         return Place(transaction.epoch, transaction.revision, transaction.digest)
 
@@ -260,9 +265,9 @@ class WatchHub:
             if _is_beyond(place, end):
                 raise lost_behind(place)
             return False
-        page = await self._log.read(
-            tenant, after=place.revision, changes_max=self._limits.page_changes_max
-        )
+        # Of a life that ended only the deletion is left to tell, to watchers of the next life too.
+        after = max(place.revision, Revision(head.begins - 1))
+        page = await self._log.read(tenant, after=after, changes_max=self._limits.page_changes_max)
         for transaction in page:
             channel.push(transaction)
         await asyncio.sleep(

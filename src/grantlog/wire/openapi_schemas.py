@@ -48,7 +48,6 @@ _WELL_KNOWN: Final[dict[str, Json]] = {
     "google.protobuf.NullValue": {"type": "null"},
 }
 _ALSO_REQUIRED: Final = {
-    "base.v1.Attribute.attribute",
     "base.v1.Attribute.value",
     "base.v1.DataBundle.name",
     "base.v1.BundleReadRequest.name",

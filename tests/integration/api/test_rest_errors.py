@@ -162,6 +162,7 @@ async def test_json_is_read_however_clients_call_it(headers):
         {"content-type": "application/octet-stream"},
         {"content-type": "application/json; charset=utf-16"},
         {"content-type": "nonsense"},
+        {"origin": "https://evil.example"},
         {"content-type": "text/plain", "origin": "https://evil.example"},
         {"content-type": "application/x-www-form-urlencoded", "origin": "null"},
         {**JSON, "content-encoding": "gzip"},

@@ -38,6 +38,8 @@ entity doc {
 """,
 )
 ENTITIES = ("doc:a", "doc:b", "group:a", "group:b")
+PLACES = (*ENTITIES, "doc:c")
+"""Now and then something that only some tenants have."""
 SUBJECTS = ("user:a", "user:b", "group:a#member", "group:b#member", "doc:a", "doc:b")
 PERMISSIONS = ("view", "edit", "low", "viewer", "member")
 BUNDLES = ("share", "open")
@@ -59,19 +61,20 @@ tuples = st.builds(
     st.sampled_from(("viewer", "viewer", "member", "member", "parent")),
     st.sampled_from(SUBJECTS),
 )
-fitting = st.sampled_from(
-    [
-        {"entity": _entity(e), "relation": r, "subject": _subject(s)}
-        for e in ENTITIES
-        for r, admitted in (
-            ("viewer", ("user:a", "user:b", "group:a#member", "group:b#member", "group:a#lead")),
-            ("parent", ("doc:a", "doc:b")),
-            ("member", ("user:a", "user:b")),
-        )
-        for s in admitted
-        if (r == "member") == e.startswith("group") and e != s
-    ]
-)
+FITTING = [
+    {"entity": _entity(e), "relation": r, "subject": _subject(s)}
+    for e in PLACES
+    for r, admitted in (
+        ("viewer", ("user:a", "user:b", "group:a#member", "group:b#member", "group:a#lead")),
+        ("parent", ("doc:a", "doc:b")),
+        ("member", ("user:a", "user:b")),
+    )
+    for s in admitted
+    if (r == "member") == e.startswith("group") and e != s
+]
+"""Every tuple that the schemas admit."""
+
+fitting = st.sampled_from(FITTING)
 attributes = st.one_of(
     st.builds(
         lambda e, value: {

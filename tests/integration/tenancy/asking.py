@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from grantlog_api.calls import Calls
+from grantlog_api.metadata import set_request_metadata
 
 from grantlog.api.v1 import service_pb2
 from grantlog.errors import GrantlogError
@@ -77,9 +78,10 @@ class Tenant:
 
         `told` is shown the message itself.
         """
+        set_request_metadata([] if as_of is None else [("grantlog-as-of", as_of)])
         try:
             answer = await self.calls.unary(
-                f"/base.v1.{method}", request_of(method, self.name, body), as_of
+                f"/base.v1.{method}", request_of(method, self.name, body)
             )
         except GrantlogError as error:
             return error.reason
@@ -107,6 +109,7 @@ class Tenant:
 
     async def pages(self, method: str, body: dict[str, Any], items: str) -> Any:
         """All pages of a call, joined."""
+        set_request_metadata([])
         found: list[Any] = []
         token = ""
         while True:
@@ -123,6 +126,7 @@ class Tenant:
 
     async def stream(self, body: dict[str, Any]) -> Any:
         """The ids of a stream."""
+        set_request_metadata([])
         request = request_of("Permission/LookupEntityStream", self.name, body)
         try:
             async with aclosing(
@@ -135,6 +139,7 @@ class Tenant:
     async def watched(self, after: int, head: int) -> Any:
         """The changes of the revisions in (after, head]."""
         token = encode_token(self.name, SnapToken(Epoch(1), Revision(after)))
+        set_request_metadata([])
         request = request_of("Watch/Watch", self.name, {"snap_token": token})
         heard: list[Any] = []
         try:

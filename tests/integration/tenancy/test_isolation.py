@@ -96,22 +96,32 @@ async def everything(tenant: Tenant, filters: list[dict[str, Any]], heads: tuple
             f"Data/{kind}", {**at, "filter": where, "page_size": 3}, items
         )
     for revision in range(heads[0], heads[1] + 1):
-        as_of = str(revision)
-        answers[f"facts at {revision}"] = tenant.call(
-            "Data/ReadRelationships", {**at, "filter": {}}, as_of
-        )
-        answers[f"attributes at {revision}"] = tenant.call(
-            "Data/ReadAttributes", {**at, "filter": {}}, as_of
-        )
-        answers[f"schema at {revision}"] = tenant.call("Schema/Read", at, as_of)
-        answers[f"check at {revision}"] = tenant.call(
-            "Permission/Check",
-            {**DEPTH, "entity": entity("doc:a"), "permission": "view",
-             "subject": subject("user:a")},
-            as_of,
-        )  # fmt: skip
+        for name, (method, body) in _of_the_past().items():
+            answers[f"{name} at {revision}"] = tenant.call(method, body, str(revision))
     found = await at_once(answers.values())
     return dict(zip(answers, found, strict=True))
+
+
+def _of_the_past() -> dict[str, Act]:
+    """What is asked as of each revision of a round."""
+    at, of_doc = {"metadata": {}}, {**DEPTH, "entity": entity("doc:a")}
+    return {
+        "facts": ("Data/ReadRelationships", {**at, "filter": {}}),
+        "attributes": ("Data/ReadAttributes", {**at, "filter": {}}),
+        "schema": ("Schema/Read", at),
+        "check": (
+            "Permission/Check", {**of_doc, "permission": "view", "subject": subject("user:a")}),
+        "expand": ("Permission/Expand", {**of_doc, **at, "permission": "view"}),
+        "entities": (
+            "Permission/LookupEntity",
+            {**DEPTH, "entity_type": "doc", "permission": "view", "subject": subject("user:a")}),
+        "known entities": (
+            "Permission/LookupEntity",
+            {**DEPTH, "entity_type": "doc", "permission": "low", "subject": subject("user:a")}),
+        "subjects": (
+            "Permission/LookupSubject",
+            {**of_doc, "permission": "view", "subject_reference": {"type": "user"}}),
+    }  # fmt: skip
 
 
 async def strangers_are_refused(tenants: list[Tenant]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.tenancy.acts import (
+    FITTING,
     SCHEMAS,
     attribute_filters,
     attributes,
@@ -20,6 +22,7 @@ from tests.integration.tenancy.acts import (
 )
 from tests.integration.tenancy.asking import Tenant, entity, subject
 from tests.integration.tenancy.shared import Shared
+from tests.memory_api import memory_api
 
 Json = dict[str, Any]
 MODEST = settings(
@@ -30,6 +33,23 @@ DEPTH = {"metadata": {"depth": 20}}
 _numbers = count(1)
 facts = st.lists(fitting, max_size=25)
 values = st.lists(attributes, max_size=8)
+filters = st.one_of(
+    tuple_filters,
+    exact_filters,
+    st.sampled_from(
+        [
+            {"subject": {"type": "user"}},
+            {"subject": {"type": "group", "relation": "member"}},
+            {"subject": {"type": "user", "ids": ["a"]}},
+            {"subject": {"ids": ["a"]}},
+            {"entity": {"type": "doc"}},
+            {"entity": {"type": "doc", "ids": ["a", "b"]}},
+            {"relation": "viewer"},
+        ]
+    ),
+)
+"""Those by which an index is chosen among them."""
+
 sizes = st.lists(st.integers(1, 6), min_size=1, max_size=4)
 
 
@@ -67,7 +87,10 @@ def unique(found: list[Json]) -> list[Json]:
 
 
 async def tenant_with(shared: Shared, tuples: list[Json], held: list[Json]) -> Tenant:
-    tenant = Tenant(shared.nodes[0], f"pages-{next(_numbers)}")
+    return await filled(Tenant(shared.nodes[0], f"pages-{next(_numbers)}"), tuples, held)
+
+
+async def filled(tenant: Tenant, tuples: list[Json], held: list[Json]) -> Tenant:
     await tenant.call("Schema/Write", {"schema": SCHEMAS[0]})
     said = await tenant.call("Data/Write", {**META, "tuples": tuples, "attributes": held})
     assert "snap_token" in said
@@ -123,7 +146,7 @@ async def paged(
 @given(
     tuples=facts,
     held=values,
-    where=st.lists(st.one_of(tuple_filters, exact_filters), min_size=8, max_size=8),
+    where=st.lists(filters, min_size=8, max_size=8),
     named=st.lists(attribute_filters, min_size=4, max_size=4),
 )
 async def test_reads_by_filter_are_the_models(shared: Shared, tuples, held, where, named) -> None:
@@ -176,9 +199,9 @@ async def test_pages_of_reads_stand_at_one_revision(
 
 @MODEST
 @given(
-    tuples=facts,
+    tuples=st.lists(fitting, min_size=8, max_size=25),
     held=values,
-    where=st.one_of(tuple_filters, exact_filters),
+    where=filters,
     named=attribute_filters,
     legacy=st.booleans(),
 )
@@ -186,7 +209,7 @@ async def test_a_removal_by_filter_takes_what_the_model_takes(
     shared: Shared, tuples, held, where, named, legacy
 ) -> None:
     tenant = await tenant_with(shared, tuples, held)
-    bystander = await tenant_with(shared, tuples, held)
+    bystander = await tenant_with(shared, FITTING, held)
     before = str(await tenant.head())
     where = {name: part for name, part in where.items() if part}
     named = {name: part for name, part in named.items() if part}
@@ -213,36 +236,50 @@ async def test_a_removal_by_filter_takes_what_the_model_takes(
         body = {**META, "filter": {}}
         now = await tenant.call(method, body)
         assert now.get(items, []) == [shown(fact) for fact in left[items]]
-        for other, revision in ((tenant, before), (bystander, None)):
-            then = await other.call(method, body, revision)
-            assert then.get(items, []) == [shown(fact) for fact in whole]
+        then = await tenant.call(method, body, before)
+        assert then.get(items, []) == [shown(fact) for fact in whole]
+    untouched = await bystander.call("Data/ReadRelationships", {**META, "filter": {}})
+    assert untouched["tuples"] == [shown(fact) for fact in unique(FITTING)]
 
 
 @MODEST
-@given(tuples=facts, held=values, page_sizes=sizes, permission=st.sampled_from(("view", "edit")))
+@given(
+    tuples=facts, held=values, page_sizes=sizes, permission=st.sampled_from(("view", "edit", "low"))
+)
 async def test_pages_of_lookups_stand_at_one_revision(
     shared: Shared, tuples, held, page_sizes, permission
 ) -> None:
-    tenant = await tenant_with(shared, tuples, held)
-    ticks = count()
-
-    async def meanwhile() -> None:
-        place = {"entity": entity(f"doc:new{next(ticks)}"), "relation": "viewer"}
-        more = [{**place, "subject": subject(f"user:{who}")} for who in ("a", "b", "zz")]
-        await tenant.call("Data/Write", {**META, "tuples": more, "attributes": []})
-        await tenant.call("Data/DeleteRelationships", {"filter": {"subject": {"ids": ["a", "b"]}}})
-        await tenant.call("Schema/Write", {"schema": SCHEMAS[next(ticks) % 2]})
-
-    for method, items, more in (
-        ("Permission/LookupEntity", "entity_ids",
-         {"entity_type": "doc", "subject": subject("user:a")}),
-        ("Permission/LookupSubject", "subject_ids",
-         {"entity": entity("doc:a"), "subject_reference": {"type": "user"}}),
-    ):  # fmt: skip
-        body = {**DEPTH, "permission": permission, **more}
-        whole = (await tenant.call(method, body)).get(items, [])
+    for method, items, body in _lookups(permission):
+        async with memory_api() as memory:
+            twin = await filled(Tenant(memory, "twin"), tuples, held)
+            expected = (await twin.call(method, body)).get(items, [])
+        tenant = await tenant_with(shared, tuples, held)
+        bystander = await tenant_with(shared, FITTING, held)
+        meanwhile = partial(_change_much, (tenant, bystander), count())
         how = (page_sizes, meanwhile)
-        assert await paged(shared.nodes, tenant, method, body, items, how) == whole
+        assert await paged(shared.nodes, tenant, method, body, items, how) == expected
+
+
+async def _change_much(tenants: tuple[Tenant, ...], ticks: Iterator[int]) -> None:
+    """New entities and subjects, old facts gone, another schema in force."""
+    tick = next(ticks)
+    place = {"entity": entity(f"doc:new{tick}"), "relation": "viewer"}
+    more = [{**place, "subject": subject(f"user:{who}")} for who in ("a", "b", "zz")]
+    for one in tenants:
+        await one.call("Data/Write", {**META, "tuples": more, "attributes": []})
+        some = {"filter": {"subject": {"ids": ["a", "b"]}}}
+        await one.call("Data/DeleteRelationships", some)
+        await one.call("Schema/Write", {"schema": SCHEMAS[tick % 2]})
+
+
+def _lookups(permission: str) -> list[tuple[str, str, Json]]:
+    common = {**DEPTH, "permission": permission}
+    of_user = {"entity_type": "doc", "subject": subject("user:a")}
+    of_doc = {"entity": entity("doc:a"), "subject_reference": {"type": "user"}}
+    return [
+        ("Permission/LookupEntity", "entity_ids", {**common, **of_user}),
+        ("Permission/LookupSubject", "subject_ids", {**common, **of_doc}),
+    ]
 
 
 @MODEST

@@ -141,7 +141,7 @@ async def test_a_bundle_write_teaches_the_node_where_the_life_began():
         known=other.known, new_id=lambda: b"i" * 16,
     )  # fmt: skip
     await bundles.write(T1, [Bundle("b", (), ())])
-    assert other.known.get(T1).begins == 3
+    assert other.known.head(T1).begins == 3
     with pytest.raises(NotFoundError):
         await other.allowed("doc:1", "view", "user:ann", schema_version=old)
 

@@ -14,11 +14,12 @@ from grantlog.app.terms import NO_TERMS, Terms
 from grantlog.engine.expand import ExpandQuery
 from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectQuery
-from grantlog.engine.question import NO_CONTEXT, CheckQuery, RequestContext
+from grantlog.engine.question import DEPTH_MAX, NO_CONTEXT, CheckQuery, RequestContext
 from grantlog.errors import (
     CorruptionError,
     DepthExceededError,
     GrantlogError,
+    InvalidInputError,
     InvalidTokenError,
     LimitError,
     NotFoundError,
@@ -161,6 +162,13 @@ async def test_a_bulk_check_keeps_the_order_and_names_mistakes(node: Node):
     allowed = [getattr(item, "allowed", type(item)) for item in answer.items]
     assert allowed == [True, NotFoundError, NotFoundError, False, DepthExceededError, True]
     assert answer.place.head.revision == 3
+
+
+async def test_a_depth_out_of_bounds_is_wrong_for_the_bulk_check_not_for_its_items(node: Node):
+    right = check("doc:01", "view", "user:1")
+    for depth in (DEPTH_MAX + 1, -1):
+        with pytest.raises(InvalidInputError, match=f"depth is {depth}"):
+            await BulkCheck(node.places)(T1, [right, replace(right, depth=depth)], NO_TERMS)
 
 
 @pytest.mark.parametrize("failure", [UnavailableError, CorruptionError, LimitError])

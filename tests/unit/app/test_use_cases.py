@@ -15,6 +15,7 @@ from grantlog.errors import (
     SchemaError,
 )
 from grantlog.model.attributes import parse_attribute
+from grantlog.model.ids import Revision
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.schema.edit import EntityEdits
 from tests.unit.app.world import SCHEMA, T1, Node
@@ -180,6 +181,14 @@ async def test_a_check_as_of_a_revision_sees_the_facts_and_the_schema_of_then():
     assert await node.allowed("doc:1", "view", "user:ann", as_of=put.revision)
     assert not await node.allowed("doc:1", "view", "user:ann", as_of=put.revision + 1)
     assert not await node.allowed("doc:1", "view", "user:ann")
+
+
+async def test_an_as_of_before_the_first_schema_is_told_so():
+    node = Node()
+    await node.tenants.create(T1, "one")
+    await node.schemas.write(T1, SCHEMA)
+    with pytest.raises(NotFoundError, match="had no schema yet at revision 1"):
+        await node.allowed("doc:1", "view", "user:ann", as_of=Revision(1))
 
 
 async def test_an_as_of_goes_with_no_token_and_no_later_schema_version():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from grantlog.engine.lookup_subject import lookup
+from grantlog.engine.lookup_subject import lookup, solve
+from grantlog.engine.lookup_subject.sets import union
 from grantlog.errors import DepthExceededError, LimitError, NotFoundError, RuleFailedError
 from tests.unit.engine.looking import Looking
 
@@ -143,3 +144,44 @@ def test_of_a_relation_only_the_asked_kind_and_usersets_are_read():
     world = Looking(SCHEMA, facts)
     assert world.subjects("doc:1#viewer@group#member") == "g"
     assert len(world.table.table.batches) <= 3
+
+
+def test_groups_in_a_circle_are_solved_at_once(monkeypatch):
+    """Each leads to every other, so that what one of them holds is not carried around."""
+    united = 0
+
+    def counted(sets):
+        nonlocal united
+        united += 1
+        return union(sets)
+
+    monkeypatch.setattr(solve, "union", counted)
+    schema = "entity user {} entity group { relation member @user @group#member }"
+    facts = ["group:0#member@group:9#member", *(f"group:{n}#member@user:{n}" for n in range(10))]
+    facts += [f"group:{n}#member@group:{n - 1}#member" for n in range(1, 10)]
+    facts += [f"group:{n}#member@group:0#member" for n in range(2, 10)]
+    groups = Looking(schema, " ".join(facts))
+    assert groups.subjects("group:0#member@user") == " ".join("0123456789")
+    assert united < 10
+
+
+def test_ids_are_carried_around_cycles_a_few_at_a_time(monkeypatch):
+    """Every node of a cycle that is no union has a set of its own: together they are bounded."""
+    at_once = []
+    of = solve.Solution.of
+
+    async def noted(self, direct):
+        at_once.append(len(frozenset().union(*direct.values())))
+        return await of(self, direct)
+
+    monkeypatch.setattr(solve.Solution, "of", noted)
+    schema = """entity user {} entity folder { relation parent @folder relation viewer @user
+        relation banned @user  permission view = (viewer or parent.view) not banned }"""
+    facts = "folder:1#parent@folder:2 folder:2#parent@folder:1 folder:1#banned@user:3"
+    folders = Looking(schema, " ".join([facts, *(f"folder:2#viewer@user:{n}" for n in range(9))]))
+    assert folders.subjects("folder:1#view@user") == "0 1 2 4 5 6 7 8"
+    assert at_once == [9]
+    monkeypatch.setattr(solve, "CARRIED_MAX", 8)
+    at_once.clear()
+    assert folders.subjects("folder:1#view@user") == "0 1 2 4 5 6 7 8"
+    assert at_once == [2, 2, 2, 2, 1]

@@ -76,6 +76,19 @@ async def test_a_replica_that_does_not_arrive_leaves_it_to_the_primary() -> None
     assert primary.asked == 1
 
 
+async def test_a_revision_is_waited_for_once_however_many_reads_its_question_takes() -> None:
+    replica, primary, reader = sources(9)
+    assert list(await reader.read(ACME, Revision(10), KEYS)) == ["primary"]
+    asked = replica.asked
+    for _ in range(5):
+        assert list(await reader.read(ACME, Revision(10), KEYS)) == ["primary"]
+    assert (replica.asked, primary.asked) == (asked + 5, 6)
+    assert list(await reader.read(TenantId("other"), Revision(10), KEYS)) == ["primary"]
+    assert replica.asked > asked + 6, "another tenant's revision has a wait of its own"
+    replica.revision = 10
+    assert list(await reader.read(ACME, Revision(10), KEYS)) == ["replica"]
+
+
 async def test_a_dead_replica_is_left_alone_for_a_while_and_tried_by_one_call() -> None:
     replica, _, reader = sources(10)
     replica.failure = UnavailableError("gone")

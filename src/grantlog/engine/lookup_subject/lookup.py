@@ -188,14 +188,21 @@ class SubjectLookup:
         self, window: Mapping[str, Sequence[Node | None]], solution: Solution
     ) -> list[tuple[str, bool]]:
         """Those of a window that may be allowed, and whether they are for sure."""
-        holding: dict[Node, set[str]] = {}
-        for id_, nodes in window.items():
-            for node in nodes:
-                if node is not None:
-                    holding.setdefault(node, set()).add(id_)
-        may, sure = await solution.of({node: frozenset(ids) for node, ids in holding.items()})
         own = self._own
-        return [(id_, id_ in sure and id_ not in own) for id_ in window if id_ in may or id_ in own]
+        ids = list(window)
+        found: list[tuple[str, bool]] = []
+        for start in range(0, len(ids), solution.ids_max):
+            some = ids[start : start + solution.ids_max]
+            holding: dict[Node, set[str]] = {}
+            for id_ in some:
+                for node in window[id_]:
+                    if node is not None:
+                        holding.setdefault(node, set()).add(id_)
+            may, sure = await solution.of({n: frozenset(held) for n, held in holding.items()})
+            found += [
+                (id_, id_ in sure and id_ not in own) for id_ in some if id_ in may or id_ in own
+            ]
+        return found
 
     def _sent(self) -> set[str]:
         found = (fact.subject for fact in self._query.context.tuples)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from heapq import heapify, heappop, heappush
+from typing import Final
 
 from grantlog.engine.algebra import EXCLUSION, UNION
 from grantlog.engine.cycles import Components, Edges
@@ -24,7 +25,10 @@ from grantlog.engine.steps import ExpressionStep
 from grantlog.errors import DepthExceededError
 
 _TURN = 200
-"""Nodes after which others on the event loop have their turn."""
+"""Nodes and children of theirs after which others on the event loop have their turn."""
+
+CARRIED_MAX: Final = 2_000_000
+"""Ids in the sets of all nodes on cycles together, about 130 MB; more are solved for in parts."""
 
 Direct = Mapping[Node, frozenset[str]]
 """The ids that stand in a relation itself."""
@@ -62,11 +66,18 @@ class Solution:
         """Components with a cycle through the right side of a `not`: a check tells whose."""
         self._round: set[int] = set()
         """Components with cycles, and none such."""
+        self._carrying = 0
+        """Nodes of those where every node has a set of its own."""
 
     @property
     def is_open(self) -> bool:
         """Whether a stranger may be allowed."""
         return self._may[self._root].is_open
+
+    @property
+    def ids_max(self) -> int:
+        """For how many ids at a time this may be solved."""
+        return max(1, CARRIED_MAX // max(1, self._carrying))
 
     @property
     def nodes(self) -> list[Node]:
@@ -105,6 +116,7 @@ class Solution:
             self._fixed.add(place)
         elif inside:
             self._round.add(place)
+            self._carrying += 0 if _are_unions(component) else len(component)
         for node in component:
             for child in {child for child, _ in edges[node] if self._place[child] != place}:
                 self._above.setdefault(child, []).append(node)
@@ -116,8 +128,9 @@ class Solution:
             may |= dict.fromkeys(component, EVERYONE)
             sure |= dict.fromkeys(component, NOBODY)
         elif place in self._round:
-            await self._fixpoint(component, direct, may, sure)
-            await self._fixpoint(component, direct, sure, may)
+            solve = self._union if _are_unions(component) else self._fixpoint
+            await solve(component, direct, may, sure)
+            await solve(component, direct, sure, may)
         else:
             (node,) = component
             may[node] = self._of(node, direct, may, sure, on_error=EVERYONE)
@@ -178,6 +191,19 @@ class Solution:
             else:
                 sets[node] = union([own, *(sets[child] for child in touched)])
 
+    async def _union(self, component: list[Node], direct: Direct, sets: Sets, other: Sets) -> None:
+        """The fixpoint of unions: each leads to every other, so all hold what any of them holds."""
+        del other
+        members = set(component)
+        found: dict[SubjectSet, None] = {}
+        turn = 0
+        for node in component:
+            if node in direct:
+                found[SubjectSet(direct[node])] = None
+            found |= {sets[child]: None for child in node.children if child not in members}
+            turn = await _turn(turn, node)
+        sets |= dict.fromkeys(component, union(found))
+
     async def _fixpoint(
         self, component: list[Node], direct: Direct, sets: Sets, other: Sets
     ) -> None:
@@ -190,7 +216,7 @@ class Solution:
                 if child in members:
                     waiters[child].append(node)
         pending = dict.fromkeys(component)
-        turns = 0
+        turn = 0
         while pending:
             node = next(iter(pending))
             del pending[node]
@@ -198,9 +224,7 @@ class Solution:
             if new != sets[node]:
                 sets[node] = new
                 pending |= dict.fromkeys(waiters[node])
-            turns += 1
-            if turns % _TURN == 0:
-                await asyncio.sleep(0)
+            turn = await _turn(turn, node)
 
     def _of(
         self, node: Node, direct: Direct, mine: Sets, other: Sets, *, on_error: SubjectSet
@@ -209,6 +233,19 @@ class Solution:
             outcome = self._gathering.decided[node]
             return on_error if outcome is None else EVERYONE if outcome else NOBODY
         return _from_children(node, direct, mine, other)
+
+
+def _are_unions(component: list[Node]) -> bool:
+    return not any(isinstance(node.step, ExpressionStep) for node in component)
+
+
+async def _turn(turn: int, node: Node) -> int:
+    """Count a node that was solved; others on the event loop have their turn now and then."""
+    turn += 1 + len(node.children)
+    if turn < _TURN:
+        return turn
+    await asyncio.sleep(0)
+    return 0
 
 
 def _from_children(node: Node, direct: Direct, mine: Sets, other: Sets) -> SubjectSet:

@@ -8,12 +8,14 @@ from typing import Final
 from grantlog.errors import BehindWindowError, BeyondHeadError
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head, require_past
+from grantlog.store.postgres.first_write import FIRST_WRITE_LOCK
 from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("past")
 _CLOCK: Final = _SQL["clock"]
 _LOCK_HEAD: Final = _SQL["lock_head"]
+_LOCK_FIRST_WRITE: Final = _SQL["lock_first_write"]
 _STANDING: Final = _SQL["standing"]
 _REVISION_AT: Final = _SQL["revision_at"]
 
@@ -41,7 +43,9 @@ class PostgresPast:
             require_past(time, now=now)
             if now - time < YOUNG:
                 async with connection.transaction():
-                    await connection.execute(_LOCK_HEAD, tenant)
+                    if not await connection.fetchval(_LOCK_HEAD, tenant):
+                        await connection.execute(_LOCK_FIRST_WRITE, FIRST_WRITE_LOCK, tenant)
+                        await connection.execute(_LOCK_HEAD, tenant)
                     revision = await connection.fetchval(_REVISION_AT, tenant, time)
             else:
                 revision = await connection.fetchval(_REVISION_AT, tenant, time)

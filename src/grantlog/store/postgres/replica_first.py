@@ -1,9 +1,9 @@
 """Who answers a read: a replica that may lag or be dead, or the primary behind it.
 
 A replica answers for exactly the revision asked for or refuses. What it has not reached waits for
-it up to a bound, then goes to the primary; history that it does not hold goes there at once. That
-is through a few connections of their own; when those are busy, a call is shed: a dead replica must
-not take the writers down with it.
+it up to a bound, once for all reads of one revision, then goes to the primary; history that it does
+not hold goes there at once. That is through a few connections of their own; when those are busy, a
+call is shed: a dead replica must not take the writers down with it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
+
+from cachetools import LRUCache
 
 from grantlog.errors import BehindWindowError, ProjectionLaggingError, UnavailableError
 from grantlog.model.ids import Revision, TenantId
@@ -20,12 +22,16 @@ from grantlog.ports.standing import read_from_replica
 
 T = TypeVar("T")
 
+WAITS_MAX: Final = 10_000
+"""Revisions of which it is remembered how long they may be waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReplicaLimits:
     """The bounds of waiting for a replica and of asking the primary in its place."""
 
     wait_s_max: float = 0.5
+    """From the first read of a revision that the replica refuses."""
     poll_s: float = 0.01
     dead_for_s: float = 1.0
     """After a failure the replica is left alone for so long, but for one call that tries it."""
@@ -41,6 +47,7 @@ class ReplicaFirst:
         self._limits = limits
         self._dead_until = 0.0
         self._on_primary = 0
+        self._wait_until: LRUCache[tuple[TenantId, Revision], float] = LRUCache(WAITS_MAX)
 
     async def answer(
         self,
@@ -91,18 +98,18 @@ class ReplicaFirst:
         """Return when the replica can read the revision; the asking is shared, as all reads are.
 
         Raises:
-            ProjectionLaggingError: it cannot, within the wait.
+            ProjectionLaggingError: it cannot, within the wait that all reads at it share.
         """
-        until = self._now() + self._limits.wait_s_max
-        while True:
+        wait_end = self._now() + self._limits.wait_s_max
+        until = self._wait_until.setdefault((tenant, revision), wait_end)
+        while self._now() < until:
             await asyncio.sleep(self._limits.poll_s)
             try:
                 await self._replica.read(tenant, revision, ())
             except ProjectionLaggingError:
-                if self._now() >= until:
-                    raise
-            else:
-                return
+                continue
+            return
+        raise ProjectionLaggingError(f"the replica has not reached revision {revision} yet")
 
     async def _by_primary(self, primary: Callable[[], Awaitable[T]]) -> T:
         if self._on_primary >= self._limits.primary_calls_max:

@@ -5,7 +5,11 @@ SELECT clock_timestamp() AS now;
 
 -- name: lock_head
 -- Waits for the writer under way, if there is one: its commit time may be before the time asked for.
-SELECT FROM heads WHERE tenant_id = $1 FOR SHARE;
+SELECT true FROM heads WHERE tenant_id = $1 FOR SHARE;
+
+-- name: lock_first_write
+-- Waits for the writer under way that creates the tenant's head, if there is one.
+SELECT pg_advisory_xact_lock_shared($1::int, hashtext($2::text));
 
 -- name: standing
 -- By the primary keys of heads and schemas: versions sort as the revisions that wrote them.

@@ -21,6 +21,10 @@ SELECT tenant_key, epoch, revision, digest, salt, commit_time, begins_rev, schem
     clock_timestamp() AS now
 FROM locked;
 
+-- name: lock_first_write
+-- Nobody can wait for a head row that is not committed yet: `past` waits for this instead.
+SELECT pg_advisory_xact_lock($1::int, hashtext($2::text));
+
 -- name: insert_head
 INSERT INTO heads (tenant_id, epoch, revision, digest, salt, commit_time)
 SELECT $1, max(epoch), 0, $2, $3, $4 FROM epochs

@@ -15,6 +15,7 @@ from grantlog.model.change import DataWritten, TenantCreated, TenantDeleted, Tra
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.writer import DataIntent
 from grantlog.projection.fold import RowChanges, fold
+from grantlog.store.postgres.first_write import FIRST_WRITE_LOCK
 from grantlog.store.postgres.off_loop import off_loop
 from grantlog.store.postgres.pool import Connection
 from grantlog.store.postgres.rows import apply_rows
@@ -43,6 +44,7 @@ from grantlog.wire.event import encode_transaction
 
 _SQL: Final = load("write")
 _LOCK_HEAD: Final = _SQL["lock_head"]
+_LOCK_FIRST_WRITE: Final = _SQL["lock_first_write"]
 _INSERT_HEAD: Final = _SQL["insert_head"]
 _IS_LISTED: Final = _SQL["is_listed"]
 _APPEND: Final = _SQL["append"]
@@ -89,6 +91,7 @@ async def lock_head(connection: Connection, tenant: TenantId, new_bytes: NewByte
     row = await connection.fetchrow(_LOCK_HEAD, tenant)
     if row is None:
         salt = new_bytes(SALT_BYTES)
+        await connection.execute(_LOCK_FIRST_WRITE, FIRST_WRITE_LOCK, tenant)
         await connection.execute(_INSERT_HEAD, tenant, GENESIS, salt, _NEVER)
         row = await connection.fetchrow(_LOCK_HEAD, tenant)
     if row is None:
