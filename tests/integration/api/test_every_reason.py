@@ -139,7 +139,7 @@ def test_the_tables_have_every_reason_that_the_code_raises() -> None:
 ELSEWHERE = {"cli", "runtime", "testing"}
 """Rooms whose words in capitals are others: clients, variables, files."""
 
-NO_REASONS = {"EVENTS_PATH", "NOT_SERVING"}
+NO_REASONS = {"EVENTS_PATH", "NOT_SERVING", "SASL_PLAINTEXT", "SASL_SSL"}
 
 
 def kinds_of_error(kind: type[GrantlogError]) -> Iterator[type[GrantlogError]]:
