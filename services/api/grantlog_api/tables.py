@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from grantlog.app.terms import OfNow
-from grantlog_api.calls import Handler, StreamHandler
+from grantlog.serving.calls import Handler, StreamHandler
+from grantlog.serving.watching import WatchHandlers
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
-from grantlog_api.handlers.watch import WatchHandlers
 
 
 def handler_table(

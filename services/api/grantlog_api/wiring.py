@@ -34,6 +34,9 @@ from grantlog.ports.listing import FactLister
 from grantlog.ports.log import TenantLog
 from grantlog.ports.reverse import ReverseReader
 from grantlog.runtime.supervise import Job
+from grantlog.serving.calls import Calls
+from grantlog.serving.health import HealthProbe
+from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
@@ -50,15 +53,12 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
-from grantlog_api.calls import Calls
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
-from grantlog_api.handlers.watch import WatchHandlers
-from grantlog_api.health import HealthProbe
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import handler_table, stream_table
 

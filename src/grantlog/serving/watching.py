@@ -13,8 +13,8 @@ from grantlog.errors import InvalidInputError
 from grantlog.model.change import Change, TupleChange
 from grantlog.model.ids import NAME, TenantId
 from grantlog.model.tuples import parse_subject
+from grantlog.serving.metadata import WATCH_PREFIX, request_metadata
 from grantlog.wire import convert
-from grantlog_api.metadata import WATCH_PREFIX, request_metadata
 
 METADATA_PREFIX: Final = WATCH_PREFIX
 ENTITY_TYPES: Final = "entity-types"

@@ -15,12 +15,12 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 
 from grantlog.errors import InvalidInputError, PreconditionError
+from grantlog.serving.calls import Calls, failed, not_stalled
+from grantlog.serving.grpc_describing import describe
+from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_handlers
+from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
-from grantlog_api.calls import Calls, failed, not_stalled
-from grantlog_api.grpc_describing import describe
-from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
-from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
