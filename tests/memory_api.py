@@ -94,7 +94,7 @@ async def memory_api(*, facts_per_write_max: int = 1_000) -> AsyncGenerator[Call
                 permission=permission, lookup=lookup, schema=schema, data=data,
                 bundle=bundle, tenancy=tenancy,
             ),
-            stream_table(lookup=lookup, watch=watch),
+            stream_table(lookup=lookup, watch=watch.watch),
             timeout_s=30,
         )  # fmt: skip
         following.cancel()

@@ -62,7 +62,7 @@ def told(*changes):
 
 
 async def messages(*heard):
-    async def watch(tenant, *, snap_token, where):
+    async def watch(tenant, *, snap_token, where, heartbeat_s):
         for each in heard:
             yield each
 
