@@ -35,6 +35,8 @@ INDEX_PLANS: Final[Mapping[str, str]] = MappingProxyType(
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 10.0
 QUERIES_PER_CONNECTION_MAX: Final = 10_000_000
+STATEMENTS_KEPT_MAX: Final = 200
+"""Prepared statements that a connection keeps."""
 
 
 @asynccontextmanager
@@ -44,11 +46,11 @@ async def open_pool(
     size_max: int,
     application_name: str,
     command_timeout_s: float = 30.0,
-    statement_cache_size: int = 200,
     settings: Mapping[str, str] = MappingProxyType({}),
     on_connect: Setup | None = None,
+    lazy: bool = False,
 ) -> AsyncGenerator[Pool]:
-    """A pool whose first connections stand; it closes when the block ends.
+    """A pool whose first connection stands, unless it is lazy; it closes when the block ends.
 
     Releasing a connection costs no round trip: whoever changes a session's state must undo it.
 
@@ -57,9 +59,9 @@ async def open_pool(
         size_max: connections at most.
         application_name: what the server shows of us.
         command_timeout_s: seconds a statement may take.
-        statement_cache_size: prepared statements a connection keeps; 0 behind a transaction pooler.
         settings: further session settings, such as `INDEX_PLANS`.
         on_connect: runs on every new connection before anyone gets it.
+        lazy: connect when somebody asks: the server may be away at the start.
 
     Raises:
         UnavailableError: the server does not answer.
@@ -67,7 +69,7 @@ async def open_pool(
     """
     pool = asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=0 if lazy else 1,
         max_size=size_max,
         max_queries=QUERIES_PER_CONNECTION_MAX,
         max_inactive_connection_lifetime=300.0,
@@ -75,7 +77,7 @@ async def open_pool(
         reset=_keep,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=command_timeout_s,
-        statement_cache_size=statement_cache_size,
+        statement_cache_size=STATEMENTS_KEPT_MAX,
         max_cached_statement_lifetime=0,
         server_settings=session_settings(application_name, settings),
     )
