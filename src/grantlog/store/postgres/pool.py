@@ -35,17 +35,16 @@ INDEX_PLANS: Final[Mapping[str, str]] = MappingProxyType(
 CONNECT_TIMEOUT_S: Final = 5.0
 CLOSE_TIMEOUT_S: Final = 10.0
 QUERIES_PER_CONNECTION_MAX: Final = 10_000_000
-STATEMENTS_KEPT_MAX: Final = 200
-"""Prepared statements that a connection keeps."""
 
 
 @asynccontextmanager
-async def open_pool(
+async def open_pool(  # noqa: PLR0913 - options by name, and each has its default
     dsn: str,
     *,
     size_max: int,
     application_name: str,
     command_timeout_s: float = 30.0,
+    statement_cache_size: int = 200,
     settings: Mapping[str, str] = MappingProxyType({}),
     on_connect: Setup | None = None,
     lazy: bool = False,
@@ -59,6 +58,7 @@ async def open_pool(
         size_max: connections at most.
         application_name: what the server shows of us.
         command_timeout_s: seconds a statement may take.
+        statement_cache_size: prepared statements a connection keeps; 0 behind a transaction pooler.
         settings: further session settings, such as `INDEX_PLANS`.
         on_connect: runs on every new connection before anyone gets it.
         lazy: connect when somebody asks: the server may be away at the start.
@@ -77,7 +77,7 @@ async def open_pool(
         reset=_keep,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=command_timeout_s,
-        statement_cache_size=STATEMENTS_KEPT_MAX,
+        statement_cache_size=statement_cache_size,
         max_cached_statement_lifetime=0,
         server_settings=session_settings(application_name, settings),
     )

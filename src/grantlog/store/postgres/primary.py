@@ -29,6 +29,7 @@ async def open_primary_pool(
     *,
     size_max: int,
     application_name: str,
+    statement_cache_size: int = 200,
 ) -> AsyncGenerator[Pool]:
     """A pool for writing, heads, schemas and tenants.
 
@@ -43,6 +44,7 @@ async def open_primary_pool(
         dsn,
         size_max=size_max,
         application_name=application_name,
+        statement_cache_size=statement_cache_size,
         settings={**INDEX_PLANS, **_PATIENCE},
         on_connect=_prove,
     ) as pool:
