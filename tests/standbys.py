@@ -40,6 +40,7 @@ _FAST = {
     "wal_receiver_status_interval": "1s",
     "checkpoint_timeout": "1h",
 }
+_TEMPLATE = "migrated"
 _numbers = count(1)
 
 
@@ -125,6 +126,10 @@ class Standby:
         end = await run(primary, "SELECT pg_current_wal_insert_lsn()::text")
         return await self._says(f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn")
 
+    async def catch_up(self, primary: str) -> None:
+        """Wait until it holds all that its primary has committed by now."""
+        await until(lambda: self.has_replayed(primary))
+
     async def _says(self, statement: str) -> bool:
         return await self.run(statement) is True
 
@@ -168,18 +173,52 @@ async def streamed_database(
 ) -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """A factory of migrated databases of that primary: `await streamed_database(seed=False)`."""
     made: list[str] = []
-    dsn = streaming_server.dsn("postgres")
 
     async def make(*, seed: bool = True) -> str:
-        name = f"streamed_{os.getpid()}_{next(_numbers)}"
-        await run(dsn, f'CREATE DATABASE "{name}"')
-        made.append(name)
-        await migrate(streaming_server.dsn(name), seed=seed)
-        return streaming_server.dsn(name)
+        made.append(await _new_database(streaming_server, seed=seed))
+        return made[-1]
 
     yield make
-    for name in made:
-        await run(dsn, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    for dsn in made:
+        name = dsn.partition("@/")[2].partition("?")[0]
+        await run(
+            streaming_server.dsn("postgres"), f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
+        )
+
+
+async def _new_database(server: EmbeddedPostgres, *, seed: bool) -> str:
+    dsn = server.dsn("postgres")
+    if not await run(dsn, f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'"):
+        await run(dsn, f"CREATE DATABASE {_TEMPLATE}")
+        await migrate(server.dsn(_TEMPLATE), seed=False)
+    name = f"streamed_{os.getpid()}_{next(_numbers)}"
+    await run(dsn, f'CREATE DATABASE "{name}" TEMPLATE {_TEMPLATE}')
+    if seed:
+        await migrate(server.dsn(name), seed=True)
+    return server.dsn(name)
+
+
+@pytest.fixture(scope="session")
+def shared_databases(streaming_server: EmbeddedPostgres) -> tuple[str, str]:
+    """A primary's database there, and one to project into; `emptied` resets them."""
+
+    async def make() -> tuple[str, str]:
+        return (
+            await _new_database(streaming_server, seed=True),
+            await _new_database(streaming_server, seed=False),
+        )
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(make())
+
+
+async def emptied(dsn: str) -> None:
+    """Take all tenants out of a database, as if none had ever been written."""
+    await run(
+        dsn,
+        "TRUNCATE heads, tenants, transactions, schemas, bundles, relation_tuples, attributes, "
+        "relation_tuples_history, attributes_history, dead_lives, epoch_heads",
+    )
 
 
 @pytest.fixture
@@ -191,7 +230,19 @@ async def new_standby(
 
         async def make() -> Standby:
             standby = await stack.enter_async_context(standby_of(streaming_server))
-            await until(lambda: standby.has_replayed(streaming_server.dsn("postgres")))
+            await standby.catch_up(streaming_server.dsn("postgres"))
             return standby
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def shared_standby(streaming_server: EmbeddedPostgres) -> Iterator[Standby]:
+    """A standby of that primary for tests that leave it as it is."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        stack = contextlib.AsyncExitStack()
+        standby = runner.run(stack.enter_async_context(standby_of(streaming_server)))
+        try:
+            yield standby
+        finally:
+            runner.run(stack.aclose())

@@ -110,7 +110,7 @@ async def test_a_standby_that_stays_behind_leaves_it_to_the_primary(
 ) -> None:
     async with node(dsn, [standby.dsn(dsn)], HASTY) as reader:
         put = await primary.put(FACT)
-        await until(lambda: standby.has_replayed(dsn))
+        await standby.catch_up(dsn)
         await standby.pause()
         gone = await primary.remove(FACT)
         assert await reader.read(gone.revision) == (False, Source.PRIMARY)
@@ -149,7 +149,7 @@ async def test_a_promoted_standby_answers_nothing_any_more(
     copy = standby.dsn(dsn)
     async with node(dsn, [copy], HASTY) as reader:
         put = await primary.put(FACT)
-        await until(lambda: standby.has_replayed(dsn))
+        await standby.catch_up(dsn)
         assert await reader.read(put.revision) == (True, Source.REPLICA)
         await standby.promote()
         async with postgres_primary(copy) as other:  # opens an epoch of its own, and diverges
@@ -167,7 +167,7 @@ async def test_two_servers_in_epochs_of_one_number_are_told_apart(
     copy = standby.dsn(dsn)
     async with node(dsn, [copy], HASTY) as reader:
         await primary.put(FACT)
-        await until(lambda: standby.has_replayed(dsn))
+        await standby.catch_up(dsn)
         await standby.promote()
         async with postgres_primary(copy) as other:
             forked = await other.put("doc:9#viewer@user:9")

@@ -197,3 +197,9 @@ def test_a_database_must_be_a_copy_of_the_log_in_its_newest_epoch(
     in_recovery, has_log, life, started, expected
 ) -> None:
     assert Identity(started, in_recovery, has_log, life).misfit(LIVES) == expected
+
+
+async def test_a_revision_that_even_the_primary_lacks_is_told_as_such() -> None:
+    _, _, reader = served(9)
+    with pytest.raises(ProjectionLaggingError, match="primary is at 10"):
+        await told(reader, 11)

@@ -182,6 +182,8 @@ class ReplicaFirst:
         self._on_primary += 1
         try:
             return await ask(self._primary)
+        except ProjectionLaggingError:
+            raise  # it answers: it has no such revision
         except UnavailableError as error:
             raise UnavailableError(
                 "neither a replica nor the primary can answer: " + error.explanation
