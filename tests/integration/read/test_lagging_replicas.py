@@ -95,7 +95,7 @@ async def at(streamed_database: NewDatabase, shared_standby: Standby) -> AsyncIt
 
 
 def terms_of(data: st.DataObject, tenant: TenantId, log: list[Stood]) -> list[tuple[Terms, Stood]]:
-    """As of some revisions; with tokens of any, which ask for the head that the node knows; at it."""
+    """As of some revisions, at the head, and with tokens of any, which the node answers there."""
     asked = moments(data, log)
     for stood in data.draw(st.lists(st.sampled_from(log), max_size=3), label="tokens"):
         token = encode_token(tenant, SnapToken(Epoch(1), stood.revision))

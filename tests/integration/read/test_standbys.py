@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import asyncpg
 import pytest
 
 from grantlog.model.ids import Epoch, Revision
@@ -17,7 +18,14 @@ from grantlog.store.postgres.replica_first import ReplicaLimits
 from grantlog.store.postgres.replica_reads import ReplicaReads, open_replica_reads
 from grantlog.testing.contracts.places import ACME, Primary, direct
 from tests.contract.postgres import postgres_primary
-from tests.standbys import Standby, new_standby, streamed_database, streaming_server
+from tests.standbys import (
+    Standby,
+    new_standby,
+    own_server,
+    run,
+    streamed_database,
+    streaming_server,
+)
 from tests.waiting import until
 
 __all__ = ["new_standby", "streamed_database", "streaming_server"]
@@ -26,6 +34,7 @@ NewDatabase = Callable[..., Awaitable[str]]
 NewStandby = Callable[[], Awaitable[Standby]]
 PATIENT = ReplicaLimits(wait_s_max=20.0, probe_s=0.05, back_s_max=0.1)
 HASTY = ReplicaLimits(wait_s_max=0.05, probe_s=0.05, back_s_max=0.1)
+BLIND = ReplicaLimits(wait_s_max=0.05, probe_s=600.0)
 FACT = "doc:1#viewer@user:1"
 
 
@@ -131,6 +140,9 @@ async def test_a_killed_standby_is_left_out_and_comes_back(
         await second.kill()
         assert await reader.read(done.revision) == (True, Source.PRIMARY)
         await until(lambda: "" not in reader.out())
+        async with own_server(second.place):
+            await until(lambda: reader.out()[1] == "")
+            assert await reader.read(done.revision) == (True, Source.REPLICA)
 
 
 async def test_a_node_starts_while_its_replicas_are_away(
@@ -143,11 +155,12 @@ async def test_a_node_starts_while_its_replicas_are_away(
         assert await reader.read(done.revision) == (True, Source.PRIMARY)
 
 
+@pytest.mark.parametrize("limits", [HASTY, BLIND], ids=["probed", "not probed meanwhile"])
 async def test_a_promoted_standby_answers_nothing_any_more(
-    primary: Primary, standby: Standby, dsn: str
+    primary: Primary, standby: Standby, dsn: str, limits: ReplicaLimits
 ) -> None:
     copy = standby.dsn(dsn)
-    async with node(dsn, [copy], HASTY) as reader:
+    async with node(dsn, [copy], limits) as reader:
         put = await primary.put(FACT)
         await standby.catch_up(dsn)
         assert await reader.read(put.revision) == (True, Source.REPLICA)
@@ -157,6 +170,8 @@ async def test_a_promoted_standby_answers_nothing_any_more(
             gone = await primary.remove(FACT)
             assert gone.revision == forked.revision
             assert await reader.read(gone.revision) == (False, Source.PRIMARY)
+        if limits is BLIND:
+            return
         await until(lambda: "primary of its own" in reader.out()[0])
         assert await reader.read(put.revision) == (True, Source.PRIMARY)
 
@@ -210,3 +225,33 @@ async def test_the_primary_itself_may_be_named_as_a_reader(primary: Primary, dsn
     async with node(dsn, [dsn]) as reader:
         assert (reader.out(), reader.replicas.states[0].kind) == ([""], Kind.PRIMARY)
         assert (await reader.read(done.revision))[0] is True
+
+
+async def test_a_statement_that_replay_takes_back_is_asked_elsewhere(
+    primary: Primary, standby: Standby, dsn: str
+) -> None:
+    copy = standby.dsn(dsn)
+    async with node(dsn, [copy], PATIENT) as reader:
+        done = await primary.put(FACT)
+        assert await reader.read(done.revision) == (True, Source.REPLICA)
+        holder = await asyncpg.connect(dsn)
+        async with asyncio.TaskGroup() as group, holder.transaction():
+            # A read locks its tables in order: it has the tuples and waits for the attributes.
+            await holder.execute("LOCK TABLE attributes IN ACCESS EXCLUSIVE MODE")
+            await run(dsn, "TRUNCATE relation_tuples_history")  # a commit, so that the lock is sent
+            await standby.catch_up(dsn)
+            reading = group.create_task(reader.read(done.revision))
+            await until(lambda: says(copy, WAITING.format("grantlog replica reads")))
+            await run(dsn, "TRUNCATE relation_tuples_history, relation_tuples")
+            await until(lambda: says(dsn, WAITING.format("grantlog fallback reads")))
+        await holder.close()
+        assert reading.result() == (False, Source.PRIMARY)
+        assert reader.out() == [""]
+
+
+WAITING = """SELECT EXISTS (SELECT FROM pg_stat_activity
+    WHERE application_name = '{}' AND wait_event_type = 'Lock')"""
+
+
+async def says(dsn: str, question: str) -> bool:
+    return await run(dsn, question) is True

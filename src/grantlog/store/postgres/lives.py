@@ -16,7 +16,7 @@ import structlog
 from grantlog.errors import CorruptionError, PreconditionError
 from grantlog.model.ids import Epoch
 from grantlog.store.postgres.driver_errors import translating
-from grantlog.store.postgres.pool import Connection, Pool, acquired
+from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
 
 _LOG = structlog.get_logger("grantlog.follow")
@@ -108,6 +108,18 @@ async def read_identity(connection: Connection) -> Identity:
     if row is None:
         raise CorruptionError("the replica does not know itself")
     return Identity(*row.values())
+
+
+async def is_standby(dsn: str) -> bool:
+    """Whether the server behind an address is a physical standby now.
+
+    Raises:
+        UnavailableError: it does not answer.
+    """
+    async with connect(dsn, application_name="grantlog") as connection:
+        with translating("asking whether a replica is a standby"):
+            standby: bool = await connection.fetchval(_SQL["in_recovery"])
+    return standby
 
 
 async def follow_life(primary: Pool, replica: Pool) -> None:

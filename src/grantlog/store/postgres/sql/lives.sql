@@ -20,6 +20,9 @@ SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS sta
         FROM epochs AS e ORDER BY e.epoch DESC LIMIT 1
     ), (SELECT value FROM meta WHERE name = 'follows'), '') AS life;
 
+-- name: in_recovery
+SELECT pg_is_in_recovery();
+
 -- name: followed
 SELECT value FROM meta WHERE name = 'follows';
 
