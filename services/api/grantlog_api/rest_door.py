@@ -106,7 +106,10 @@ def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         del request
         serving = await probe.serving()
-        body = orjson.dumps({"status": "SERVING" if serving else "NOT_SERVING"})
+        told: dict[str, object] = {"status": "SERVING" if serving else "NOT_SERVING"}
+        if replicas := probe.replicas():
+            told["replicas"] = dict(replicas)
+        body = orjson.dumps(told)
         return Response(body, status_code=200 if serving else 503, media_type=JSON)
 
     return answer

@@ -27,7 +27,8 @@ class ApiSettings(WatchSettings):
     database_url: SecretStr
     """The primary."""
     replica_url: SecretStr | None = None
-    """A projected replica; if given, facts are read there and the primary stands behind it."""
+    """Replicas, by addresses with spaces between them: databases that a projector folds into, and
+    physical standbys. If given, facts are read there and the primary stands behind them."""
     grpc_server: Literal["auto", "native", "grpcio"] = "auto"
     """Which gRPC server answers: native where there is a wheel of it, else grpcio."""
     consistency: Literal["head", "node", "bounded"] = "head"
@@ -47,8 +48,8 @@ class ApiSettings(WatchSettings):
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(2, ge=1)
-    """Connections for reading facts: statements in flight, each for many checks. More of them make
-    each smaller."""
+    """Connections for reading facts, to each replica if there are any: statements in flight, each
+    for many checks. More of them make each smaller."""
     list_connections_max: int = Field(4, ge=1)
     """Connections for listing facts by filter."""
     write_connections_max: int = Field(8, ge=1)
@@ -67,6 +68,12 @@ class ApiSettings(WatchSettings):
                 "GRANTLOG_CHANGES_PER_WRITE_MAX must be at least twice "
                 "GRANTLOG_FACTS_PER_WRITE_MAX: overwriting an attribute is two changes"
             )
+        if len(set(self.replica_dsns)) < len(self.replica_dsns):
+            raise ValueError("GRANTLOG_REPLICA_URL names an address twice")
+        if not all(dsn.startswith(("postgresql://", "postgres://")) for dsn in self.replica_dsns):
+            raise ValueError(
+                "GRANTLOG_REPLICA_URL must hold postgresql:// addresses with spaces between them"
+            )
         return self
 
     @property
@@ -75,6 +82,6 @@ class ApiSettings(WatchSettings):
         return tuple(part.strip() for part in self.watch_address.split(",") if part.strip())
 
     @property
-    def replica_dsn(self) -> str | None:
-        """The replica's address; None where the primary's own tables are read."""
-        return (self.replica_url.get_secret_value() if self.replica_url else "") or None
+    def replica_dsns(self) -> list[str]:
+        """The replicas' addresses; none where the primary's own tables are read."""
+        return self.replica_url.get_secret_value().split() if self.replica_url else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -26,9 +26,6 @@ from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
 from grantlog.model.ids import Epoch, TenantId
-from grantlog.ports.facts import FactReader
-from grantlog.ports.listing import FactLister
-from grantlog.ports.reverse import ReverseReader
 from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
 from grantlog.serving.calls import Calls
@@ -39,11 +36,13 @@ from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
+from grantlog.store.postgres.lives import Kind
 from grantlog.store.postgres.past import PostgresPast
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.reader import open_fact_reader
-from grantlog.store.postgres.replica_reads import open_replica_reads
+from grantlog.store.postgres.replica_reads import Connections, open_replica_reads
+from grantlog.store.postgres.replica_state import Reads, ReplicaState
 from grantlog.store.postgres.reverse import open_reverse_reader
 from grantlog.store.postgres.schemas import PostgresSchemas
 from grantlog.store.postgres.signal import open_signal
@@ -86,9 +85,7 @@ class _Places:
 
     lookups: Pool
     writes: Pool
-    facts: FactReader
-    lister: FactLister
-    reverse: ReverseReader
+    reads: Reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +118,11 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         ]
         cache = SchemaCache(PostgresSchemas(lookups))
         kept = _Kept(KnownHeads(life_began=cache.forget_before), cache)
-        facts, lister, reverse = await _open_facts(stack, settings, kept.known)
-        places = _Places(lookups, writes, facts, lister, reverse)
+        reads, replicas = await _open_facts(stack, settings, kept.known)
+        places = _Places(lookups, writes, reads)
         watches, watch = await _open_watch(stack, settings, lookups, kept.known)
         calls = await _open_calls(stack, settings, places, kept, watch)
-        yield Api(calls, _probe(settings, lookups), watches)
+        yield Api(calls, _probe(lookups, replicas), watches)
 
 
 async def _open_watch(
@@ -148,23 +145,26 @@ async def _open_watch(
 
 async def _open_facts(
     stack: AsyncExitStack, settings: ApiSettings, known: KnownHeads
-) -> tuple[FactReader, FactLister, ReverseReader]:
-    """Readers of facts: over the primary's own tables, or over a replica."""
+) -> tuple[Reads, Sequence[ReplicaState]]:
+    """Readers of facts, over the primary's own tables or over replicas, and how these do."""
     dsn = settings.database_url.get_secret_value()
-    if settings.replica_dsn is not None:
+    if settings.replica_dsns:
 
-        def epoch_floor(tenant: TenantId) -> Epoch:
+        def known_epoch(tenant: TenantId) -> Epoch:
             head = known.head(tenant)
             return head.epoch if head is not None else Epoch(0)
 
         return await stack.enter_async_context(
             open_replica_reads(
                 dsn,
-                settings.replica_dsn,
-                epoch_floor=epoch_floor,
-                read_connections_max=settings.read_connections_max,
-                fallback_connections_max=settings.fallback_connections_max,
-                list_connections_max=settings.list_connections_max,
+                settings.replica_dsns,
+                known_epoch=known_epoch,
+                epoch_began=known.forget_before,
+                connections=Connections(
+                    reads_max=settings.read_connections_max,
+                    lists_max=settings.list_connections_max,
+                    fallback_max=settings.fallback_connections_max,
+                ),
             )
         )
     pool = await stack.enter_async_context(
@@ -175,7 +175,7 @@ async def _open_facts(
             settings=INDEX_PLANS,
         )
     )
-    return (
+    reads = Reads(
         await stack.enter_async_context(
             open_fact_reader(pool, statements_max=settings.read_connections_max)
         ),
@@ -186,6 +186,7 @@ async def _open_facts(
             open_reverse_reader(dsn, size_max=settings.list_connections_max)
         ),
     )
+    return reads, ()
 
 
 async def _open_calls(
@@ -219,16 +220,19 @@ async def _open_calls(
         **common,
     )
     bundles = Bundles(reader=PostgresBundles(places.lookups), write_data=write_data, **common)
-    at = Places(resolver, cache, places.facts, places.reverse)
+    at = Places(resolver, cache, places.reads.facts, places.reads.reverse)
     lookup = LookupHandlers(Lookup(at, pages, asyncio.get_running_loop().time))
     permission = PermissionHandlers(
-        Check(resolver, cache, places.facts), BulkCheck(at), SubjectPermissions(at), Expand(at)
+        Check(resolver, cache, places.reads.facts),
+        BulkCheck(at),
+        SubjectPermissions(at),
+        Expand(at),
     )
     schema = SchemaHandlers(
         Schemas(reader=schemas, resolver=resolver, cache=cache, **common),
         ListSchemas(resolver, schemas, pages),
     )
-    data = DataHandlers(write_data, ListFacts(resolver, places.lister, pages))
+    data = DataHandlers(write_data, ListFacts(resolver, places.reads.lister, pages))
     tenancy = TenancyHandlers(Tenants(lister=PostgresTenants(places.lookups), **common), pages)
     return Calls(
         handler_table(
@@ -260,11 +264,11 @@ def new_write_id() -> bytes:
     return secrets.token_bytes(_WRITE_ID_BYTES)
 
 
-def _probe(settings: ApiSettings, lookups: Pool) -> HealthProbe:
-    kinds = ["maintenance", "replica"] if settings.replica_dsn else ["maintenance"]
-
+def _probe(lookups: Pool, replicas: Sequence[ReplicaState]) -> HealthProbe:
     async def trouble() -> str:
+        projected = any(replica.kind is Kind.PROJECTED for replica in replicas)
+        kinds = ["maintenance", "replica"] if projected else ["maintenance"]
         missing = await missing_followers(lookups, kinds)
         return f"no follower beats of kind {', '.join(missing)}" if missing else ""
 
-    return HealthProbe(trouble)
+    return HealthProbe(trouble, lambda: {str(r.number): r.out_because or "in" for r in replicas})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
 from grantlog.runtime.kafka_settings import KafkaSettings
 
@@ -14,6 +14,7 @@ class ProjectorSettings(KafkaSettings):
 
     database_url: SecretStr
     replica_url: SecretStr | None = None
+    """The one database that this projector folds into."""
     replica_name: str = Field("replica", min_length=1, max_length=64)
     """Under which the replica is registered in the primary; each needs one of its own."""
     history_window_s: float | None = Field(None, ge=0)
@@ -28,6 +29,15 @@ class ProjectorSettings(KafkaSettings):
     """Whether this process may publish to Kafka; API nodes do by default."""
     drain_s_max: float = Field(5.0, ge=0)
     """How long the slice in hand may take once the service is told to stop."""
+
+    @model_validator(mode="after")
+    def _one_replica(self) -> ProjectorSettings:
+        if len((self.replica_dsn or "").split()) > 1:
+            raise ValueError(
+                "GRANTLOG_REPLICA_URL names several addresses: a projector folds into one; run "
+                "one for each, with a GRANTLOG_REPLICA_NAME of its own"
+            )
+        return self
 
     @property
     def replica_dsn(self) -> str | None:

@@ -13,12 +13,13 @@ import structlog
 
 from grantlog.app.project import FollowLimits, FollowStatus, Projector
 from grantlog.changelog.postgres.log import open_change_log
-from grantlog.errors import GrantlogError
+from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.ports.log import ChangeLog
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window, copy_floors
 from grantlog.store.postgres.followers import Role, beat, keep_role, pause
+from grantlog.store.postgres.lives import follow_life
 from grantlog.store.postgres.migrate import check_schema_range
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
@@ -28,6 +29,8 @@ from grantlog_projector.settings import ProjectorSettings
 _LOG = structlog.get_logger("grantlog.projector")
 _CONNECTIONS_MAX: Final = 3
 _STOPPED_SHOWN_MAX: Final = 20
+_FOREIGN_S: Final = 2.0
+"""Between looks at a replica that holds another log."""
 
 
 def jobs(settings: ProjectorSettings, stop: asyncio.Event) -> dict[str, Job]:
@@ -96,10 +99,13 @@ async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio
         await _check(replica)
         store = PostgresProjection(replica)
         await store.require_replica()
+        if not await _ours(primary, replica, until):
+            return
         projector = Projector(log, store, limits)
 
         async def tell() -> None:
             at = projector.status
+            await follow_life(primary, replica)
             await beat(
                 primary,
                 settings.replica_name,
@@ -142,6 +148,25 @@ async def _publish(settings: ProjectorSettings, until: asyncio.Event) -> None:
     from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
 
     await publish(settings.database_url.get_secret_value(), settings, until)
+
+
+async def _ours(primary: Pool, replica: Pool, until: asyncio.Event) -> bool:
+    """Wait until the replica is empty or of this primary's log; False if `until` comes first.
+
+    The process stays: others of its jobs go on, and a rebuild needs no restart.
+    """
+    told = ""
+    while not until.is_set():
+        try:
+            await follow_life(primary, replica)
+        except PreconditionError as error:
+            if error.explanation != told:
+                _LOG.error("not projecting", because=error.explanation)
+            told = error.explanation
+            await pause(_FOREIGN_S, until)
+        else:
+            return True
+    return False
 
 
 async def _check(pool: Pool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -22,9 +22,17 @@ PROBE_TIMEOUT_S: Final = 2.0
 class HealthProbe:
     """Answers "is this node serving?" by asking the database, at most once at a time."""
 
-    def __init__(self, probe: Callable[[], Awaitable[str]]) -> None:
-        """`probe` returns "" when all is well, else what is not."""
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[str]],
+        replicas: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`probe` returns "" when all is well, else what is not.
+
+        `replicas` says of each replica, by its number, whether it is read: "in", or why not.
+        """
         self._probe = probe
+        self.replicas = replicas
         self._lock = asyncio.Lock()
         self._draining = False
         self._told = ""

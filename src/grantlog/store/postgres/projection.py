@@ -18,6 +18,7 @@ from grantlog.ports.log import NOWHERE, Position
 from grantlog.projection.chain import unapplied
 from grantlog.projection.fold import fold, lives
 from grantlog.store.postgres.digest import tenant_digest
+from grantlog.store.postgres.lives import unfollow
 from grantlog.store.postgres.pool import INDEX_PLANS, Connection, Pool, acquired
 from grantlog.store.postgres.rows import apply_rows
 from grantlog.store.postgres.statements import load
@@ -100,6 +101,7 @@ class PostgresProjection:
         ):
             await _require_replica(connection)
             await connection.execute(_SQL["clear"])
+            await unfollow(connection)
 
 
 async def _require_replica(connection: Connection) -> None:
