@@ -22,7 +22,7 @@ from grantlog.app.lives import keep_to_the_living
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
 from grantlog.app.watch import Watch
@@ -59,6 +59,7 @@ from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
 from grantlog_api.handlers.watch import WatchHandlers
 from grantlog_api.health import HealthProbe
+from grantlog_api.memory import Memory
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import handler_table, stream_table
 
@@ -85,14 +86,6 @@ class _Places:
     reverse: ReverseReader
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What this node keeps in memory of tenants."""
-
-    known: KnownHeads
-    cache: SchemaCache
-
-
 @asynccontextmanager
 async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
     """The service's parts for the block; they close in reverse order.
@@ -103,18 +96,23 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
     """
     async with AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
+        kept = Memory()
         # Apart, so that heads never queue behind the tenants that are being written.
         lookups, writes = [
             await stack.enter_async_context(
-                open_primary_pool(dsn, size_max=size_max, application_name=f"grantlog api {name}")
+                open_primary_pool(
+                    dsn,
+                    size_max=size_max,
+                    application_name=f"grantlog api {name}",
+                    proof=kept.proof,
+                )
             )
             for name, size_max in (
                 ("lookups", settings.lookup_connections_max),
                 ("writes", settings.write_connections_max),
             )
         ]
-        cache = SchemaCache(PostgresSchemas(lookups))
-        kept = _Kept(KnownHeads(life_began=cache.forget_before), cache)
+        kept.open_cache(PostgresSchemas(lookups))
         facts, lister, reverse = await _open_facts(stack, settings, kept.known)
         places = _Places(lookups, writes, facts, lister, reverse)
         hub, watch = await _open_watch(stack, settings, places, kept.known)
@@ -168,13 +166,18 @@ async def _open_calls(
     stack: AsyncExitStack,
     settings: ApiSettings,
     places: _Places,
-    kept: _Kept,
+    kept: Memory,
     watch: WatchHandlers,
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
     writer = await stack.enter_async_context(
-        open_writer(places.writes, changed=signal.changed, limits=limits)
+        open_writer(
+            places.writes,
+            changed=signal.changed,
+            limits=limits,
+            acknowledged=kept.acknowledged,
+        )
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
     schemas = PostgresSchemas(places.lookups)
@@ -186,6 +189,8 @@ async def _open_calls(
     group = await stack.enter_async_context(background_tasks())
     living = group.create_task(keep_to_the_living(resolver, cache), name="keep to the living")
     stack.callback(living.cancel)
+    looking = group.create_task(kept.proof.keep_looking(places.lookups), name="look at the epoch")
+    stack.callback(looking.cancel)
     pages = Continuations(await read_mac_key(places.lookups))
     common: Mapping[str, Any] = {"writer": writer, "known": known, "new_id": new_write_id}
     write_data = WriteData(
