@@ -151,6 +151,12 @@ class Outbox:
         async with acquired(self._pool, doing="reading the epoch") as connection:
             return Epoch(await connection.fetchval(_SQL["epoch"]))
 
+    async def publishers(self) -> dict[int, tuple[Epoch, int]]:
+        """By partition, the log's epoch and the epoch of the last publisher that took it."""
+        async with acquired(self._pool, doing="reading who publishes") as connection:
+            rows = await connection.fetch(_SQL["publishers"])
+        return {row["partition"]: (Epoch(row["epoch"]), row["publisher_epoch"]) for row in rows}
+
     async def hold(self, lease_s: float, *, name: str, partitions: int) -> list[Lease]:
         """Renew what this publisher holds and take what nobody holds; all that it holds now.
 

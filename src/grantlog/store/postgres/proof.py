@@ -11,12 +11,10 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-import asyncpg
-
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.store.postgres.epoch import Seen, Server, identify, open_if_set_back
-from grantlog.store.postgres.pool import Pool, acquired
+from grantlog.store.postgres.pool import Connection, Pool, acquired
 
 LOOK_S: Final = 1.0
 """Between looks: so late a process may hear of an epoch that another one opened."""
@@ -68,7 +66,7 @@ class Proof:
         """The latest epoch that was met, 0 before the first connection."""
         return self._epoch
 
-    async def prove(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+    async def prove(self, connection: Connection) -> None:
         """Make sure that a new connection leads to the log as this process knows it.
 
         If it does not, an epoch is open afterwards that tells the two histories apart.
@@ -84,15 +82,18 @@ class Proof:
             self._server = server
         self._enter(epoch)
 
+    def forget_server(self) -> None:
+        """More is known than when the server was proven: the next look or connection asks anew."""
+        self._server = None
+
     async def look(self, pool: Pool) -> None:
-        """Meet the epoch that is written in now.
+        """Prove a connection that stands, and meet the epoch that is written in now.
 
         Raises:
             UnavailableError: the primary does not answer.
         """
         async with acquired(pool, doing="looking at the epoch") as connection:
-            epoch, _ = await identify(connection)
-        self._enter(epoch)
+            await self.prove(connection)
 
     async def keep_looking(self, pool: Pool, *, every_s: float = LOOK_S) -> None:
         """Look now and then, until cancelled."""
