@@ -113,7 +113,7 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             )
         ]
         kept.open_cache(PostgresSchemas(lookups))
-        facts, lister, reverse = await _open_facts(stack, settings, kept.known)
+        facts, lister, reverse = await _open_facts(stack, settings, kept)
         places = _Places(lookups, writes, facts, lister, reverse)
         hub, watch = await _open_watch(stack, settings, places, kept.known)
         calls = await _open_calls(stack, settings, places, kept, WatchHandlers(watch))
@@ -121,14 +121,14 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
 
 
 async def _open_facts(
-    stack: AsyncExitStack, settings: ApiSettings, known: KnownHeads
+    stack: AsyncExitStack, settings: ApiSettings, kept: Memory
 ) -> tuple[FactReader, FactLister, ReverseReader]:
     """Readers of facts: over the primary's own tables, or over a replica."""
     dsn = settings.database_url.get_secret_value()
     if settings.replica_dsn is not None:
 
         def epoch_floor(tenant: TenantId) -> Epoch:
-            head = known.head(tenant)
+            head = kept.known.head(tenant)
             return head.epoch if head is not None else Epoch(0)
 
         return await stack.enter_async_context(
@@ -147,6 +147,7 @@ async def _open_facts(
             size_max=settings.read_connections_max,
             application_name="grantlog api reads",
             settings=INDEX_PLANS,
+            on_connect=kept.proof.prove,
         )
     )
     return (

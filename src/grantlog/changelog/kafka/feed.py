@@ -176,15 +176,13 @@ class Feed:
             self._heard[partition] = self.clock()
         try:
             message = read_message(record.key, record.value, record.headers)
-            await self._require_publisher(partition, message.fence)
+            await self._require_ours(partition, message)
             if not self.intake.admits(partition, message.fence):
                 return
             match message:
                 case HeartbeatMessage():
                     self.intake.beat(partition, message)
                 case EventMessage():
-                    if partition_of(message.tenant, len(self._places)) != partition:
-                        raise CorruptionError("its tenant's place is another partition")
                     if self.wants(message.tenant):
                         whole = self.intake.collect(message)
                         if whole is not None:
@@ -192,26 +190,39 @@ class Feed:
         except CorruptionError as error:
             self._refuse(record, error)
 
-    async def _require_publisher(self, partition: int, fence: Fence) -> None:
-        """Refuse a fence that nobody was given: it would shut every real publisher out.
+    async def _require_ours(self, partition: int, message: EventMessage | HeartbeatMessage) -> None:
+        """Refuse a message in a place that is not its own, or with a fence that nobody was given.
+
+        Such a fence would shut every real publisher out.
 
         Raises:
-            CorruptionError: the primary does not know such a publisher.
+            CorruptionError: it is so.
         """
-        if self._publishers is None or fence <= self._fences.get(partition, _NO_FENCE):
-            return
-        if self.clock() >= self._ask_again_at:
-            self._ask_again_at = self.clock() + _ASK_AGAIN_S
+        if isinstance(message, EventMessage):
+            own = partition_of(message.tenant, len(self._places))
+            if own != partition:
+                raise CorruptionError(f"its tenant's place is partition {own}")
+        fence = message.fence
+        if fence > await self._highest_fence(partition, fence):
+            raise CorruptionError(
+                f"its publisher ({fence.epoch}.{fence.publisher_epoch}) is none that the primary "
+                "knows"
+            )
+
+    async def _highest_fence(self, partition: int, met: Fence) -> tuple[int, int]:
+        """The highest fence that the primary gave away, as far as that can be known."""
+        if self._publishers is None:
+            return met
+        known = self._fences.get(partition, _NO_FENCE)
+        if met > known and self.clock() >= self._ask_again_at:
             try:
                 self._fences = await self._publishers()
             except GrantlogError:
-                return  # nobody can tell: what it says is compared with the primary anyway
-            if fence <= self._fences.get(partition, _NO_FENCE):
-                self._ask_again_at = 0.0
-                return
-        raise CorruptionError(
-            f"its publisher ({fence.epoch}.{fence.publisher_epoch}) is none that the primary knows"
-        )
+                return met  # nobody can tell: what it says is compared with the primary anyway
+            known = self._fences.get(partition, _NO_FENCE)
+            if met > known:
+                self._ask_again_at = self.clock() + _ASK_AGAIN_S
+        return known
 
     async def _keep(self, whole: Whole) -> None:
         transaction = await assembled(whole.tenant, whole.revision, whole.payloads)

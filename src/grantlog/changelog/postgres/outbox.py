@@ -24,7 +24,6 @@ _SQL: Final = load("publish", package="grantlog.changelog.postgres")
 ROWS_PER_TENANT_MAX: Final = 500
 """Parts of one tenant read at once, so that it does not keep the others waiting."""
 
-
 WHOLE: Final = 2**31 - 1
 """The part of a place that stands behind all parts of its revision."""
 
