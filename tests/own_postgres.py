@@ -59,9 +59,7 @@ class OwnPostgres:
 
     def kill(self) -> None:
         """End all of its processes at once, as a power cut does."""
-        for pid in self._pids():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        self._tell(signal.SIGKILL)
         assert self._process is not None
         self._process.wait(timeout=60)
         self._process = None
@@ -95,12 +93,15 @@ class OwnPostgres:
 
     def pause(self) -> None:
         """Stop its clock: connections stay open, nothing is answered."""
-        for pid in self._pids():
-            os.kill(pid, signal.SIGSTOP)
+        self._tell(signal.SIGSTOP)
 
     def resume(self) -> None:
+        self._tell(signal.SIGCONT)
+
+    def _tell(self, signum: signal.Signals) -> None:
         for pid in self._pids():
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # a backend whose client went
+                os.kill(pid, signum)
 
     def _pids(self) -> list[int]:
         """The server, stopped first so that it starts nothing more, and its backends."""
@@ -120,7 +121,6 @@ class OwnPostgres:
 
     def close(self) -> None:
         if self._process is not None:
-            self.resume()
             self.kill()
 
     def _started(self, data: Path, port: int) -> subprocess.Popen[bytes]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from grantlog.errors import BeyondHeadError, LostWriteError
+from grantlog.errors import BeyondHeadError, GrantlogError, LostWriteError, UnavailableError
+from grantlog.model.ids import Epoch, Revision, SchemaVersion
+from grantlog.ports.heads import Head
+from grantlog.store.postgres.epoch import open_epoch
 from grantlog.testing.contracts.places import ACME, OTHER
+from tests.contract.postgres import postgres_primary
+from tests.contract.watching import Station, station, token
 from tests.integration.accidents.conftest import node
 from tests.own_postgres import OwnPostgres, one
 from tests.waiting import until
@@ -104,8 +109,6 @@ async def test_a_restart_that_lost_nothing_keeps_its_epoch(primary: OwnPostgres)
 async def test_an_epoch_that_somebody_opens_reaches_a_node_that_nobody_asks(
     primary: OwnPostgres,
 ) -> None:
-    from grantlog.store.postgres.epoch import open_epoch
-
     async with node(primary.dsn()) as ours:
         await ours.put("doc:1#viewer@user:1")
         await open_epoch(primary.dsn(), reason="a test")
@@ -113,3 +116,66 @@ async def test_an_epoch_that_somebody_opens_reaches_a_node_that_nobody_asks(
         await ours.look()
         assert ours.memory.known.head(ACME) is None
         assert (await ours.at(1, 1)).epoch == 2
+
+
+async def test_watchers_of_what_was_lost_are_told_what_to_do(primary: OwnPostgres) -> None:
+    async with postgres_primary(primary.dsn()) as ours:
+        await ours.put("doc:1#viewer@user:1")
+        backup = primary.back_up("backup")
+        await ours.put("doc:lost#viewer@user:1")
+        async with station(ours) as opened, opened.watcher() as live, opened.watcher() as quiet:
+            await live.until_revision(2)
+            await quiet.until_revision(2)
+            primary.kill()
+            primary.put_back(backup)
+            primary.start()
+            await open_epoch(primary.dsn(), reason="restored from a backup")
+            async with node(primary.dsn()) as other:
+                for number in range(3):  # the new history overtakes the old one
+                    await other.put(f"doc:new{number}#viewer@user:1")
+            for watcher in (live, quiet):
+                failure = await watcher.failure()
+                assert isinstance(failure, LostWriteError | UnavailableError)
+        async with station(ours) as opened:
+            await until(lambda: reaches(opened))
+            for place in (token(2), token(3, epoch=1)):
+                async with opened.watcher(place) as lost:
+                    failure = await lost.failure()
+                    assert isinstance(failure, LostWriteError), failure
+            async with opened.watcher(token(1)) as kept:
+                await kept.until_revision(4)
+                assert len(kept.changes()) == 3
+
+
+async def test_a_watcher_does_not_go_on_in_a_history_that_is_not_its_own(
+    primary: OwnPostgres,
+) -> None:
+    """Its node has not heard of the new epoch, and the head is beyond its token again."""
+    async with postgres_primary(primary.dsn()) as ours:
+        await ours.put("doc:1#viewer@user:1")
+        backup = primary.back_up("backup")
+        await ours.put("doc:lost#viewer@user:1")
+        primary.kill()
+        primary.put_back(backup)
+        primary.start()
+        await open_epoch(primary.dsn(), reason="restored from a backup")
+        async with node(primary.dsn()) as other:
+            await other.put("doc:new#viewer@user:1")
+            await other.put("doc:newer#viewer@user:1")
+        async with station(ours) as opened:
+            await until(lambda: reaches(opened))
+            opened.believe(ACME, Head(Epoch(1), Revision(2), SchemaVersion(""), Revision(0)))
+            async with opened.watcher(token(2)) as watcher:
+                failure = await watcher.failure()
+                assert isinstance(failure, LostWriteError)
+                assert watcher.changes() == []
+
+
+async def reaches(opened: Station) -> bool:
+    """Whether its connections stand again."""
+    try:
+        async with opened.watcher() as any_one:
+            await anext(any_one.messages)
+    except GrantlogError:
+        return False
+    return True

@@ -69,13 +69,14 @@ async def test_a_replica_tells_and_its_tenant_stops_until_it_is_rebuilt(
     ):  # fmt: skip
         projector = Projector(log, replica.projection, FollowLimits(look_again_s=0.01))
         await projector.start()
+        witness.stand_at(lambda: projector.positions)
+        await witness.proof.look(pool)
         await projector.round()
         assert projector.positions[ACME].revision == 3
         primary.kill()
         primary.put_back(backup)
         primary.start()
-        await written(primary, "doc:new", "doc:newer")  # before the replica said a word
-        witness.stand_at(lambda: projector.positions)
+        await written(primary, "doc:new", "doc:newer")
 
         async def followed() -> bool:
             try:
