@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -18,6 +20,7 @@ from tests.integration.kafka.conftest import Stage
 from tests.integration.kafka.followers import Follower, following
 from tests.waiting import until
 
+_numbers = count(1)
 Headers = list[tuple[str, bytes]]
 
 
@@ -38,7 +41,7 @@ async def still_reads_the_topic(stage: Stage, follower: Follower) -> None:
     before = follower.log.counters.read_here
 
     async def came_over_the_topic() -> bool:
-        await stage.primary.put(f"doc:{follower.log.counters.read_here}x#viewer@user:1")
+        await stage.primary.put(f"doc:{next(_numbers)}x#viewer@user:1")
         await follower.reach()
         return follower.log.counters.read_here > before
 
