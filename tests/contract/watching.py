@@ -20,9 +20,10 @@ from grantlog.errors import (
     GrantlogError,
 )
 from grantlog.model.change import AttributeChange, Change, DataWritten, Operation, TupleChange
-from grantlog.model.ids import Epoch, Revision
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, decode_token, encode_token
 from grantlog.model.tuples import Subject
+from grantlog.ports.heads import Head
 from grantlog.ports.log import TenantLog
 from grantlog.serving import grpc_door
 from grantlog.serving.calls import Calls
@@ -92,9 +93,15 @@ class Station:
     def __init__(self, primary: Primary, limits: WatchLimits, log: TenantLog | None = None) -> None:
         source = log or primary.archive or primary.log
         self.hub = WatchHub(log or primary.hub_log or primary.log, limits)
-        resolver = Resolver(primary.heads, primary.past, KnownHeads(), Consistency.HEAD)
+        self.known = KnownHeads()
+        resolver = Resolver(primary.heads, primary.past, self.known, Consistency.HEAD)
         clock = asyncio.get_running_loop().time
         self.watch = Watch(resolver, source, self.hub, limits, clock)
+
+    def believe(self, tenant: TenantId, head: Head) -> None:
+        """Know a head, whatever the primary says."""
+        self.known.forget(tenant)
+        self.known.learn(tenant, head, self.known.now())
 
     @asynccontextmanager
     async def watcher(

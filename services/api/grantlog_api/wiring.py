@@ -22,7 +22,7 @@ from grantlog.app.lives import keep_to_the_living
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
 from grantlog.model.ids import Epoch, TenantId
@@ -55,6 +55,7 @@ from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
+from grantlog_api.memory import Memory
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import WatchCall, handler_table, stream_table
 from grantlog_api.watch_proxy import open_proxy
@@ -88,14 +89,6 @@ class _Places:
     reads: Reads
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """What this node keeps in memory of tenants."""
-
-    known: KnownHeads
-    cache: SchemaCache
-
-
 @asynccontextmanager
 async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
     """The service's parts for the block; they close in reverse order.
@@ -106,19 +99,24 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
     """
     async with AsyncExitStack() as stack:
         dsn = settings.database_url.get_secret_value()
+        kept = Memory()
         # Apart, so that heads never queue behind the tenants that are being written.
         lookups, writes = [
             await stack.enter_async_context(
-                open_primary_pool(dsn, size_max=size_max, application_name=f"grantlog api {name}")
+                open_primary_pool(
+                    dsn,
+                    size_max=size_max,
+                    application_name=f"grantlog api {name}",
+                    proof=kept.proof,
+                )
             )
             for name, size_max in (
                 ("lookups", settings.lookup_connections_max),
                 ("writes", settings.write_connections_max),
             )
         ]
-        cache = SchemaCache(PostgresSchemas(lookups))
-        kept = _Kept(KnownHeads(life_began=cache.forget_before), cache)
-        reads, replicas = await _open_facts(stack, settings, kept.known)
+        kept.open_cache(PostgresSchemas(lookups))
+        reads, replicas = await _open_facts(stack, settings, kept)
         places = _Places(lookups, writes, reads)
         watches, watch = await _open_watch(stack, settings, lookups, kept.known)
         calls = await _open_calls(stack, settings, places, kept, watch)
@@ -144,14 +142,14 @@ async def _open_watch(
 
 
 async def _open_facts(
-    stack: AsyncExitStack, settings: ApiSettings, known: KnownHeads
+    stack: AsyncExitStack, settings: ApiSettings, kept: Memory
 ) -> tuple[Reads, Sequence[ReplicaState]]:
     """Readers of facts, over the primary's own tables or over replicas, and how these do."""
     dsn = settings.database_url.get_secret_value()
     if settings.replica_dsns:
 
         def known_epoch(tenant: TenantId) -> Epoch:
-            head = known.head(tenant)
+            head = kept.known.head(tenant)
             return head.epoch if head is not None else Epoch(0)
 
         return await stack.enter_async_context(
@@ -159,7 +157,7 @@ async def _open_facts(
                 dsn,
                 settings.replica_dsns,
                 known_epoch=known_epoch,
-                epoch_began=known.forget_before,
+                epoch_began=kept.enter,
                 connections=Connections(
                     reads_max=settings.read_connections_max,
                     lists_max=settings.list_connections_max,
@@ -173,6 +171,7 @@ async def _open_facts(
             size_max=settings.read_connections_max,
             application_name="grantlog api reads",
             settings=INDEX_PLANS,
+            on_connect=kept.proof.prove,
         )
     )
     reads = Reads(
@@ -193,13 +192,18 @@ async def _open_calls(
     stack: AsyncExitStack,
     settings: ApiSettings,
     places: _Places,
-    kept: _Kept,
+    kept: Memory,
     watch: WatchCall,
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
     writer = await stack.enter_async_context(
-        open_writer(places.writes, changed=signal.changed, limits=limits)
+        open_writer(
+            places.writes,
+            changed=signal.changed,
+            limits=limits,
+            acknowledged=kept.acknowledged,
+        )
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
     schemas = PostgresSchemas(places.lookups)
@@ -211,6 +215,8 @@ async def _open_calls(
     group = await stack.enter_async_context(background_tasks())
     living = group.create_task(keep_to_the_living(resolver, cache), name="keep to the living")
     stack.callback(living.cancel)
+    looking = group.create_task(kept.proof.keep_looking(places.lookups), name="look at the epoch")
+    stack.callback(looking.cancel)
     pages = Continuations(await read_mac_key(places.lookups))
     common: Mapping[str, Any] = {"writer": writer, "known": known, "new_id": new_write_id}
     write_data = WriteData(

@@ -25,6 +25,7 @@ from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.purge import purge_dead_lives
 from grantlog_projector.settings import ProjectorSettings
+from grantlog_projector.witness import ReplicaWitness
 
 _LOG = structlog.get_logger("grantlog.projector")
 _CONNECTIONS_MAX: Final = 3
@@ -80,12 +81,14 @@ async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio
     """Follow the log into the replica, beat for it in the primary, and keep it tidy."""
     dsn = settings.database_url.get_secret_value()
     limits = FollowLimits(changes_max=settings.changes_per_slice_max)
+    witness = ReplicaWitness()
     async with (
         open_pool(
             dsn,
             size_max=_CONNECTIONS_MAX,
             application_name="grantlog projector",
             settings=INDEX_PLANS,
+            on_connect=witness.proof.prove,
         ) as primary,
         open_pool(
             replica_dsn,
@@ -102,6 +105,9 @@ async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio
         if not await _ours(primary, replica, until):
             return
         projector = Projector(log, store, limits)
+        await projector.start()
+        witness.stand_at(lambda: projector.positions)
+        await witness.proof.look(primary)
 
         async def tell() -> None:
             at = projector.status

@@ -60,6 +60,10 @@ class KnownHeads:
         known = self._known.get(tenant)
         return known.head if known is not None else None
 
+    def heads(self) -> dict[TenantId, Head]:
+        """The newest head known of every tenant."""
+        return {tenant: known.head for tenant, known in self._known.items()}
+
     def find(self, tenant: TenantId) -> Known | None:
         """The newest head known and its age, None if there is none."""
         return self._known.get(tenant)

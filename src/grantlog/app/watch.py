@@ -16,7 +16,7 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.watch_hub import Place, WatchHub, WatchLimits, lost_behind
 from grantlog.errors import CorruptionError, GrantlogError, LostWriteError, TenantDeletedError
 from grantlog.model.change import Change, DataWritten, TenantDeleted, Transaction, TupleChange
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.model.ids import NOTHING, Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, decode_token, encode_token
 from grantlog.model.tuples import Subject
 from grantlog.ports.log import TenantLog
@@ -138,14 +138,31 @@ class Watch:
 
     async def _start(self, tenant: TenantId, snap_token: str) -> Place:
         """Where to begin: at the token, or at the head as the primary has it now."""
-        if not snap_token:
+        if snap_token:
+            token = decode_token(tenant, snap_token)
+            await self._resolver.admit(tenant, token)
+        else:
             head = await self._resolver.refresh(tenant)
-            return Place(head.epoch, head.revision, None)
-        token = decode_token(tenant, snap_token)
-        await self._resolver.admit(tenant, token)
+            token = SnapToken(head.epoch, head.revision)
         place = Place(token.epoch, token.revision, None)
         await self._require_alive(tenant, place)
-        return place
+        return await self._anchored(tenant, place)
+
+    async def _anchored(self, tenant: TenantId, place: Place) -> Place:
+        """The place with the digest of its transaction: what follows must continue that one.
+
+        Raises:
+            LostWriteError: the log holds another transaction there than the token's, or none.
+        """
+        if place.revision == NOTHING:
+            return place
+        page = await self._log.read(tenant, after=Revision(place.revision - 1), changes_max=1)
+        held = page[0] if page else None
+        if held is None or held.revision < place.revision or held.epoch > place.epoch:
+            raise lost_behind(place)
+        if held.revision > place.revision:  # a deletion since, behind which nothing is left
+            raise _deleted(tenant, held.epoch, held.revision)
+        return Place(place.epoch, place.revision, held.digest)
 
     async def _follow(
         self, tenant: TenantId, place: Place, silent_s_max: float

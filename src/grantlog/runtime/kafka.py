@@ -19,11 +19,13 @@ from grantlog.changelog.kafka.log import (
 )
 from grantlog.changelog.kafka.opening import open_agreed_writer
 from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.tail import TopicTail
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.runtime.kafka_settings import KafkaSettings
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+from grantlog.store.postgres.proof import Proof
 
 
 def options_of(settings: KafkaSettings) -> KafkaOptions:
@@ -66,12 +68,22 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
     options, spec = options_of(settings), spec_of(settings)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
-            open_pool(dsn, size_max=2, application_name="grantlog publisher", settings=INDEX_PLANS)
+            open_pool(
+                dsn,
+                size_max=2,
+                application_name="grantlog publisher",
+                settings=INDEX_PLANS,
+                on_connect=Proof().prove,
+            )
         )
         log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
         outbox = Outbox(pool, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
         publisher = Publisher(
-            log, outbox, lambda: open_agreed_writer(options, spec, outbox), spec=spec
+            log,
+            outbox,
+            lambda: open_agreed_writer(options, spec, outbox),
+            spec=spec,
+            look_back=TopicTail(options, spec, pool).look_back,
         )
         await publisher.run(stop)
 

@@ -8,7 +8,7 @@ the fence that each message carries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +33,8 @@ from grantlog.ports.log import ChangeLog
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 
+LookBack = Callable[[Collection[Lease]], Awaitable[Epoch | None]]
+"""Holds partitions against the log, before anything is sent there: `TopicTail.look_back`."""
 OpenWriter = Callable[[], AbstractAsyncContextManager[TopicWriter]]
 
 
@@ -65,7 +67,9 @@ class Publisher:
         *,
         spec: TopicSpec,
         limits: PublishLimits | None = None,
+        look_back: LookBack | None = None,
     ) -> None:
+        self._look_back = look_back
         self._log = log
         self._outbox = outbox
         self._open_writer = open_writer
@@ -166,6 +170,7 @@ class Publisher:
         )
         leases = {lease.partition: lease for lease in held}
         self._hold_at = asyncio.get_running_loop().time() + self._limits.hold_s
+        await self._look_behind(leases)
         epoch = await self._outbox.epoch()
         troubles = await self._compare_ends(writer, leases)
         same = (
@@ -179,6 +184,13 @@ class Publisher:
             self._mark = None
             self._backlog = Backlog(await self._outbox.marks(working))
             _LOG.info("publishing", partitions=sorted(working), epoch=epoch)
+
+    async def _look_behind(self, leases: dict[int, Lease]) -> None:
+        """Of partitions that were just taken, see what the topic has and the log may lack."""
+        known = _epochs(self._leases)
+        taken = [each for each in leases.values() if known.get(each.partition) is None]
+        if taken and self._look_back is not None:
+            await self._look_back(taken)
 
     async def _compare_ends(self, writer: TopicWriter, leases: dict[int, Lease]) -> dict[int, str]:
         """By partition, why the topic is not what it was: it ends before what was acknowledged."""

@@ -24,7 +24,6 @@ _SQL: Final = load("publish", package="grantlog.changelog.postgres")
 ROWS_PER_TENANT_MAX: Final = 500
 """Parts of one tenant read at once, so that it does not keep the others waiting."""
 
-
 WHOLE: Final = 2**31 - 1
 """The part of a place that stands behind all parts of its revision."""
 
@@ -150,6 +149,12 @@ class Outbox:
         """The log's epoch."""
         async with acquired(self._pool, doing="reading the epoch") as connection:
             return Epoch(await connection.fetchval(_SQL["epoch"]))
+
+    async def publishers(self) -> dict[int, tuple[Epoch, int]]:
+        """By partition, the log's epoch and the epoch of the last publisher that took it."""
+        async with acquired(self._pool, doing="reading who publishes") as connection:
+            rows = await connection.fetch(_SQL["publishers"])
+        return {row["partition"]: (Epoch(row["epoch"]), row["publisher_epoch"]) for row in rows}
 
     async def hold(self, lease_s: float, *, name: str, partitions: int) -> list[Lease]:
         """Renew what this publisher holds and take what nobody holds; all that it holds now.
