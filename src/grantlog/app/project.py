@@ -13,6 +13,7 @@ from datetime import datetime
 
 import structlog
 
+from grantlog.app.copying import Copier
 from grantlog.errors import ConflictError, CorruptionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
@@ -30,6 +31,8 @@ class FollowLimits:
     """Without a signal, the log is looked at so often."""
     backoff_s_min: float = 0.1
     backoff_s_max: float = 5.0
+    copy_revisions_min: int = 1_000
+    """A tenant that is not here at all and has so many revisions is copied rather than folded."""
     look_again_s: float = 10.0
     """A tenant that stopped is looked at so often: it goes on when somebody rebuilt it."""
 
@@ -56,13 +59,25 @@ class _Goal:
 
 
 class Projector:
-    """Keeps a replica at the head of the log."""
+    """Keeps a replica at the head of the log.
+
+    Args:
+        log: what is followed.
+        store: the replica.
+        limits: bounds, the defaults if None.
+        copier: brings tenants with a long log that are not in the replica; None folds all.
+    """
 
     def __init__(
-        self, log: ChangeLog, store: ProjectionStore, limits: FollowLimits | None = None
+        self,
+        log: ChangeLog,
+        store: ProjectionStore,
+        limits: FollowLimits | None = None,
+        copier: Copier | None = None,
     ) -> None:
         self._log = log
         self._store = store
+        self._copier = copier
         self._limits = limits or FollowLimits()
         self._positions: dict[TenantId, Position] = {}
         self._targets: dict[TenantId, Position] = {}
@@ -107,6 +122,8 @@ class Projector:
     async def start(self) -> None:
         """Find out where every tenant stands, and look at the whole log again."""
         self._positions = await self._store.positions()
+        if self._copier is not None:
+            await self._copier.start()
         self._targets.clear()
         self._mark = None
         self._goal = None
@@ -171,9 +188,17 @@ class Projector:
             )
 
     async def _advance(self, tenant: TenantId) -> None:
-        """Fold one slice of a tenant's log."""
+        """Fold one slice of a tenant's log, or copy one page of a tenant that is to be copied."""
         at = self._positions.get(tenant, NOWHERE)
         target = self._targets[tenant]
+        copier = self._copier
+        if copier is not None and at == NOWHERE and self._is_long(tenant, target, copier):
+            copied = await copier.step(tenant)
+            if copied is None and not copier.is_copying(tenant):
+                copied = (await self._store.positions()).get(tenant)
+            if copied is not None:
+                await self._reached(tenant, copied, target)
+            return
         slice_ = await self._log.read(
             tenant, after=at.revision, changes_max=self._limits.changes_max
         )
@@ -183,10 +208,17 @@ class Projector:
             )
         await self._store.apply(slice_)
         last = slice_[-1]
-        self._positions[tenant] = Position(last.epoch, last.revision, last.digest)
-        if last.revision == target.revision:
+        await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
+
+    def _is_long(self, tenant: TenantId, target: Position, copier: Copier) -> bool:
+        long = target.revision >= self._limits.copy_revisions_min
+        return long or copier.is_copying(tenant)
+
+    async def _reached(self, tenant: TenantId, at: Position, target: Position) -> None:
+        self._positions[tenant] = at
+        if at.revision == target.revision:
             await self._compare(tenant, target)
-        elif last.revision > target.revision:
+        elif at.revision > target.revision:
             del self._targets[tenant]
 
     async def _guarded(self, tenant: TenantId, step: Callable[[], Awaitable[None]]) -> None:
