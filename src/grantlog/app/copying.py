@@ -41,6 +41,11 @@ class CopyProgress:
     """Rows copied."""
     tenants: int = 0
     """Tenants copied as a whole."""
+    under_way: int = 0
+    """Tenants whose copy is under way."""
+
+
+NOT_COPYING: Final = CopyProgress()
 
 
 class Copier:
@@ -59,7 +64,13 @@ class Copier:
         self._target = target
         self._rows_max = rows_max
         self._under_way: dict[TenantId, Copying] = {}
-        self.progress = CopyProgress()
+        self._rows = 0
+        self._tenants = 0
+
+    @property
+    def progress(self) -> CopyProgress:
+        """How far the copies are."""
+        return CopyProgress(self._rows, self._tenants, len(self._under_way))
 
     async def start(self) -> None:
         """Find the copies that are under way."""
@@ -93,7 +104,7 @@ class Copier:
         following = _behind(copying, page)
         if await self._target.add(copying, page, following):
             self._under_way[tenant] = following
-            self.progress = replace(self.progress, rows=self.progress.rows + page.rows)
+            self._rows += page.rows
         else:  # another process goes on with it, or somebody emptied the replica
             await self.start()
         return None
@@ -111,7 +122,7 @@ class Copier:
     async def _finish(self, copying: Copying, now: SourceHead) -> Position:
         await self._target.finish(copying, now.floor)
         self._under_way.pop(copying.tenant, None)
-        self.progress = replace(self.progress, tenants=self.progress.tenants + 1)
+        self._tenants += 1
         _LOG.info("copied", tenant=copying.tenant, revision=copying.revision, rows=copying.rows)
         return copying.head.position
 

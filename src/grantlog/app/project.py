@@ -13,7 +13,7 @@ from datetime import datetime
 
 import structlog
 
-from grantlog.app.copying import Copier
+from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
 from grantlog.errors import ConflictError, CorruptionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
@@ -48,6 +48,10 @@ class FollowStatus:
     stopped: Mapping[TenantId, str] = field(default_factory=dict[TenantId, str])
     """Tenants that are not folded any more, and why. They do not hold `applied_through` back:
     reads of theirs are refused at what they lack, whatever the time."""
+    changes: int = 0
+    """Changes folded since this follower began."""
+    copied: CopyProgress = NOT_COPYING
+    """What it copied since it began."""
 
 
 @dataclass(slots=True)
@@ -87,12 +91,16 @@ class Projector:
         self._applied_through: datetime | None = None
         self._look_again_at = 0.0
         self._failed_at: dict[TenantId, Position] = {}
+        self._changes = 0
 
     @property
     def status(self) -> FollowStatus:
         """How far this follower is."""
         stopped = {tenant: reason for tenant, (reason, _) in self._stopped.items()}
-        return FollowStatus(self._applied_through, len(self._targets), stopped)
+        copied = self._copier.progress if self._copier else NOT_COPYING
+        return FollowStatus(
+            self._applied_through, len(self._targets), stopped, self._changes, copied
+        )
 
     @property
     def positions(self) -> Mapping[TenantId, Position]:
@@ -207,6 +215,7 @@ class Projector:
                 f"the log ends at revision {at.revision}, its head is at {target.revision}"
             )
         await self._store.apply(slice_)
+        self._changes += sum(transaction.size for transaction in slice_)
         last = slice_[-1]
         await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
 

@@ -1,9 +1,9 @@
 """Copying a tenant from the primary into an empty replica, in pages.
 
-A copy is of one revision R, the head when it began, though writes go on: what was live at R is live
-still, or has moved to history since. So live rows are copied first, then those that moved to history
-behind R meanwhile (as live ones), then the history up to R. Every page is read in a short transaction
-of its own.
+A copy is of one revision R, the head when it began, though writes go on: what was live at R is
+live still, or has moved to history since. So live rows are copied first, then those that moved to
+history behind R meanwhile (as live ones), then the history up to R. Every page is read in a short
+transaction of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""CopyTarget on Postgres: pages enter the replica as they left the primary, place and rows at once."""
+"""CopyTarget on Postgres: pages enter the replica as they left the primary, with their place."""
 
 from __future__ import annotations
 
