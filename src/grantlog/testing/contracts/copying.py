@@ -251,9 +251,9 @@ async def same_past(primary: Primary, replica: Copy, *, since: Revision = NOTHIN
         assert await what_held(primary, revision) == await what_held(replica, revision)
 
 
-async def what_held(copy: Copy, at: Revision) -> object:
+async def what_held(copy: Copy, at: Revision, tenant: TenantId = ACME) -> object:
     """The digest and the tuples at a revision, or that history is not there any more."""
     try:
-        return (await copy.projection.digest(ACME, at))[1], await listed(copy, at)
+        return (await copy.projection.digest(tenant, at))[1], await listed(copy, at, tenant=tenant)
     except BehindWindowError:
         return "behind the window"
