@@ -11,6 +11,7 @@ from grantlog.testing.contracts.following import write_a_life, write_lives
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary, listed
 
 STEPS_MAX = 300
+BEHIND = "behind the window"
 
 
 async def copied(
@@ -256,4 +257,4 @@ async def what_held(copy: Copy, at: Revision, tenant: TenantId = ACME) -> object
     try:
         return (await copy.projection.digest(tenant, at))[1], await listed(copy, at, tenant=tenant)
     except BehindWindowError:
-        return "behind the window"
+        return BEHIND
