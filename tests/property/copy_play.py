@@ -69,7 +69,7 @@ class Play:
         if head.revision not in self.truth:
             self.truth[head.revision] = await what_held(self.primary, head.revision, self.tenant)
 
-    async def act(self, step: tuple) -> None:  # noqa: C901, PLR0912 - one case a step
+    async def act(self, step: tuple) -> None:  # noqa: C901 - one case a step
         head = await self.primary.heads.head(self.tenant)
         match step:
             case ("write", steps):

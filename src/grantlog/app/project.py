@@ -7,18 +7,23 @@ skipped. So everything here may be wrong about where a tenant stands, and only c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import structlog
 
 from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
-from grantlog.errors import ConflictError, CorruptionError, UnavailableError
+from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
+from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
 
 _LOG = structlog.get_logger("grantlog.project")
+
+PIECES: Final = 4
+"""A slice is read and applied in so many pieces: one is read while the one before is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class FollowLimits:
     """The bounds of following."""
 
     changes_max: int = 10_000
-    """Changes of one slice: memory, and how long other tenants wait."""
+    """Changes of one slice, about: memory, and how long other tenants wait."""
     poll_s: float = 0.2
     """Without a signal, the log is looked at so often."""
     backoff_s_min: float = 0.1
@@ -207,17 +212,51 @@ class Projector:
             if copied is not None:
                 await self._reached(tenant, copied, target)
             return
-        slice_ = await self._log.read(
-            tenant, after=at.revision, changes_max=self._limits.changes_max
-        )
-        if not slice_:
+        changes_max = max(self._limits.changes_max // PIECES, 1)
+        piece = await self._log.read(tenant, after=at.revision, changes_max=changes_max)
+        if not piece:
             raise CorruptionError(
                 f"the log ends at revision {at.revision}, its head is at {target.revision}"
             )
-        await self._store.apply(slice_)
-        self._changes += sum(transaction.size for transaction in slice_)
-        last = slice_[-1]
-        await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
+        for pieces_left in reversed(range(PIECES)):
+            last = piece[-1]
+            following: Sequence[Transaction] = ()
+            if pieces_left and last.revision < target.revision:
+                following = await self._apply_while_reading(piece, last, changes_max)
+            else:
+                await self._store.apply(piece)
+            self._changes += sum(transaction.size for transaction in piece)
+            await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
+            if not following:
+                return
+            piece = following
+
+    async def _apply_while_reading(
+        self, piece: Sequence[Transaction], last: Transaction, changes_max: int
+    ) -> Sequence[Transaction]:
+        """Apply a piece; the next one, empty if it could not be read: it is read again then.
+
+        The two wait for different databases; one after the other they take twice as long.
+        """
+        failure: Exception | None = None
+
+        async def read() -> Sequence[Transaction]:
+            try:
+                return await self._log.read(
+                    last.tenant, after=last.revision, changes_max=changes_max
+                )
+            except GrantlogError:
+                return ()
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read(), name="read ahead")
+            try:
+                await self._store.apply(piece)
+            except Exception as error:  # noqa: BLE001 - raised again below, not in a group
+                failure = error
+        if failure is not None:
+            raise failure
+        return reading.result()
 
     def _is_long(self, tenant: TenantId, target: Position, copier: Copier) -> bool:
         long = target.revision >= self._limits.copy_revisions_min
