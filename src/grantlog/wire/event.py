@@ -146,18 +146,22 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
         CorruptionError: a part is missing, double, foreign or unreadable, or holds a kind of body,
             operation or value that this version does not know.
     """
-    events = sorted((_parse(part) for part in parts), key=lambda event: event.part)
+    events = [_parse(part) for part in parts]
     if not events:
         raise CorruptionError("a transaction without parts")
+    if len(events) > 1:
+        events.sort(key=lambda event: event.part)
+        identity = _identity(events[0])
+        if any(_identity(event) != identity for event in events[1:]):
+            raise CorruptionError(
+                f"parts of revision {events[0].revision} are of different transactions"
+            )
     first = events[0]
     if [event.part for event in events] != list(range(first.parts)):
         raise CorruptionError(
             f"revision {first.revision} has {first.parts} parts, "
             f"found {[event.part for event in events]}"
         )
-    identity = _identity(first)
-    if any(_identity(event) != identity for event in events[1:]):
-        raise CorruptionError(f"parts of revision {first.revision} are of different transactions")
     return Transaction(
         tenant=TenantId(first.tenant),
         epoch=Epoch(first.epoch),
