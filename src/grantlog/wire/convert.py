@@ -19,13 +19,14 @@ from grantlog.model.attributes import Attribute
 from grantlog.model.bundle import Bundle, BundleOperation
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
-from grantlog.wire.facts import (
-    attribute,
-    entity,  # noqa: F401 - who converts requests finds everything here
-    relation_tuple,
-    subject,  # noqa: F401 - the same
-)
+from grantlog.wire import facts
 from grantlog.wire.values import attribute_value_to_any
+
+# Who converts requests finds everything here.
+entity: Final = facts.entity
+subject: Final = facts.subject
+relation_tuple: Final = facts.relation_tuple
+attribute: Final = facts.attribute
 
 CONTEXT_FACTS_MAX: Final = 10_000
 """Tuples and attributes that may be sent with one question."""
