@@ -50,6 +50,7 @@ def spec_of(settings: KafkaSettings) -> TopicSpec:
         partitions=settings.kafka_partitions,
         replication=settings.kafka_replication,
         retention=timedelta(hours=settings.kafka_retention_hours),
+        form=settings.kafka_format,
     )
 
 

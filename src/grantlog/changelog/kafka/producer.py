@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
-from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX, Outgoing
+from grantlog.changelog.kafka.message import JSON_MESSAGE_BYTES_MAX, Outgoing
 from grantlog.errors import GrantlogError
 
 SEND_S_MAX: Final = 30.0
@@ -119,7 +119,7 @@ async def open_topic_writer(options: KafkaOptions, topic: str) -> AsyncGenerator
         enable_idempotence=True,
         acks="all",
         max_batch_size=_BATCH_BYTES_MAX,
-        max_request_size=2 * MESSAGE_BYTES_MAX,
+        max_request_size=2 * JSON_MESSAGE_BYTES_MAX,
     )
     try:
         with translating_kafka("connecting to Kafka"):

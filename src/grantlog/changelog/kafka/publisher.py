@@ -26,7 +26,8 @@ from grantlog.changelog.kafka.message import (
 )
 from grantlog.changelog.kafka.producer import TopicWriter
 from grantlog.changelog.kafka.topic import TopicSpec
-from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox, Part
+from grantlog.changelog.parts import Part
+from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox
 from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import ChangeLog
@@ -217,7 +218,7 @@ class Publisher:
             return
         parts = await self._outbox.unpublished(turn, bytes_max=self._limits.batch_bytes_max)
         sendable = self._backlog.sendable(parts, [tenant for tenant, _ in turn])
-        await self._send(writer, [self._event(part) for part in sendable], {}, sendable)
+        await self._send(writer, await self._events(sendable), {}, sendable)
 
     async def _beat(self, writer: TopicWriter) -> None:
         """Say on every partition what is complete."""
@@ -225,7 +226,9 @@ class Publisher:
         if through is None:
             return
         beats = [
-            heartbeat_message(partition=each, fence=self._fence(each), through=through)
+            heartbeat_message(
+                partition=each, fence=self._fence(each), through=through, form=self._spec.form
+            )
             for each in sorted(self._working())
         ]
         await self._send(writer, beats, dict.fromkeys(self._working(), through), [])
@@ -266,9 +269,16 @@ class Publisher:
     def _fence(self, partition: int) -> Fence:
         return Fence(self._epoch, self._leases[partition].publisher_epoch)
 
+    async def _events(self, parts: Sequence[Part]) -> list[Outgoing]:
+        if self._spec.form == "json":  # a part takes up to a tenth of a second
+            return await asyncio.to_thread(lambda: [self._event(part) for part in parts])
+        return [self._event(part) for part in parts]
+
     def _event(self, part: Part) -> Outgoing:
         partition = self._partition(part.tenant)
-        return event_message(part, partition=partition, fence=self._fence(partition))
+        return event_message(
+            part, partition=partition, fence=self._fence(partition), form=self._spec.form
+        )
 
     async def _release(self) -> None:
         """Let a successor begin at once; if the primary does not answer, it waits for the lease."""

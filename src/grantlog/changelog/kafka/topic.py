@@ -24,7 +24,7 @@ from aiokafka.errors import (
 )
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translated, translating_kafka
-from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX
+from grantlog.changelog.kafka.message import Form, message_bytes_max
 from grantlog.errors import PreconditionError, UnavailableError
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
@@ -45,6 +45,8 @@ class TopicSpec:
     replication: int | None = None
     """Copies of each partition; None means three, or as many as there are brokers."""
     retention: timedelta = timedelta(days=7)
+    form: Form = "protobuf"
+    """What is sent from now on; the topic may hold messages of the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,12 @@ def problem_of(state: TopicState, spec: TopicSpec) -> str:
     policy = state.settings.get("cleanup.policy", "delete")
     if policy != "delete":
         return f"cleanup.policy is {policy}: set it to delete, compaction removes events"
-    room = int(state.settings.get("max.message.bytes", MESSAGE_BYTES_MAX))
-    if room < MESSAGE_BYTES_MAX:
+    needed = message_bytes_max(spec.form)
+    room = int(state.settings.get("max.message.bytes", needed))
+    if room < needed:
         return (
-            f"max.message.bytes is {room}: set it to {MESSAGE_BYTES_MAX} or more, large "
-            "transactions do not fit"
+            f"max.message.bytes is {room}: set it to {needed} or more, large transactions do not "
+            f"fit as {spec.form}"
         )
     return _retention_problem(state) or _replication_problem(state)
 
@@ -184,7 +187,7 @@ async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
         "cleanup.policy": "delete",
         "retention.ms": str(spec.retention // timedelta(milliseconds=1)),
         "min.insync.replicas": "2" if replication >= REPLICATION_WANTED else "1",
-        "max.message.bytes": str(2 * MESSAGE_BYTES_MAX),
+        "max.message.bytes": str(2 * message_bytes_max(spec.form)),
         "unclean.leader.election.enable": "false",
     }
     topic = NewTopic(spec.name, spec.partitions, replication, topic_configs=settings)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from grantlog.changelog.parts import Part
 from grantlog.errors import PreconditionError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.pool import Connection, Pool, acquired
@@ -46,23 +47,6 @@ class Lease:
     publisher_epoch: int
     acknowledged_offset: int
     """The highest offset that Kafka ever acknowledged; -1 before the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A row of the log: one part of one transaction."""
-
-    tenant: TenantId
-    revision: Revision
-    part: int
-    parts: int
-    epoch: Epoch
-    payload: bytes
-
-    @property
-    def is_last(self) -> bool:
-        """Whether its transaction is complete with it."""
-        return self.part == self.parts - 1
 
 
 @dataclass(frozen=True, slots=True)
