@@ -19,6 +19,7 @@ from tests.deploy.compose_file import ComposeService, read_compose
 from tests.deploy.containers import Container, Network
 from tests.deploy.names import Names, name_server
 from tests.deploy.proxy import PROXY, localised_proxy, proxy_program
+from tests.servers import Server
 
 PASSWORD = "0123456789abcdef"
 _numbers = count(1)
@@ -63,12 +64,17 @@ class Deployment:
         for _ in range(instances):
             self.add(service.name)
 
-    def add(self, name: str) -> Container:
-        """Start one more container of a service; others find it by the service's name."""
+    def add(self, name: str, **environment: str) -> Container:
+        """Start one more container of a service; others find it by the service's name.
+
+        Args:
+            name: of the service.
+            environment: what else it is told.
+        """
         service = self.services[name]
         address = f"{self._net}.{next(self._hosts)}"
         log = self._folder / f"{name}-{address}.log"
-        container = Container(service, self._network, address, log, self._extra)
+        container = Container(service, self._network, address, log, {**self._extra, **environment})
         if name == PROXY:
             localised_proxy(container, self._names)
         container.start()
@@ -104,6 +110,12 @@ class Deployment:
         for name, containers in reversed(self.containers.items()):
             codes[name] = [each.stop() for each in containers if each.runs]
         return codes
+
+
+def place_of(container: Container) -> Server:
+    """Where a container answers, on the ports that compose.yaml knows."""
+    rest = f"http://{container.address}:3476"
+    return Server("replica", rest, f"{container.address}:3478", container.pid)
 
 
 def _await(container: Container, condition: str) -> None:

@@ -22,7 +22,7 @@ HostOption = Annotated[
 
 
 def run(
-    service: Annotated[str, typer.Argument(metavar="SERVICE", help="As api or projector.")],
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="As api, projector or watch.")],
 ) -> None:
     """Run one service in this process until SIGTERM; its settings are GRANTLOG_* variables."""
     from grantlog.runtime.service import find_service  # noqa: PLC0415 - on demand
@@ -77,4 +77,20 @@ def health_projector(
     name = replica_name if replica_url else "maintenance"
     if not asyncio.run(follower_beats(database_url, name)):
         raise UnavailableError(f"no follower {name!r} has beaten lately; its log says why")
+    typer.echo("SERVING")
+
+
+@health_app.command("watch")
+def health_watch(
+    *,
+    host: HostOption = "127.0.0.1",
+    grpc_port: Annotated[
+        int, typer.Option(envvar="GRANTLOG_GRPC_PORT", help="Port of gRPC.", min=1, max=65535)
+    ] = 3479,
+) -> None:
+    """Ask a watch service whether it serves: the primary answers, and nobody told it to stop."""
+    from grantlog.cli.questions import require_serving  # noqa: PLC0415 - on demand
+    from grantlog.runtime.health import reachable  # noqa: PLC0415 - on demand
+
+    asyncio.run(require_serving(reachable(host), grpc_port))
     typer.echo("SERVING")

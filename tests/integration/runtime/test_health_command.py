@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from grantlog.cli.__main__ import main
 from grantlog.store.postgres.followers import beat
 from grantlog.store.postgres.pool import open_pool
+from tests.e2e.conftest import spawn
 from tests.ports import kept_port
 
 
@@ -57,6 +60,31 @@ async def test_an_api_node_is_asked_over_rest(capsys, monkeypatch, answer, code,
         monkeypatch.setenv("GRANTLOG_HOST", "0.0.0.0")
         ended, told = await said(capsys, "health", "api")
     assert (ended, says in told) == (code, True), told
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (health_pb2.HealthCheckResponse.SERVING, 0, "SERVING\n"),
+        (health_pb2.HealthCheckResponse.NOT_SERVING, 1, " is not serving; its log says why\n"),
+    ],
+)
+async def test_a_watch_service_is_asked_over_grpc(status, code, says):
+    servicer = health.aio.HealthServicer()
+    await servicer.set("", status)
+    server = aio.server()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        process = await spawn(
+            "health", "watch", GRANTLOG_HOST="0.0.0.0", GRANTLOG_GRPC_PORT=f"{port}"
+        )
+        out, err = await process.communicate()
+        assert process.returncode == code
+        assert (out + err).decode().endswith(says)
+    finally:
+        await server.stop(None)
 
 
 async def test_nobody_there_is_no_health(capsys):

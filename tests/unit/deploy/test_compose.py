@@ -89,8 +89,8 @@ def test_a_service_accepts_its_settings_and_has_time_to_end(name: str, monkeypat
     for variable, value in service.environment.items():
         monkeypatch.setenv(variable, value)
     settings = SETTINGS[name]()
-    drain_s: float = settings.drain_s_max  # type: ignore[attr-defined]
-    assert service.stop_grace_s >= drain_s + 5
+    takes_s: float = settings.drain_s_max + getattr(settings, "linger_s", 0)  # type: ignore[attr-defined]
+    assert service.stop_grace_s >= takes_s + 5
     read = {f"GRANTLOG_{field.upper()}" for field in SETTINGS[name].model_fields}
     assert set(service.environment) <= read, "it would be told what it does not read"
 

@@ -15,39 +15,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from tests.deploy.containers import Container
-from tests.deploy.deployment import Deployment, deployed
-from tests.deploy.proxy import proxy_program
+from tests.deploy.deployment import Deployment, place_of
 from tests.e2e.doors import Grpc, RefusedError, Rest
 from tests.servers import Server
+from tests.waiting import until
 
 SCHEMA = "entity user {}\nentity doc { relation viewer @user  permission view = viewer }"
-
-
-@pytest.fixture(scope="module")
-def topic() -> str:
-    return f"grantlog.test.deployed.{secrets.token_hex(8)}"
-
-
-@pytest.fixture(scope="module")
-def deployment(postgres_url: str, kafka: str, topic: str) -> Iterator[Deployment]:
-    with deployed(postgres_url, kafka, topic, {"api": 2}) as running:
-        yield running
-        codes = running.down()
-        assert {code for of_one in codes.values() for code in of_one} == {0}, codes
-
-
-def place_of(container: Container) -> Server:
-    """Where a container answers, on the ports that compose.yaml knows."""
-    rest = f"http://{container.address}:3476"
-    return Server("deployed", rest, f"{container.address}:3478", 0)
-
-
-@pytest.fixture
-def entrance(deployment: Deployment) -> Server:
-    """The one address."""
-    if proxy_program() is None:
-        pytest.skip("not run: Envoy is not installed (make test installs it)")
-    return place_of(deployment.containers["proxy"][0])
 
 
 @contextmanager
@@ -168,11 +141,11 @@ def test_the_replica_is_read_and_equals_the_primary(deployment: Deployment, tena
 
 
 def test_a_node_that_is_killed_is_missed_by_nobody(
-    deployment: Deployment, tenant: str, entrance: Server
+    deployment: Deployment, tenant: str, server: Server
 ):
     lost = deployment.add("api")
     lost.become_healthy()
-    with doors(entrance) as both, doors(deployment.api[1]) as (other, _):
+    with doors(server) as both, doors(deployment.api[1]) as (other, _):
         token = write(both[0], tenant, "before")
         lost.kill()
         deployment.remove(lost)
@@ -189,13 +162,28 @@ def test_a_node_that_is_killed_is_missed_by_nobody(
     assert set(refused) <= {"503", "UNAVAILABLE"}
 
 
+def test_a_node_that_leaves_takes_calls_until_others_have_noticed(
+    deployment: Deployment, tenant: str
+):
+    leaving = deployment.add("api", GRANTLOG_LINGER_S="60")
+    leaving.become_healthy()
+    with doors(leaving) as both:
+        write(both[0], tenant, "asked")
+        leaving.tell_to_stop()
+        asyncio.run(until(lambda: "not serving" in leaving.trouble()))
+        assert all(allowed(door, tenant, "asked") for door in both)
+    leaving.tell_to_stop()  # a second time: it leaves at once
+    assert leaving.ended(within_s=30) == 0
+    deployment.remove(leaving)
+
+
 def test_a_node_that_is_told_to_stop_fails_no_call(
-    deployment: Deployment, tenant: str, entrance: Server
+    deployment: Deployment, tenant: str, server: Server
 ):
     leaving = deployment.add("api")
     leaving.become_healthy()
     stop = threading.Event()
-    with doors(entrance) as both, ThreadPoolExecutor(4) as pool:
+    with doors(server) as both, ThreadPoolExecutor(4) as pool:
         write(both[0], tenant, "asked")
         asking = [pool.submit(ask_on, both[number % 2], tenant, stop) for number in range(4)]
         try:
@@ -214,19 +202,3 @@ def ask_on(door: Rest | Grpc, tenant: str, stop: threading.Event) -> int:
         assert allowed(door, tenant, "asked")
         asked += 1
     return asked
-
-
-@pytest.fixture(params=["the one address", "one node"])
-def server(request: pytest.FixtureRequest, deployment: Deployment) -> Server:
-    """What the official clients' tests call."""
-    if request.param == "one node":
-        return place_of(deployment.api[1])
-    return request.getfixturevalue("entrance")
-
-
-from tests.e2e.test_clients import (  # noqa: E402 - they take this module's server
-    test_the_node_client_works_over_grpc,
-    test_the_python_client_works_over_rest,
-)
-
-__all__ = ["test_the_node_client_works_over_grpc", "test_the_python_client_works_over_rest"]
