@@ -12,7 +12,8 @@ from grantlog.runtime.logging import configure_logging
 from grantlog.runtime.service import run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
-from grantlog_api import grpc_door, rest_door
+from grantlog.serving import grpc_door
+from grantlog_api import rest_door
 from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import open_api, publishing
 

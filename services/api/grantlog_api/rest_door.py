@@ -16,13 +16,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from grantlog.serving.calls import Calls, failed
+from grantlog.serving.health import HealthProbe
+from grantlog.serving.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.openapi import NDJSON, openapi_document
 from grantlog.wire.transcode import bind, find_route
-from grantlog_api.calls import Calls, failed
-from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_body import read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
 from grantlog_api.rest_leaving import while_connected

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
 from grantlog.app.resolve import STALENESS_S_DEFAULT
 from grantlog.app.terms import STALENESS_MS_MAX
-from grantlog.app.watch_hub import WatchLimits
-from grantlog.runtime.kafka_settings import KafkaSettings
+from grantlog.runtime.watch_settings import WatchSettings
 from grantlog.store.postgres.writer.limits import CHANGES_PER_WRITE_MAX
 
+ADDRESSES: Final = r"^(\s*[^\s,]+:[0-9]+\s*(,\s*[^\s,]+:[0-9]+\s*)*)?$"
+"""`host:port`, several separated by commas, or nothing."""
 
-class ApiSettings(KafkaSettings):
+
+class ApiSettings(WatchSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
 
     host: str = "127.0.0.1"
@@ -37,21 +39,9 @@ class ApiSettings(KafkaSettings):
     """Tuples and attributes of one data write."""
     changes_per_write_max: int = Field(CHANGES_PER_WRITE_MAX, ge=1)
     """Changes of one transaction; bounds what a deletion by filter may match."""
-    request_timeout_s: float = Field(30.0, gt=0)
-    """A call that takes longer ends with DEADLINE_EXCEEDED, as does a stream silent for longer."""
-    streams_max: int = Field(500, ge=1, le=10_000)
-    """Streams open at once on this node; one more is refused."""
-    stream_stall_s_max: float = Field(30.0, gt=0)
-    """A stream whose reader reads nothing for so long is cut."""
-    watch_heartbeat_s: float = Field(10.0, gt=0)
-    """A watcher to whom nothing happens hears so often where it stands; never more rarely than
-    a third of request_timeout_s."""
-    watch_transactions_max: int = Field(1_000, ge=1)
-    """Transactions that wait for one watcher; with more it is cut and told where to go on."""
-    watch_changes_max: int = Field(10_000, ge=1)
-    """Changes that wait for one watcher."""
-    watch_connections_max: int = Field(3, ge=2)
-    """Connections to the primary for watching."""
+    watch_address: str = Field("", pattern=ADDRESSES)
+    """`host:port` of watch services, separated by commas, which then answer this node's watchers;
+    without it the node follows the log itself."""
     kafka_publish: bool = True
     """Whether this process may publish to Kafka; of those that may, one at a time does."""
     linger_s: float = Field(0.0, ge=0, le=300)
@@ -83,14 +73,9 @@ class ApiSettings(KafkaSettings):
         return self
 
     @property
-    def watch_limits(self) -> WatchLimits:
-        """The bounds of watching; one connection is the hub's, the others read history."""
-        return WatchLimits(
-            heartbeat_s=min(self.watch_heartbeat_s, self.request_timeout_s / 3),
-            transactions_max=self.watch_transactions_max,
-            changes_max=self.watch_changes_max,
-            history_reads_max=self.watch_connections_max - 1,
-        )
+    def watch_addresses(self) -> tuple[str, ...]:
+        """Where watch services are; empty where this node follows the log itself."""
+        return tuple(part.strip() for part in self.watch_address.split(",") if part.strip())
 
     @property
     def replica_dsn(self) -> str | None:

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from grantlog.app.ask_many import BulkCheck, SubjectPermissions
 from grantlog.app.bundles import Bundles
@@ -25,15 +25,15 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import SchemaCache, Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
-from grantlog.app.watch import Watch
-from grantlog.app.watch_hub import WatchHub
-from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
-from grantlog.ports.log import TenantLog
 from grantlog.ports.reverse import ReverseReader
 from grantlog.runtime.supervise import Job
+from grantlog.runtime.watching import open_watch
+from grantlog.serving.calls import Calls
+from grantlog.serving.health import HealthProbe
+from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.heads import open_heads
@@ -50,19 +50,25 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
-from grantlog_api.calls import Calls
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
-from grantlog_api.handlers.watch import WatchHandlers
-from grantlog_api.health import HealthProbe
 from grantlog_api.settings import ApiSettings
-from grantlog_api.tables import handler_table, stream_table
+from grantlog_api.tables import WatchCall, handler_table, stream_table
+from grantlog_api.watch_proxy import open_proxy
 
 _WRITE_ID_BYTES: Final = 16
+
+
+class Watches(Protocol):
+    """All watchers of this node."""
+
+    def close(self) -> None:
+        """End them, those included that come later: the process is going to stop."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class Api:
 
     calls: Calls
     probe: HealthProbe
-    watches: WatchHub
+    watches: Watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +123,27 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         kept = _Kept(KnownHeads(life_began=cache.forget_before), cache)
         facts, lister, reverse = await _open_facts(stack, settings, kept.known)
         places = _Places(lookups, writes, facts, lister, reverse)
-        hub, watch = await _open_watch(stack, settings, places, kept.known)
-        calls = await _open_calls(stack, settings, places, kept, WatchHandlers(watch))
-        yield Api(calls, _probe(settings, lookups), hub)
+        watches, watch = await _open_watch(stack, settings, lookups, kept.known)
+        calls = await _open_calls(stack, settings, places, kept, watch)
+        yield Api(calls, _probe(settings, lookups), watches)
+
+
+async def _open_watch(
+    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, known: KnownHeads
+) -> tuple[Watches, WatchCall]:
+    """What ends all watchers, and what answers them: watch services, or this node itself."""
+    if settings.watch_addresses:
+        proxy = await stack.enter_async_context(
+            open_proxy(
+                settings.watch_addresses,
+                heartbeat_s=settings.heartbeat_s,
+                timeout_s=settings.request_timeout_s,
+            )
+        )
+        return proxy, proxy.watch
+    dsn = settings.database_url.get_secret_value()
+    hub, watch = await stack.enter_async_context(open_watch(settings, dsn, lookups, known))
+    return hub, WatchHandlers(watch).watch
 
 
 async def _open_facts(
@@ -169,7 +193,7 @@ async def _open_calls(
     settings: ApiSettings,
     places: _Places,
     kept: _Kept,
-    watch: WatchHandlers,
+    watch: WatchCall,
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
@@ -220,47 +244,6 @@ async def _open_calls(
         streams_max=settings.streams_max,
         now=known.now,
     )
-
-
-async def _open_watch(
-    stack: AsyncExitStack, settings: ApiSettings, places: _Places, known: KnownHeads
-) -> tuple[WatchHub, Watch]:
-    """The watch call, and the hub that follows the log for all watchers of this process."""
-    dsn = settings.database_url.get_secret_value()
-    pool = await stack.enter_async_context(
-        open_pool(
-            dsn,
-            size_max=settings.watch_connections_max,
-            application_name="grantlog api watch",
-            settings=INDEX_PLANS,
-        )
-    )
-    log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
-    hub_log = await stack.enter_async_context(_open_hub_log(settings, pool, log))
-    heads = await stack.enter_async_context(open_heads(places.lookups))
-    limits = settings.watch_limits
-    hub = WatchHub(hub_log, limits)
-    group = await stack.enter_async_context(background_tasks())
-    following = group.create_task(hub.run(), name="watch hub")
-    stack.callback(following.cancel)
-    past = PostgresPast(places.lookups)
-    resolver = Resolver(heads, past, known, Consistency(settings.consistency))
-    clock = asyncio.get_running_loop().time
-    return hub, Watch(resolver, log, hub, limits, clock)
-
-
-@asynccontextmanager
-async def _open_hub_log(
-    settings: ApiSettings, pool: Pool, primary: PostgresChangeLog
-) -> AsyncGenerator[TenantLog]:
-    """The log that the hub follows: on Kafka where that is configured."""
-    if not settings.kafka_bootstrap:
-        yield primary
-        return
-    from grantlog.runtime.kafka import open_hub_log  # noqa: PLC0415 - its client takes time to load
-
-    async with open_hub_log(settings, pool, primary) as log:
-        yield log
 
 
 def publishing(settings: ApiSettings, stop: asyncio.Event) -> dict[str, Job]:

@@ -97,11 +97,17 @@ class Watch:
         self._reading = asyncio.Semaphore(limits.history_reads_max)
 
     async def __call__(
-        self, tenant: TenantId, *, snap_token: str, where: WatchFilter
+        self,
+        tenant: TenantId,
+        *,
+        snap_token: str,
+        where: WatchFilter,
+        heartbeat_s: float | None = None,
     ) -> AsyncGenerator[Told]:
         """Tell the admitted changes of every revision behind the token, or behind the head.
 
-        At once, and whenever nothing was told for `heartbeat_s`, it tells where it stands.
+        At once, and whenever nothing was told for `heartbeat_s`, or for as long as the limits say
+        if that is less, it tells where it stands.
 
         Raises:
             InvalidTokenError, BeyondHeadError, LostWriteError: the token cannot be honoured.
@@ -110,18 +116,21 @@ class Watch:
                 `snap_token`, as it is of TenantDeletedError and UnavailableError.
             UnavailableError: the log cannot be read, or this node is going to stop.
         """
+        silent_s_max = self._limits.heartbeat_s
+        if heartbeat_s is not None:
+            silent_s_max = min(silent_s_max, heartbeat_s)
         place = await self._start(tenant, snap_token)
         token = _token(tenant, place)
         yield Told(token, token, ())
         told_at, told = self._clock(), place
         try:
-            async with aclosing(self._follow(tenant, place)) as transactions:
+            async with aclosing(self._follow(tenant, place, silent_s_max)) as transactions:
                 async for transaction in transactions:
                     changes: tuple[Change, ...] = ()
                     if transaction is not None:
                         place = place.then(transaction)
                         changes = _changes(transaction, where)
-                    if changes or self._clock() - told_at >= self._limits.heartbeat_s:
+                    if changes or self._clock() - told_at >= silent_s_max:
                         yield Told(_token(tenant, place), _token(tenant, told), changes)
                         told_at, told = self._clock(), place
         except GrantlogError as error:
@@ -138,7 +147,9 @@ class Watch:
         await self._require_alive(tenant, place)
         return place
 
-    async def _follow(self, tenant: TenantId, place: Place) -> AsyncGenerator[Transaction | None]:
+    async def _follow(
+        self, tenant: TenantId, place: Place, silent_s_max: float
+    ) -> AsyncGenerator[Transaction | None]:
         """Transactions behind a place, in order; None when none came for a while."""
         while not await self._is_near_the_end(tenant, place):
             for transaction in await self._history(tenant, place):
@@ -153,7 +164,7 @@ class Watch:
                     place = place.then(transaction)
                     yield transaction
             while True:
-                following = await subscription.next(self._limits.heartbeat_s)
+                following = await subscription.next(silent_s_max)
                 if following is None:
                     yield None
                 elif following.revision > place.revision:

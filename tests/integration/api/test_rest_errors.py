@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from grantlog_api import rest_door, rest_protocol
-from grantlog_api.calls import Calls
-from grantlog_api.health import HealthProbe
 
 from grantlog.api.v1 import service_pb2
+from grantlog.serving.calls import Calls
+from grantlog.serving.health import HealthProbe
 from tests.waiting import until
 
 LIST = "/v1/tenants/list"

@@ -2,6 +2,7 @@ import pytest
 import typer
 from grantlog_api.settings import ApiSettings
 from grantlog_projector.settings import ProjectorSettings
+from grantlog_watch.settings import WatchServiceSettings
 
 from grantlog.cli.app import app
 from grantlog.errors import InvalidInputError
@@ -11,7 +12,7 @@ from grantlog.runtime.settings import ENV_PREFIX, KNOWN, read_settings, refuse_u
 def test_every_setting_that_is_read_is_known_and_no_other():
     read = {
         f"{ENV_PREFIX}{name.upper()}"
-        for settings in (ApiSettings, ProjectorSettings)
+        for settings in (ApiSettings, ProjectorSettings, WatchServiceSettings)
         for name in settings.model_fields
     }
     group = typer.main.get_command(app)
