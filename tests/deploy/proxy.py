@@ -28,7 +28,7 @@ def localised_proxy(container: Container, names: Names) -> None:
     program = proxy_program()
     assert program is not None
     written: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text())
-    written["admin"]["address"]["socket_address"] = {"address": container.address, "port_value": 0}
+    written["admin"]["address"]["socket_address"]["address"] = container.address
     for listener in written["static_resources"]["listeners"]:
         place = listener["address"]["socket_address"]
         assert place["address"] == _EVERYWHERE

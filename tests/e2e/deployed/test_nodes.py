@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import grpc
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 
@@ -104,6 +106,29 @@ def test_a_watcher_at_one_node_hears_what_another_one_writes(deployment: Deploym
     assert [change["tuple"]["entity"]["id"] for change in changes] == ["later"]
 
 
+def test_a_watcher_survives_the_watch_service(deployment: Deployment, tenant: str, server: Server):
+    (watch,) = deployment.containers["watch"]
+    with doors(server) as (rest, _), doors(deployment.api[0]) as (writer, _):
+        assert isinstance(rest, Rest)
+        token = write(writer, tenant, "0")
+        heard: list[str] = []
+        with rest.client.stream(
+            "POST", f"/v1/tenants/{tenant}/watch", json={"snap_token": token}
+        ) as answer:
+            lines = answer.iter_lines()
+            next(lines)
+            for number in range(1, 9):
+                write(writer, tenant, f"{number}")
+                if number == 4:
+                    watch.kill()
+                    watch.start()
+            while "8" not in heard:
+                changes = json.loads(next(lines))["result"]["changes"]["data_changes"]
+                heard += [change["tuple"]["entity"]["id"] for change in changes]
+    watch.become_healthy()
+    assert heard == [f"{number}" for number in range(1, 9)]
+
+
 def test_the_topic_has_every_revision_of_a_tenant(
     deployment: Deployment, tenant: str, kafka: str, topic: str
 ):
@@ -145,6 +170,7 @@ def test_a_node_that_is_killed_is_missed_by_nobody(
 ):
     lost = deployment.add("api")
     lost.become_healthy()
+    asyncio.run(until(lambda: lost.address in balanced(deployment)))
     with doors(server) as both, doors(deployment.api[1]) as (other, _):
         token = write(both[0], tenant, "before")
         lost.kill()
@@ -160,6 +186,27 @@ def test_a_node_that_is_killed_is_missed_by_nobody(
     # At most what it had in hand when it died, one call for each door, and it is told as it should.
     assert len(refused) <= 2
     assert set(refused) <= {"503", "UNAVAILABLE"}
+
+
+def balanced(deployment: Deployment) -> set[str]:
+    """The addresses of nodes that the proxy sends calls to."""
+    (proxy,) = deployment.containers["proxy"]
+    said = httpx.get(f"http://{proxy.address}:9901/clusters?format=json").json()
+    hosts = [host for cluster in said["cluster_statuses"] for host in cluster["host_statuses"]]
+    return {
+        host["address"]["socket_address"]["address"]
+        for host in hosts
+        if host["health_status"] == {"eds_health_status": "HEALTHY"}
+    }
+
+
+def test_a_compressed_message_stops_at_the_proxy(server: Server, tenant: str):
+    door = Grpc(server)
+    door.channel = grpc.insecure_channel(server.grpc, compression=grpc.Compression.Gzip)
+    with pytest.raises(RefusedError) as refused:
+        door.call(tenant, "permissions/check", question("asked"))
+    door.close()
+    assert refused.value == RefusedError("UNIMPLEMENTED", "compressed messages are not taken")
 
 
 def test_a_node_that_leaves_takes_calls_until_others_have_noticed(

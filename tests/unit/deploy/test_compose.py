@@ -11,6 +11,7 @@ import pytest
 import yaml
 from grantlog_api.settings import ApiSettings
 from grantlog_projector.settings import ProjectorSettings
+from grantlog_watch.settings import WatchServiceSettings
 
 from grantlog.cli.__main__ import main
 from grantlog.runtime.postgres_binaries import find_binaries
@@ -26,7 +27,11 @@ from tests.deploy.compose_file import (
 
 SERVICES = read_compose({"POSTGRES_PASSWORD": "x"})
 OURS = [service for service in SERVICES.values() if service.is_ours]
-SETTINGS: dict[str, type[ServiceSettings]] = {"api": ApiSettings, "projector": ProjectorSettings}
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "api": ApiSettings,
+    "projector": ProjectorSettings,
+    "watch": WatchServiceSettings,
+}
 
 
 def of_ours(service: ComposeService) -> str:
@@ -34,7 +39,8 @@ def of_ours(service: ComposeService) -> str:
 
 
 def test_the_parts_of_the_design_are_there():
-    assert {"primary", "replica", "kafka", "migrate", "api", "projector", "proxy"} <= set(SERVICES)
+    databases = {"primary", "replica"}
+    assert set(SERVICES) == databases | {"kafka", "migrate", "api", "projector", "watch", "proxy"}
 
 
 def test_no_password_is_in_the_file_and_none_is_the_default():
@@ -42,7 +48,7 @@ def test_no_password_is_in_the_file_and_none_is_the_default():
         read_compose({})
     given = read_compose({"POSTGRES_PASSWORD": "found-here"})
     shown = [name for name, service in given.items() if "found-here" in str(service.said)]
-    assert set(shown) == {"primary", "replica", "migrate", "api", "projector"}
+    assert set(shown) == {"primary", "replica", "migrate", "api", "projector", "watch"}
     example = (ROOT / "deploy" / "example.env").read_text()
     assert re.findall(r"^POSTGRES_PASSWORD=(.*)$", example, re.MULTILINE) == [""]
 
@@ -120,11 +126,14 @@ def test_who_waits_waits_for_what_there_is(service: ComposeService):
     for other, condition in service.waits_for.items():
         if condition == "service_healthy":
             assert SERVICES[other].health is not None, other
-        else:
-            assert condition == "service_completed_successfully"
+        elif condition == "service_completed_successfully":
             assert SERVICES[other].said["restart"] == "no"
+        else:
+            assert (condition, other) == ("service_started", "watch")
     for variable, value in service.environment.items():
-        if variable.startswith("GRANTLOG_") and variable.endswith(("_URL", "_BOOTSTRAP")):
+        if variable.startswith("GRANTLOG_") and variable.endswith(
+            ("_URL", "_BOOTSTRAP", "_ADDRESS")
+        ):
             assert host_of(value) in reached(service), f"{variable} is used before it is there"
 
 
@@ -157,6 +166,12 @@ def test_databases_are_reached_as_they_are_made():
         assert health.command[-4:] == ["-U", url.username, "-d", url.path[1:]]
         # Images since 18 keep each major version in a folder of its own below this one.
         assert SERVICES[name].said["volumes"] == [f"{name}:/var/lib/postgresql"]
+
+
+def test_watchers_are_handed_to_where_the_watch_service_listens():
+    port = WatchServiceSettings.model_fields["grpc_port"].default
+    assert SERVICES["api"].environment["GRANTLOG_WATCH_ADDRESS"] == f"watch:{port}"
+    assert "GRANTLOG_GRPC_PORT" not in SERVICES["watch"].environment
 
 
 def test_kafka_is_the_one_that_the_tests_run_and_is_reached_as_it_says():

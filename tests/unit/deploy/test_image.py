@@ -78,7 +78,7 @@ def test_what_is_taken_away_was_installed_and_is_not_needed():
         f"        if name.partition('.')[0] in {sorted(n.replace('-', '_') for n in taken)!r}:\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Gone())\n"
-        "import grantlog_api.__main__, grantlog_projector.__main__\n"
+        "import grantlog_api.__main__, grantlog_projector.__main__, grantlog_watch.__main__\n"
         "import grantlog.cli.maintain, grantlog.cli.projecting, grantlog.cli.topic\n"
         "import grantlog.runtime.kafka, grantlog.cli.databases, grantlog.cli.serving\n"
     )

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from grantlog_api.settings import ApiSettings
 from grantlog_projector.settings import ProjectorSettings
+from grantlog_watch.settings import WatchServiceSettings
 
 from grantlog.cli.__main__ import main
 from grantlog.runtime.settings import KNOWN, ServiceSettings
@@ -21,7 +22,11 @@ from tests.deploy.compose_file import ROOT, read_compose
 FOLDER = ROOT / "deploy" / "kubernetes"
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 VALIDATE = ROOT / ".venv-deploy" / "bin" / "kubernetes-validate"
-SETTINGS: dict[str, type[ServiceSettings]] = {"api": ApiSettings, "projector": ProjectorSettings}
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "api": ApiSettings,
+    "projector": ProjectorSettings,
+    "watch": WatchServiceSettings,
+}
 
 Object = dict[str, Any]
 
@@ -151,27 +156,34 @@ def environment_of(container: Object) -> dict[str, str]:
             told |= of_kind("Secret")[source["secretRef"]["name"]]["stringData"]
         else:
             told |= of_kind("ConfigMap")[source["configMapRef"]["name"]]["data"]
-    told |= {variable["name"]: variable["value"] for variable in container.get("env", [])}
+    for variable in container.get("env", []):
+        told[variable["name"]] = variable.get("value") or secret_value(variable["valueFrom"])
     assert all(isinstance(value, str) for value in told.values())
     return told
+
+
+def secret_value(source: Object) -> str:
+    reference = source["secretKeyRef"]
+    return of_kind("Secret")[reference["name"]]["stringData"][reference["key"]]
 
 
 @ours
 def test_a_probe_asks_where_somebody_answers(said: Object, container: Object):
     ports = {port["name"]: port["containerPort"] for port in container.get("ports", [])}
-    fields = ApiSettings.model_fields
-    expected = {"rest": fields["http_port"].default, "grpc": fields["grpc_port"].default}
-    assert ports in ({}, expected)
+    fields, watch = ApiSettings.model_fields, WatchServiceSettings.model_fields
+    api_ports = {"rest": fields["http_port"].default, "grpc": fields["grpc_port"].default}
+    assert ports in ({}, api_ports, {"watch": watch["grpc_port"].default})
     for kind in ("startup", "liveness", "readiness"):
         probe = container.get(f"{kind}Probe", {})
-        if "httpGet" in probe:
-            assert probe["httpGet"]["port"] == "rest"
-            assert probe["httpGet"]["port"] in ports
-            assert probe["httpGet"]["path"] == ("/healthz" if kind == "readiness" else "/livez")
+        if asked := probe.get("httpGet") or probe.get("tcpSocket") or probe.get("grpc"):
+            assert asked["port"] in {*ports, *ports.values()}
             assert environment_of(container)["GRANTLOG_HOST"] == "0.0.0.0"
         elif probe:
-            assert kind != "liveness", "what waits for a database is not started again"
             assert probe["timeoutSeconds"] >= 5
+        if "httpGet" in probe:
+            assert asked["path"] == ("/healthz" if kind == "readiness" else "/livez")
+        # What waits for a database is not started again.
+        assert kind != "liveness" or probe.keys().isdisjoint({"exec", "grpc"})
 
 
 def test_services_lead_to_ports_that_pods_name():
