@@ -8,7 +8,7 @@ asked for when the one before has been taken, so a slow watcher is felt where it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +23,7 @@ from grantlog.serving.metadata import request_metadata
 from grantlog.serving.watching import (
     FILTERS,
     HEARTBEAT,
+    HEARTBEAT_S_MIN,
     METADATA_PREFIX,
     METHOD,
     heartbeat_s,
@@ -78,6 +79,8 @@ class _Heard:
 
     token: str
     """Watching again from it goes on behind it."""
+    begun: bool = False
+    """Something was told."""
     within: bool = False
     """The last message was a part of a revision: from the token, that one comes again whole."""
 
@@ -85,20 +88,61 @@ class _Heard:
         token = message.changes.snap_token
         self.within = bool(message.changes.data_changes) and token == self.token
         self.token = token
+        self.begun = True
 
     def says_nothing(self, message: service_pb2.WatchResponse) -> bool:
         """Whether a message tells what is known."""
         return not message.changes.data_changes and message.changes.snap_token == self.token
 
     def with_token(self, error: GrantlogError) -> GrantlogError:
-        """An error that names the token to go on from, if it did not."""
-        if not self.token or "snap_token" in error.facts or not isinstance(error, _RESUMABLE):
+        """An error that names the token to go on from, if it did not and something was told."""
+        if not self.begun or "snap_token" in error.facts or not isinstance(error, _RESUMABLE):
             return error
         told = (
             f"{error.explanation}; all was told up to the snap token {self.token}, watch from there"
         )
         facts = {**error.facts, "snap_token": self.token}
         return type(error)(told, reason=error.reason, facts=facts)
+
+
+class _Search:
+    """For how long a watcher has been without a service that tells it something."""
+
+    def __init__(self, clock: Callable[[], float], patience_s_max: float) -> None:
+        self._clock = clock
+        self._patience_s_max = patience_s_max
+        self._since: float | None = clock()
+        self._answered_at: float | None = None
+        self.resumed = False
+        """The next message is the first of another service."""
+        self.refusals = 0
+        """Services in a row that had no room."""
+
+    def answered(self) -> None:
+        """A service let the watcher in. One that is about to end does that too."""
+        self.resumed = False
+        self.refusals = 0
+        self._answered_at = self._clock()
+
+    def over(self) -> None:
+        """A service told something."""
+        self._since, self._answered_at, self.refusals, self.resumed = None, None, 0, False
+
+    def failed(self, gone: _GoneError) -> None:
+        """A service is gone."""
+        now, answered_at = self._clock(), self._answered_at
+        if answered_at is not None and now - answered_at >= self._patience_s_max:
+            self._since = None  # it held for long, with nothing to tell
+        self._answered_at = None
+        self.refusals += isinstance(gone.told, LimitError)
+        if self._since is None:
+            self._since = now
+            _LOG.info("a watcher looks for another service", because=str(gone))
+
+    @property
+    def late(self) -> bool:
+        """Whether the watcher is to be told."""
+        return self._since is not None and self._clock() - self._since >= self._patience_s_max
 
 
 _RESUMABLE: Final = (UnavailableError, LimitError)
@@ -140,32 +184,26 @@ class WatchProxy:
         """
         metadata = self._metadata()
         heard = _Heard(request.snap_token)
-        loop = asyncio.get_running_loop()
-        alone_since, refusals, resumed = loop.time(), 0, False
+        search = _Search(asyncio.get_running_loop().time, self._limits.patience_s_max)
         while True:
             try:
                 async with aclosing(self._ask(request.tenant_id, heard.token, metadata)) as said:
                     async for message in said:
-                        alone_since, refusals = None, 0
-                        if resumed and heard.says_nothing(message):
-                            resumed = False
+                        if search.resumed and heard.says_nothing(message):
+                            search.answered()
                             continue
+                        search.over()
                         heard.note(message)
                         yield message
             except _GoneError as gone:
-                now = loop.time()
-                alone_since = now if alone_since is None else alone_since
-                refusals += isinstance(gone.told, LimitError)
-                full = refusals >= len(self._stubs)
-                late = now - alone_since >= self._limits.patience_s_max
-                if heard.within or full or late or self._closed:
+                search.failed(gone)
+                full = search.refusals >= len(self._stubs)
+                if heard.within or full or search.late or self._closed:
                     told = gone.told or UnavailableError("no watch service answers")
                     raise heard.with_token(told) from gone
-                if alone_since == now:
-                    _LOG.info("a watcher looks for another service", because=str(gone))
             except GrantlogError as error:
                 raise heard.with_token(error) from error
-            resumed = bool(heard.token)
+            search.resumed = heard.begun
             await asyncio.sleep(_PAUSE_S)
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
@@ -177,7 +215,8 @@ class WatchProxy:
         said = request_metadata()
         watch_filter(said)
         names = [METADATA_PREFIX + name for name in FILTERS]
-        beat = min(heartbeat_s(said) or self._limits.heartbeat_s, self._limits.heartbeat_s)
+        own = self._limits.heartbeat_s
+        beat = max(HEARTBEAT_S_MIN, min(heartbeat_s(said) or own, own))
         filters = [(name, said[name]) for name in names if name in said]
         return (*filters, (METADATA_PREFIX + HEARTBEAT, repr(beat)))
 

@@ -244,8 +244,9 @@ def error_of(code: int, message: str, details: bytes | None) -> GrantlogError | 
     """
     info = _error_info(details or b"")
     if info is None:
-        kind = next((k for k, c in _CODE_OF_CLASS if c == code), GrantlogError)
-        return kind(reason=message) if message in _NUMBERS else None
+        kind = _class(code, message)
+        ours = message in _NUMBERS or message == kind.default_reason
+        return kind(reason=message) if ours else None
     facts = dict(info.metadata)
     explanation = facts.pop("explanation", "")
     prefix = f"{info.reason}: "
@@ -253,8 +254,19 @@ def error_of(code: int, message: str, details: bytes | None) -> GrantlogError | 
         explanation = message.removeprefix(prefix)  # less of it is cut off
     elif message != info.reason:
         return FieldViolationError(message)
-    kind = next((k for k, c in _CODE_OF_CLASS if c == code), GrantlogError)
-    return kind(explanation, reason=info.reason, facts=facts)
+    return _class(code, info.reason)(explanation, reason=info.reason, facts=facts)
+
+
+def _class(code: int, reason: str) -> type[GrantlogError]:
+    """The class of an error: whose own reason it is, else the one of its code."""
+    family = next((kind for kind, of in _CODE_OF_CLASS if of == code), GrantlogError)
+    waiting = [family]
+    while waiting and reason not in _NUMBERS:
+        kind = waiting.pop()
+        if kind.default_reason == reason:
+            return kind
+        waiting += kind.__subclasses__()
+    return family
 
 
 def _error_info(details: bytes) -> error_details_pb2.ErrorInfo | None:
