@@ -19,7 +19,7 @@ serve: runtime ## serve on this machine: make serve ARGS='--http-port 4000 --dat
 	@exec $(BIN)/grantlog serve $(ARGS)
 
 test: dev ## run all tests: make test ARGS='tests/unit -k token'
-	@$(INSTALL) clients node grpcurl kafka
+	@$(INSTALL) clients node grpcurl kafka deploy
 	@exec $(BIN)/python -m pytest $(ARGS)
 
 check: dev ## format, lint, types, import contracts, generated code
@@ -49,7 +49,7 @@ kafka: ## run Apache Kafka here: make kafka ARGS='--data-dir /tmp/kafka --port 9
 	@exec $(PYTHON) scripts/kafka/run.py $(ARGS)
 
 clean: ## remove what make made; never data
-	rm -rf .venv .venv-clients .make tests/e2e/node/node_modules tests/e2e/grpcurl/bin build dist
+	rm -rf .venv .venv-clients .venv-deploy .make tests/e2e/node/node_modules tests/e2e/grpcurl/bin build dist
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

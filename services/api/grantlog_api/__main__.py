@@ -49,21 +49,24 @@ async def main(settings: ApiSettings) -> None:
                 stall_s_max=stall_s_max,
             )
             drain = settings.drain_s_max
+            leaving = asyncio.Event()
 
-            async def drain_health() -> None:
+            async def leave() -> None:
                 await stop.wait()
                 api.probe.drain()
+                await asyncio.sleep(settings.linger_s)
                 api.watches.close()
+                leaving.set()
 
             await supervise(
                 publishing(settings, stop)
                 | {
-                    "health": drain_health,
-                    "grpc": lambda: grpc_door.serve(server, stop, drain_s_max=drain),
-                    "rest": lambda: rest_door.serve(app, listener, stop, drain_s_max=drain),
+                    "leave": leave,
+                    "grpc": lambda: grpc_door.serve(server, leaving, drain_s_max=drain),
+                    "rest": lambda: rest_door.serve(app, listener, leaving, drain_s_max=drain),
                 },
                 stop=stop,
-                grace_s=drain + _GRACE_EXTRA_S,
+                grace_s=settings.linger_s + drain + _GRACE_EXTRA_S,
             )
 
 

@@ -40,17 +40,18 @@ _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 def build_app(
     calls: Calls, probe: HealthProbe, *, allowed_origins: list[str], stall_s_max: float = 30.0
 ) -> ASGIApp:
-    """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json.
+    """The ASGI application: the contract's paths, /healthz, /livez, /docs and /openapi.json.
 
     Args:
         calls: what answers.
-        probe: what /healthz says.
+        probe: what /healthz says; /livez asks nobody.
         allowed_origins: whose pages may call.
         stall_s_max: how long the reader of a stream may leave a message unread.
     """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     speak_json(app)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
+    app.add_route("/livez", _livez, methods=["GET"])
     app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
     app.router.default = _contract(calls, stall_s_max)
     document = openapi_document(calls.methods_with_terms)
@@ -113,6 +114,12 @@ def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
         return Response(body, status_code=200 if serving else 503, media_type=JSON)
 
     return answer
+
+
+async def _livez(request: Request) -> Response:
+    """The process answers: whoever restarts what hangs must not restart what waits for others."""
+    del request
+    return Response(b'{"status":"ALIVE"}', media_type=JSON)
 
 
 class _Server(uvicorn.Server):

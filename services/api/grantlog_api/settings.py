@@ -45,8 +45,11 @@ class ApiSettings(WatchSettings):
     without it the node follows the log itself."""
     kafka_publish: bool = True
     """Whether this process may publish to Kafka; of those that may, one at a time does."""
+    linger_s: float = Field(0.0, ge=0, le=300)
+    """How long calls are still taken once the service is told to stop and health says so: as long
+    as what balances calls over nodes needs to notice."""
     drain_s_max: float = Field(10.0, ge=0)
-    """How long running calls may take once the service is told to stop."""
+    """How long running calls may take after that."""
     read_connections_max: int = Field(2, ge=1)
     """Connections for reading facts, to each replica if there are any: statements in flight, each
     for many checks. More of them make each smaller."""
