@@ -1,0 +1,55 @@
+"""Processes are killed and stopped, connections cut and slowed: no promise of design §5 breaks."""
+
+from __future__ import annotations
+
+from random import Random
+
+from grantlog.model.ids import TenantId
+from tests.faults import tally
+from tests.faults.audit import audit, recovered
+from tests.faults.deployment import Deployment, deployed
+from tests.faults.faults import Faults
+from tests.faults.load import loaded
+
+FAULTS_PER_ROUND = 20
+KAFKA_GONE_S = 30.0
+
+
+def tenants_of(number: object) -> list[TenantId]:
+    return [TenantId(f"round-{number}-{letter}") for letter in "xyz"]
+
+
+async def one_round(deployment: Deployment, number: int) -> None:
+    """Faults under load, then recovery, then the audit."""
+    seed = f"{tally.SEED} {number}"
+    faults = Faults(deployment, Random(f"{seed} faults"))
+    try:
+        async with loaded(deployment, seed, tenants_of(number)) as load:
+            await faults.inject(FAULTS_PER_ROUND)
+            await recovered(deployment)
+    finally:
+        tally.FAULTS.update(faults.done)
+    await recovered(deployment)
+    await audit(load)
+
+
+async def test_no_fault_breaks_a_promise():
+    """Two hundred faults by the end, unless GRANTLOG_TEST_FAULTS_ROUNDS asks for fewer rounds."""
+    async with deployed() as deployment:
+        for number in range(tally.ROUNDS):
+            await one_round(deployment, number)
+        assert tally.FAULTS.total() >= FAULTS_PER_ROUND * tally.ROUNDS
+
+
+async def test_kafka_may_be_gone_for_half_a_minute_and_a_replica_be_lost():
+    async with deployed() as deployment:
+        faults = Faults(deployment, Random(f"{tally.SEED} kafka"))
+        async with loaded(deployment, f"{tally.SEED} kafka", tenants_of("kafka")) as load:
+            await faults.kill_kafka(gone_s=KAFKA_GONE_S)
+            tally.FAULTS["lose kafka"] += 1
+            await recovered(deployment)
+            await deployment.lose_replica()
+            tally.FAULTS["lose replica"] += 1
+            await recovered(deployment)
+        await recovered(deployment)
+        await audit(load)
