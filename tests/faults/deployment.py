@@ -28,6 +28,7 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.store.postgres.migrate import migrate
 from grantlog.store.postgres.pool import open_pool
 from grantlog.testing.chaos_proxy import ChaosProxy, open_proxy
+from tests.faults import tally
 from tests.faults.machines import Database, Service
 from tests.kafka import Broker, why_not_here
 from tests.ports import kept_port
@@ -189,6 +190,16 @@ def _is_wrong(line: str) -> bool:
     return "exception" in told or "tenant stopped" in told["event"]
 
 
+def _keep_logs(folder: Path) -> None:
+    """Copy what everybody said to where the run wants it, if it does."""
+    if tally.KEEP is None:
+        return
+    kept = tally.KEEP / folder.name
+    kept.mkdir(parents=True)
+    for log in (*folder.glob("*.log"), *folder.glob("*/*log")):
+        shutil.copyfile(log, kept / "-".join(log.relative_to(folder).parts))
+
+
 @asynccontextmanager
 async def deployed() -> AsyncIterator[Deployment]:
     """A deployment that serves, for the block; skips the test where no Kafka can run."""
@@ -198,11 +209,7 @@ async def deployed() -> AsyncIterator[Deployment]:
     (folder / "kafka").mkdir()
     async with AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(
-            lambda: __import__("os").system(
-                f"rm -rf /tmp/faults_keep; mkdir /tmp/faults_keep; cp {folder}/*.log {folder}/kafka/log /tmp/faults_keep"
-            )
-        )  # DEVONLY
+        stack.callback(_keep_logs, folder)
         primary, replica = Database(folder / "primary"), Database(folder / "replica")
         broker = Broker(folder / "kafka", advertised_port=kept_port())
         broker.launch()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
 from tests.faults.deployment import NODES, Deployment
-from tests.faults.machines import Database
+from tests.faults.machines import Database, Service
+from tests.kafka import Broker
 from tests.waiting import until
 
 GAP_S: Final = (0.3, 2.0)
@@ -23,7 +23,10 @@ SLOW_S: Final = (0.01, 0.15)
 DATABASE_GONE_S: Final = (0.1, 1.5)
 BACK_S_MAX: Final = 90.0
 
-Fault = Callable[[], Awaitable[None]]
+FAULTS_PER_ROUND: Final = 20
+_OTHERS: Final = ("primary", "replica", "kafka")
+_PUBLISHER: Final = "publisher"
+"""Whichever node publishes at that moment."""
 
 
 @dataclass
@@ -40,79 +43,58 @@ class Faults:
     done: Counter[str] = field(default_factory=Counter)
     _busy: set[str] = field(default_factory=set)
 
-    async def inject(self, count: int) -> None:
-        """So many faults, one after another, each at its time; returns when all are over."""
-        kinds = self._kinds()
-        names, weights = list(kinds), [weight for weight, _ in kinds.values()]
+    async def inject(self) -> None:
+        """A round of faults, one after another, each at its time; returns when all are over."""
+        waiting = self._deck()
+        self.rng.shuffle(waiting)
         async with asyncio.TaskGroup() as group:
-            begun = 0
-            while begun < count:
+            while waiting:
                 await asyncio.sleep(self.rng.uniform(*GAP_S))
-                name = self.rng.choices(names, weights)[0]
-                target = name.rpartition(" ")[2]
-                if target in self._busy:
-                    continue
-                self._busy.add(target)
-                begun += 1
-                group.create_task(self._one(name, target, kinds[name][1]), name=name)
+                free = [card for card in waiting if card[1] not in self._busy]
+                if free:
+                    waiting.remove(free[0])
+                    group.create_task(self._one(*free[0]), name=" ".join(free[0]))
 
-    async def _one(self, name: str, target: str, fault: Fault) -> None:
+    async def _one(self, what: str, whom: str) -> None:
+        self._busy.add(whom)
         try:
-            await fault()
-            self.done[name] += 1
+            await getattr(self, what)(whom)
+            self.done[f"{what} {whom}"] += 1
         finally:
-            self._busy.discard(target)
+            self._busy.discard(whom)
 
-    def _kinds(self) -> dict[str, tuple[float, Fault]]:
-        """Every fault by its name, `what whom`, with its weight."""
-        made: dict[str, tuple[float, Fault]] = {}
-        for name in self.deployment.services:
-            weight = 6 / len(NODES) if name.startswith("api") else 4
-            made[f"kill {name}"] = (weight, lambda name=name: self.kill(name))
-            made[f"pause {name}"] = (1, lambda name=name: self.pause(name))
-        made["kill publisher"] = (4, self.kill_publisher)
-        for name in ("primary", "replica"):
-            made[f"kill {name}"] = (2, lambda name=name: self.kill_database(name))
-            made[f"pause {name}"] = (1, lambda name=name: self.pause_database(name))
-        made["kill kafka"] = (1.5, self.kill_kafka)
-        made["pause kafka"] = (1, self.pause_kafka)
-        links = len(self.deployment.links)
-        for link in self.deployment.links:
-            made[f"cut {link}"] = (8 / links, lambda link=link: self.cut(link))
-            made[f"slow {link}"] = (4 / links, lambda link=link: self.slow(link))
-            made[f"stall {link}"] = (4 / links, lambda link=link: self.stall(link))
-            made[f"refuse {link}"] = (3 / links, lambda link=link: self.refuse(link))
-        return made
+    def _deck(self) -> list[tuple[str, str]]:
+        """The faults of a round, 20 of them: what is done to whom."""
+        everyone = [*self.deployment.services, *_OTHERS]
+        links = list(self.deployment.links)
+        kills = [("kill", whom) for whom in (*everyone, _PUBLISHER)]
+        pauses = [("pause", whom) for whom in self.rng.sample(everyone, 4)]
+        hurts = ["cut", "cut", "cut", "slow", "slow", "stall", "stall", "refuse", "refuse"]
+        rest = FAULTS_PER_ROUND - len(kills) - len(pauses)
+        return [*kills, *pauses, *((what, self.rng.choice(links)) for what in hurts[:rest])]
 
-    async def kill(self, name: str) -> None:
-        """kill -9 of a service, and wait until it runs again."""
+    async def kill(self, whom: str) -> None:
+        """kill -9, and wait until it runs again."""
+        match whom:
+            case "primary" | "replica":
+                await self._kill_database(self._database(whom))
+            case "kafka":
+                await self.kill_kafka()
+            case _:
+                name = whom if whom != _PUBLISHER else await self.deployment.publisher()
+                await self._kill_service(name or f"api-{NODES[0]}")
+
+    async def _kill_service(self, name: str) -> None:
         service = self.deployment.services[name]
         await until(lambda: service.pid > 0, within_s=BACK_S_MAX)
         before = service.starts
         service.kill()
         await until(lambda: service.starts > before, within_s=BACK_S_MAX)
 
-    async def kill_publisher(self) -> None:
-        """kill -9 of the node that publishes just now."""
-        await self.kill(await self.deployment.publisher() or f"api-{NODES[0]}")
-
-    async def pause(self, name: str) -> None:
-        service = self.deployment.services[name]
-        service.pause()
-        await self._last()
-        service.resume()
-
-    async def kill_database(self, name: str) -> None:
-        database = self._database(name)
+    async def _kill_database(self, database: Database) -> None:
         await database.crash()
         await self._last(DATABASE_GONE_S)
         await database.start()
-
-    async def pause_database(self, name: str) -> None:
-        database = self._database(name)
-        database.pause()
-        await self._last()
-        database.resume()
 
     async def kill_kafka(self, gone_s: float = 0.0) -> None:
         """kill -9 of the broker, away for so long and for its start."""
@@ -122,10 +104,19 @@ class Faults:
         broker.launch()
         await until(broker.answers, within_s=BACK_S_MAX)
 
-    async def pause_kafka(self) -> None:
-        self.deployment.broker.pause()
+    async def pause(self, whom: str) -> None:
+        """SIGSTOP, and SIGCONT after a while."""
+        target: Database | Service | Broker
+        match whom:
+            case "primary" | "replica":
+                target = self._database(whom)
+            case "kafka":
+                target = self.deployment.broker
+            case _:
+                target = self.deployment.services[whom]
+        target.pause()
         await self._last()
-        self.deployment.broker.resume()
+        target.resume()
 
     async def cut(self, link: str) -> None:
         self.deployment.links[link].cut()
@@ -151,7 +142,7 @@ class Faults:
         proxy.refusing = False
 
     def _database(self, name: str) -> Database:
-        return getattr(self.deployment, name)
+        return self.deployment.primary if name == "primary" else self.deployment.replica
 
     async def _last(self, between: tuple[float, float] = LASTS_S) -> None:
         await asyncio.sleep(self.rng.uniform(*between))

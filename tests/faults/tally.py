@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections import Counter
+from pathlib import Path
 
 _SEED = "GRANTLOG_TEST_FAULTS_SEED"
 _ROUNDS = "GRANTLOG_TEST_FAULTS_ROUNDS"
@@ -13,6 +14,9 @@ _ROUNDS = "GRANTLOG_TEST_FAULTS_ROUNDS"
 SEED = os.environ.get(_SEED) or secrets.token_hex(4)  # noqa: TID251 - the run's own setting
 """Of everything that the tier chooses; `GRANTLOG_TEST_FAULTS_SEED` names one again."""
 ROUNDS = int(os.environ.get(_ROUNDS) or 10)  # noqa: TID251 - the run's own setting
+_kept = os.environ.get("GRANTLOG_TEST_FAULTS_KEEP")  # noqa: TID251 - the run's own setting
+KEEP = Path(_kept) if _kept else None
+"""A folder for the logs of all processes, to look at after a failure."""
 
 FAULTS: Counter[str] = Counter()
 """By `what whom`."""

@@ -6,12 +6,12 @@ from random import Random
 
 from grantlog.model.ids import TenantId
 from tests.faults import tally
-from tests.faults.audit import audit, recovered
+from tests.faults.audit import RECOVERED_S_MAX, audit, recovered
 from tests.faults.deployment import Deployment, deployed
-from tests.faults.faults import Faults
+from tests.faults.faults import FAULTS_PER_ROUND, Faults
 from tests.faults.load import loaded
+from tests.waiting import until
 
-FAULTS_PER_ROUND = 20
 KAFKA_GONE_S = 30.0
 
 
@@ -25,8 +25,8 @@ async def one_round(deployment: Deployment, number: int) -> None:
     faults = Faults(deployment, Random(f"{seed} faults"))
     try:
         async with loaded(deployment, seed, tenants_of(number)) as load:
-            await faults.inject(FAULTS_PER_ROUND)
-            await recovered(deployment)
+            await faults.inject()
+            await until(deployment.serves, within_s=RECOVERED_S_MAX)
     finally:
         tally.FAULTS.update(faults.done)
     await recovered(deployment)

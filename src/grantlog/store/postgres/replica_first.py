@@ -15,7 +15,12 @@ from typing import Final, TypeVar
 
 from cachetools import LRUCache
 
-from grantlog.errors import BehindWindowError, ProjectionLaggingError, UnavailableError
+from grantlog.errors import (
+    BehindWindowError,
+    PreconditionError,
+    ProjectionLaggingError,
+    UnavailableError,
+)
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.standing import read_from_replica
@@ -74,7 +79,7 @@ class ReplicaFirst:
                 answer = await replica()
         except (ProjectionLaggingError, BehindWindowError):
             return await self._by_primary(primary)
-        except UnavailableError:
+        except (UnavailableError, PreconditionError):  # gone, or dropped and not made anew yet
             self._dead_until = self._now() + self._limits.dead_for_s
             return await self._by_primary(primary)
         self._dead_until = 0.0
