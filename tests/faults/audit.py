@@ -8,6 +8,7 @@ from grantlog.testing.histories import violations
 from tests.faults import tally
 from tests.faults.deployment import Deployment
 from tests.faults.load import Load
+from tests.faults.topic import topic_differs
 from tests.waiting import until
 
 RECOVERED_S_MAX = 120.0
@@ -42,6 +43,8 @@ async def audit(load: Load) -> None:
     assert not notes.odd, _shown(notes.odd)
     wrong = deployment.wrong()
     assert not wrong, _shown(wrong)
+    differs = await topic_differs(deployment, load.tenants)
+    assert not differs, _shown(differs)
     acknowledged = sum(bool(write.token) for write in notes.history.writes)
     tally.CALLS["writes acknowledged"] += acknowledged
     tally.CALLS["writes of unknown outcome"] += len(notes.history.writes) - acknowledged

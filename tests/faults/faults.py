@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from random import Random
 from typing import Final
 
@@ -23,7 +24,8 @@ SLOW_S: Final = (0.01, 0.15)
 DATABASE_GONE_S: Final = (0.1, 1.5)
 BACK_S_MAX: Final = 90.0
 
-FAULTS_PER_ROUND: Final = 20
+FAULTS_PER_ROUND: Final = 40
+_TO_LINKS: Final = ("cut", "slow", "cut", "stall", "refuse")
 _OTHERS: Final = ("primary", "replica", "kafka")
 _PUBLISHER: Final = "publisher"
 """Whichever node publishes at that moment."""
@@ -44,7 +46,7 @@ class Faults:
     _busy: set[str] = field(default_factory=set)
 
     async def inject(self) -> None:
-        """A round of faults, one after another, each at its time; returns when all are over."""
+        """A round of faults, one after another, at random times; returns when all are over."""
         waiting = self._deck()
         self.rng.shuffle(waiting)
         async with asyncio.TaskGroup() as group:
@@ -64,14 +66,14 @@ class Faults:
             self._busy.discard(whom)
 
     def _deck(self) -> list[tuple[str, str]]:
-        """The faults of a round, 20 of them: what is done to whom."""
+        """The faults of a round: what is done to whom. Everyone is killed twice."""
         everyone = [*self.deployment.services, *_OTHERS]
         links = list(self.deployment.links)
         kills = [("kill", whom) for whom in (*everyone, _PUBLISHER)]
-        pauses = [("pause", whom) for whom in self.rng.sample(everyone, 4)]
-        hurts = ["cut", "cut", "cut", "slow", "slow", "stall", "stall", "refuse", "refuse"]
-        rest = FAULTS_PER_ROUND - len(kills) - len(pauses)
-        return [*kills, *pauses, *((what, self.rng.choice(links)) for what in hurts[:rest])]
+        pauses = [("pause", whom) for whom in everyone]
+        rest = FAULTS_PER_ROUND - 2 * len(kills) - len(pauses)
+        hurts = [(what, self.rng.choice(links)) for what in islice(cycle(_TO_LINKS), rest)]
+        return [*kills, *kills, *pauses, *hurts]
 
     async def kill(self, whom: str) -> None:
         """kill -9, and wait until it runs again."""

@@ -13,7 +13,7 @@ _ROUNDS = "GRANTLOG_TEST_FAULTS_ROUNDS"
 
 SEED = os.environ.get(_SEED) or secrets.token_hex(4)  # noqa: TID251 - the run's own setting
 """Of everything that the tier chooses; `GRANTLOG_TEST_FAULTS_SEED` names one again."""
-ROUNDS = int(os.environ.get(_ROUNDS) or 10)  # noqa: TID251 - the run's own setting
+ROUNDS = int(os.environ.get(_ROUNDS) or 5)  # noqa: TID251 - the run's own setting
 _kept = os.environ.get("GRANTLOG_TEST_FAULTS_KEEP")  # noqa: TID251 - the run's own setting
 KEEP = Path(_kept) if _kept else None
 """A folder for the logs of all processes, to look at after a failure."""
