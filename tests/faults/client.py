@@ -83,6 +83,20 @@ class Stubs:
         self.schema = service_pb2_grpc.SchemaStub(self.channel)
 
 
+async def write_schema(notes: Notes, node: Stubs, tenant: TenantId, text: str) -> str:
+    """Write a schema; its token, "" if nobody knows what became of it."""
+    request = service_pb2.SchemaWriteRequest(tenant_id=tenant, schema=text)
+    call = node.schema.Write(request, timeout=CALL_S_MAX)
+    try:
+        await call
+        token = str(dict(await call.trailing_metadata() or ())["grantlog-token"])
+    except aio.AioRpcError as error:
+        notes.excuse("schema", error)
+        return ""
+    notes.told(tenant, token)
+    return token
+
+
 async def write(
     notes: Notes, client: str, node: Stubs, tenant: TenantId, change: workload.Change
 ) -> str:

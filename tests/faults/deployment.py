@@ -1,11 +1,13 @@
 """A whole deployment: processes as the runbooks start them, with a proxy on every link.
 
-Two API nodes (which publish), a projector, Kafka, a primary and a replica in servers of their own.
+Two API nodes (which publish), a projector, a watch service where there is one, Kafka, a primary and
+a replica in servers of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import shutil
@@ -37,6 +39,8 @@ from tests.waiting import until
 PARTITIONS = 4
 NODES = ("a", "b")
 PRIMARY, REPLICA = "grantlog", "replica"
+WATCH = "watch"
+_HAS_WATCH = importlib.util.find_spec("grantlog_watch") is not None
 READY_S_MAX = 120.0
 _DEFECT = 70
 _DRIVERS = ("asyncpg", "aiokafka")
@@ -145,7 +149,8 @@ class Deployment:
         self.links[">kafka"] = await stack.enter_async_context(
             open_proxy(kafka, port=broker.advertised_port)
         )
-        for name in (*(f"api-{node}" for node in NODES), "projector"):
+        names = [*(f"api-{node}" for node in NODES), "projector"]
+        for name in [*names, WATCH] if _HAS_WATCH else names:
             for end, database in (("primary", self.primary), ("replica", self.replica)):
                 self.links[f"{name}>{end}"] = await stack.enter_async_context(
                     open_proxy(database.connect)
@@ -165,6 +170,17 @@ class Deployment:
                 GRANTLOG_WATCH_HEARTBEAT_S="1",
             )
         self._add("projector", "grantlog_projector")
+        if _HAS_WATCH:
+            port = kept_port()
+            self._add(
+                WATCH,
+                "grantlog_watch",
+                GRANTLOG_GRPC_PORT=str(port),
+                GRANTLOG_WATCH_HEARTBEAT_S="1",
+            )
+            for node in NODES:
+                told = self.services[f"api-{node}"].environment
+                told["GRANTLOG_WATCH_ADDRESS"] = f"127.0.0.1:{port}"
 
     def _add(self, name: str, module: str, **settings: str) -> None:
         ends = {

@@ -10,13 +10,12 @@ from random import Random
 
 from grpc import aio
 
-from grantlog.api.v1 import service_pb2
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.testing.histories import Asked, Checks, Watched
 from grantlog.testing.histories.promises import revision_of
-from tests.faults.client import Notes, Stubs, ask, watch, write
-from tests.faults.deployment import Deployment
+from tests.faults.client import Notes, Stubs, ask, watch, write, write_schema
+from tests.faults.deployment import READY_S_MAX, Deployment
 from tests.waiting import until
 from tests.workload import FOLDERS, SCHEMA, USERS, Change, Workload
 
@@ -50,24 +49,25 @@ class Load:
         return made
 
     async def prepare(self) -> None:
-        """Give every tenant its schema; it goes on until that is acknowledged."""
-        node = self.nodes()[0]
+        """Give every tenant its schema, and watchers that begin behind it."""
+        nodes = self.nodes()
         for tenant in self.tenants:
-            request = service_pb2.SchemaWriteRequest(tenant_id=tenant, schema=SCHEMA)
-            call = node.schema.Write(request, timeout=30)
-            await call
-            trailers = dict(await call.trailing_metadata() or ())
-            self.notes.told(tenant, str(trailers["grantlog-token"]))
-            for number in range(WATCHERS):
-                start = str(trailers["grantlog-token"])
-                self.notes.history.watched.append(Watched(tenant, f"w{number}", start))
+
+            async def written(tenant: TenantId = tenant) -> bool:
+                token = await write_schema(self.notes, nodes[0], tenant, SCHEMA)
+                return bool(token)
+
+            await until(written, within_s=READY_S_MAX)
+            start = self.notes.latest[tenant]
+            watchers = [Watched(tenant, f"w{number}", start) for number in range(WATCHERS)]
+            self.notes.history.watched += watchers
 
     async def write(self, name: str) -> None:
         """Random writes."""
         await self._repeat(name, WRITE_EVERY_S, self._write)
 
     async def ask(self, name: str) -> None:
-        """Random questions; of every four clients three send tokens."""
+        """Random questions; all but the first client send tokens."""
         await self._repeat(name, ASK_EVERY_S, self._ask)
 
     async def episodes(self, name: str) -> None:
