@@ -19,6 +19,8 @@ GAP_S: Final = (0.3, 2.0)
 """Between the beginnings of two faults; many begin while others last."""
 LASTS_S: Final = (0.5, 3.0)
 """A pause, a stall, a slow or refusing link."""
+LEASE_LOST_S: Final = (6.0, 8.0)
+"""Longer than a publisher's lease."""
 SLOW_S: Final = (0.01, 0.15)
 """What a slow link adds to each piece."""
 DATABASE_GONE_S: Final = (0.1, 1.5)
@@ -66,11 +68,11 @@ class Faults:
             self._busy.discard(whom)
 
     def _deck(self) -> list[tuple[str, str]]:
-        """The faults of a round: what is done to whom. Everyone is killed twice."""
+        """The faults of a round: what is done to whom. Everyone is killed twice, stopped once."""
         everyone = [*self.deployment.services, *_OTHERS]
         links = list(self.deployment.links)
         kills = [("kill", whom) for whom in (*everyone, _PUBLISHER)]
-        pauses = [("pause", whom) for whom in everyone]
+        pauses = [*(("pause", whom) for whom in everyone), ("freeze", _PUBLISHER)]
         rest = FAULTS_PER_ROUND - 2 * len(kills) - len(pauses)
         hurts = [(what, self.rng.choice(links)) for what in islice(cycle(_TO_LINKS), rest)]
         return [*kills, *kills, *pauses, *hurts]
@@ -119,6 +121,15 @@ class Faults:
         target.pause()
         await self._last()
         target.resume()
+
+    async def freeze(self, whom: str) -> None:
+        """SIGSTOP of the publisher until another one has its lease, and SIGCONT."""
+        del whom
+        name = await self.deployment.publisher() or f"api-{NODES[0]}"
+        service = self.deployment.services[name]
+        service.pause()
+        await self._last(LEASE_LOST_S)
+        service.resume()
 
     async def cut(self, link: str) -> None:
         self.deployment.links[link].cut()
