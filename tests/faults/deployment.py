@@ -43,8 +43,6 @@ WATCH = "watch"
 _HAS_WATCH = importlib.util.find_spec("grantlog_watch") is not None
 READY_S_MAX = 120.0
 _DEFECT = 70
-_DRIVERS = ("asyncpg", "aiokafka")
-"""They tell of connections that break in their own words, with tracebacks."""
 
 
 @dataclass
@@ -201,8 +199,6 @@ def _is_wrong(line: str) -> bool:
         told = json.loads(line)
     except ValueError:
         return bool(line.strip())
-    if str(told.get("logger", "")).startswith(_DRIVERS):
-        return False
     return "exception" in told or "tenant stopped" in told["event"]
 
 
