@@ -7,8 +7,8 @@ import asyncio
 from grantlog.testing.histories import violations
 from tests.faults import tally
 from tests.faults.deployment import Deployment
-from tests.faults.load import Load
 from tests.faults.topic import topic_differs
+from tests.history_load import Load
 from tests.waiting import until
 
 RECOVERED_S_MAX = 120.0
@@ -34,9 +34,9 @@ async def recovered(deployment: Deployment) -> None:
     await until(published, within_s=RECOVERED_S_MAX)
 
 
-async def audit(load: Load) -> None:
+async def audit(deployment: Deployment, load: Load) -> None:
     """Assert that the round kept every promise, and count what it did."""
-    deployment, notes = load.deployment, load.notes
+    notes = load.notes
     logs = {tenant: await deployment.log_of(tenant) for tenant in load.tenants}
     broken = await asyncio.to_thread(violations, notes.history, logs)
     assert not broken, _shown([str(one) for one in broken])

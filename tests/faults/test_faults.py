@@ -9,28 +9,29 @@ from tests.faults import tally
 from tests.faults.audit import RECOVERED_S_MAX, audit, recovered
 from tests.faults.deployment import Deployment, deployed
 from tests.faults.faults import FAULTS_PER_ROUND, Faults
-from tests.faults.load import loaded
+from tests.history_load import Load, working
 from tests.waiting import until
 
 KAFKA_GONE_S = 30.0
 
 
-def tenants_of(number: object) -> list[TenantId]:
-    return [TenantId(f"round-{number}-{letter}") for letter in "xyz"]
+def load_of(deployment: Deployment, name: object) -> Load:
+    """The clients of a round, with tenants of their own."""
+    tenants = [TenantId(f"round-{name}-{letter}") for letter in "xyz"]
+    return Load(deployment.grpc, deployment.log_of, f"{tally.SEED} {name}", tenants)
 
 
 async def one_round(deployment: Deployment, number: int) -> None:
     """Faults under load, then recovery, then the audit."""
-    seed = f"{tally.SEED} {number}"
-    faults = Faults(deployment, Random(f"{seed} faults"))
+    faults = Faults(deployment, Random(f"{tally.SEED} {number} faults"))
     try:
-        async with loaded(deployment, seed, tenants_of(number)) as load:
+        async with working(load_of(deployment, number)) as load:
             await faults.inject()
             await until(deployment.serves, within_s=RECOVERED_S_MAX)
     finally:
         tally.FAULTS.update(faults.done)
     await recovered(deployment)
-    await audit(load)
+    await audit(deployment, load)
 
 
 async def test_no_fault_breaks_a_promise():
@@ -44,7 +45,7 @@ async def test_no_fault_breaks_a_promise():
 async def test_kafka_may_be_gone_for_half_a_minute_and_a_replica_be_lost():
     async with deployed() as deployment:
         faults = Faults(deployment, Random(f"{tally.SEED} kafka"))
-        async with loaded(deployment, f"{tally.SEED} kafka", tenants_of("kafka")) as load:
+        async with working(load_of(deployment, "kafka")) as load:
             await faults.kill_kafka(gone_s=KAFKA_GONE_S)
             tally.FAULTS["lose kafka"] += 1
             await recovered(deployment)
@@ -52,4 +53,4 @@ async def test_kafka_may_be_gone_for_half_a_minute_and_a_replica_be_lost():
             tally.FAULTS["lose replica"] += 1
             await recovered(deployment)
         await recovered(deployment)
-        await audit(load)
+        await audit(deployment, load)

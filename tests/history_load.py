@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
 
 from grpc import aio
 
+from grantlog.model.change import Transaction
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.testing.histories import Asked, Checks, Watched
 from grantlog.testing.histories.promises import revision_of
-from tests.faults.client import Notes, Stubs, ask, watch, write, write_schema
-from tests.faults.deployment import READY_S_MAX, Deployment
+from tests.history_client import Notes, Stubs, ask, watch, write, write_schema
 from tests.waiting import until
 from tests.workload import FOLDERS, SCHEMA, USERS, Change, Workload
 
@@ -23,6 +23,10 @@ WRITERS, EPISODES, READERS, WATCHERS = 3, 2, 4, 2
 """Clients of each kind; watchers of each tenant."""
 WRITE_EVERY_S, ASK_EVERY_S = 0.15, 0.06
 _RESUME_EVERY_S = 0.1
+READY_S_MAX, CAUGHT_UP_S_MAX = 60.0, 120.0
+
+
+LogOf = Callable[[TenantId], Awaitable[Sequence[Transaction]]]
 
 
 @dataclass
@@ -30,21 +34,25 @@ class Load:
     """Clients of one round.
 
     Args:
-        deployment: what they talk to.
+        addresses: of the nodes that they talk to, by name.
+        log_of: reads a tenant's whole log, past them.
         seed: of everything that they choose.
         tenants: theirs alone.
+        pace: how many times as fast as usual they go.
     """
 
-    deployment: Deployment
+    addresses: Mapping[str, str]
+    log_of: LogOf
     seed: str
     tenants: list[TenantId]
+    pace: float = 1.0
     notes: Notes = field(default_factory=Notes)
     stopping: bool = False
     channels: list[aio.Channel] = field(default_factory=list)
 
     def nodes(self) -> list[Stubs]:
         """Connections of one client to every node."""
-        made = [Stubs(name, address) for name, address in self.deployment.grpc.items()]
+        made = [Stubs(name, address) for name, address in self.addresses.items()]
         self.channels += [node.channel for node in made]
         return made
 
@@ -94,7 +102,7 @@ class Load:
         while not self.stopping:
             tenant = rng.choice(self.tenants)
             await step(own[tenant], nodes, tenant)
-            await asyncio.sleep(every_s * rng.uniform(0.5, 1.5))
+            await asyncio.sleep(every_s / self.pace * rng.uniform(0.5, 1.5))
 
     async def _write(self, own: Workload, nodes: list[Stubs], tenant: TenantId) -> None:
         await write(self.notes, own.client, own.rng.choice(nodes), tenant, own.change())
@@ -128,16 +136,15 @@ class Load:
     async def caught_up(self) -> bool:
         """Whether every watcher was told all that was written."""
         for watched in self.notes.history.watched:
-            log = await self.deployment.log_of(watched.tenant)
+            log = await self.log_of(watched.tenant)
             if revision_of(watched.tenant, watched.last) < log[-1].revision:
                 return False
         return True
 
 
 @asynccontextmanager
-async def loaded(deployment: Deployment, seed: str, tenants: list[TenantId]) -> AsyncIterator[Load]:
+async def working(load: Load) -> AsyncIterator[Load]:
     """Clients at work during the block; afterwards watchers have been told everything."""
-    load = Load(deployment, seed, tenants)
     await load.prepare()
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as watchers:
@@ -157,7 +164,7 @@ async def loaded(deployment: Deployment, seed: str, tenants: list[TenantId]) -> 
                         clients.create_task(work(name), name=name)
                 yield load
                 load.stopping = True
-            await until(load.caught_up, within_s=120)
+            await until(load.caught_up, within_s=CAUGHT_UP_S_MAX)
         except BaseException as error:  # noqa: BLE001 - raised again, once watchers are gone
             failure = error
         for task in watching:
