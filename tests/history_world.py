@@ -146,7 +146,7 @@ class World:
             way = GivingWay(facts, Random(f"{self.seed} {name}"))
             self.nodes[name] = Node(name, self.primary, way)
 
-    async def run(self, *, clients: int = 6, calls: int = 60) -> list[Violation]:
+    async def run(self, *, clients: int = 6, calls: int = 40) -> list[Violation]:
         """All clients to their end; the broken promises."""
         for tenant in TENANTS:
             await self.nodes["a"].schemas.write(tenant, SCHEMA)
