@@ -25,6 +25,7 @@ from aiokafka.errors import (
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translated, translating_kafka
 from grantlog.changelog.kafka.message import Form, message_bytes_max
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.errors import PreconditionError, UnavailableError
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
@@ -153,7 +154,8 @@ async def _administration(options: KafkaOptions) -> AsyncGenerator[AIOKafkaAdmin
     admin = AIOKafkaAdminClient(**options.arguments("grantlog-admin"))
     with translating_kafka("looking at the topic"):
         try:
-            await admin.start()
+            async with connecting_kafka(options, "looking at the topic"):
+                await admin.start()
             yield admin
         finally:
             await closed(admin.close)
