@@ -15,7 +15,7 @@ TIERS = (
 KAFKA = "on Kafka"
 """Not a folder: tests of any tier that need a broker."""
 
-_KAFKA_FIXTURES = {"kafka", "own_broker"}
+_KAFKA_FIXTURES = {"kafka", "own_broker", "secured"}
 _on_kafka: set[str] = set()
 _TESTS = Path(__file__).parent
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")

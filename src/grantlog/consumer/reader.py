@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.consumer.sequence import Sequence
 from grantlog.errors import PreconditionError
 
@@ -109,7 +110,7 @@ async def open_reader(
         max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
     )
     try:
-        with translating_kafka("connecting to Kafka"):
+        async with connecting_kafka(options, "connecting to Kafka"):
             async with asyncio.timeout(_START_S_MAX):
                 await consumer.start()
                 consumer.unsubscribe()

@@ -75,9 +75,7 @@ class Stage:
 
     async def messages(self) -> list[EventMessage | HeartbeatMessage]:
         """All that is on the topic now, partition by partition."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.options.bootstrap, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(**self.options.arguments("test"), enable_auto_commit=False)
         found = []
         async with consumer:
             places = [TopicPartition(self.spec.name, n) for n in range(self.spec.partitions)]

@@ -24,6 +24,8 @@ NOT_RUN = {
     ("README.md", "make serve"): "what the tests start by themselves, on other ports",
     ("README.md", "sudo python3 examples/posix"): "minutes; tests/e2e has it with --generated",
     ("benchmarks/README.md", "make bench"): "minutes",
+    ("docs/change-topic.md", '{\n  "tenant"'): "tests/unit/wire/test_topic_page.py compares it",
+    ("docs/change-topic.md", '{"epoch"'): "tests/unit/wire/test_topic_page.py compares it",
     ("docs/operations.md", "grantlog serve "): "a tree of processes",
     ("docs/operations.md", "grantlog is serving"): "what every test that serves waits for",
     ("docs/operations.md", "grantlog.json"): "a list of files",

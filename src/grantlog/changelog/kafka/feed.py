@@ -22,6 +22,7 @@ from grantlog.changelog.kafka.message import (
     read_message,
 )
 from grantlog.changelog.kafka.producer import START_S_MAX
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.changelog.postgres.log import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, TenantId
@@ -125,7 +126,7 @@ class Feed:
             max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
         )
         try:
-            with translating_kafka("beginning to read the topic"):
+            async with connecting_kafka(self._options, "beginning to read the topic"):
                 async with asyncio.timeout(START_S_MAX):
                     await consumer.start()
                     ends = await consumer.end_offsets(self._places)

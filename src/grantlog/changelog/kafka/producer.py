@@ -12,6 +12,7 @@ from aiokafka.structs import RecordMetadata
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import JSON_MESSAGE_BYTES_MAX, Outgoing
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.errors import GrantlogError
 
 SEND_S_MAX: Final = 30.0
@@ -122,7 +123,7 @@ async def open_topic_writer(options: KafkaOptions, topic: str) -> AsyncGenerator
         max_request_size=2 * JSON_MESSAGE_BYTES_MAX,
     )
     try:
-        with translating_kafka("connecting to Kafka"):
+        async with connecting_kafka(options, "connecting to Kafka"):
             async with asyncio.timeout(START_S_MAX):
                 await producer.start()
         async with open_topic_ends(options, topic) as ends_of:
@@ -143,7 +144,7 @@ async def open_topic_ends(options: KafkaOptions, topic: str) -> AsyncGenerator[E
         return {place.partition: offset for place, offset in ends.items()}
 
     try:
-        with translating_kafka("connecting to Kafka"):
+        async with connecting_kafka(options, "connecting to Kafka"):
             async with asyncio.timeout(START_S_MAX):
                 await consumer.start()
         yield ends_of

@@ -6,6 +6,7 @@ setting, its value and what to do.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from aiokafka.errors import (
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translated, translating_kafka
 from grantlog.changelog.kafka.message import Form, message_bytes_max
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.errors import PreconditionError, UnavailableError
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
@@ -34,6 +36,8 @@ RETENTION_MIN: Final = timedelta(hours=1)
 """A consumer that was away for less must find what it missed."""
 
 _FOR_EVER: Final = -1
+_NEW_LOOKS_MAX: Final = 50
+_NEW_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ async def prepare_topic(
         state = await _state(admin, spec.name)
         if state is None:
             await _create(admin, spec)
-            state = await _state(admin, spec.name)
+            state = await _state_of_new(admin, spec.name)
         if state is None:
             raise UnavailableError(f"the topic {spec.name} was made and is not there yet")
     if problem := problem_of(state, spec):
@@ -153,7 +157,8 @@ async def _administration(options: KafkaOptions) -> AsyncGenerator[AIOKafkaAdmin
     admin = AIOKafkaAdminClient(**options.arguments("grantlog-admin"))
     with translating_kafka("looking at the topic"):
         try:
-            await admin.start()
+            async with connecting_kafka(options, "looking at the topic"):
+                await admin.start()
             yield admin
         finally:
             await closed(admin.close)
@@ -178,6 +183,15 @@ async def _state(admin: AIOKafkaAdminClient, name: str) -> TopicState | None:
         replication=min(len(partition["replicas"]) for partition in partitions),
         settings={entry[0]: entry[1] for entry in entries},
     )
+
+
+async def _state_of_new(admin: AIOKafkaAdminClient, name: str) -> TopicState | None:
+    """A topic that was just made: brokers hear of it a moment later than its maker."""
+    for _ in range(_NEW_LOOKS_MAX):
+        if (state := await _state(admin, name)) is not None:
+            return state
+        await asyncio.sleep(_NEW_LOOK_S)
+    return None
 
 
 async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
