@@ -2,8 +2,8 @@
 
     python benchmarks/replay.py [--changes 100000] [--kafka]
 
-Everything real: an own Postgres with primary and replica, fsync on; the follower is its own process,
-timed from its first row to the head, and verified by digests. The table has changes (or rows) per
+Everything real: an own Postgres with primary and replica, fsync on; the follower is a process of
+its own, timed from its first row to the head, and verified by digests. The table has changes per
 second, the processor seconds of the follower and of Postgres per 100,000, and the follower's peak
 of memory, which must not grow with the backlog.
 
@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -36,7 +35,7 @@ from grantlog.runtime.data_dir import DataDir
 from grantlog.runtime.embedded import embedded_postgres, machine_memory_bytes, service_settings
 from grantlog.runtime.postgres_binaries import find_binaries
 from grantlog.store.postgres.migrate import migrate
-from grantlog.store.postgres.pool import connect, open_pool
+from grantlog.store.postgres.pool import Connection, connect, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.projection import PostgresProjection
 from grantlog.store.postgres.writer import PostgresWriter, open_writer
@@ -159,8 +158,7 @@ async def caught_up(primary: str, replica: str, pid: int) -> Took:
     began, cpu, busy = time.perf_counter(), _cpu_s(pid), machine_busy_s()
     async with connect(replica, application_name="bench") as at_replica:
         total = sum(revision for _, revision in heads)
-        while await at_replica.fetchval("SELECT coalesce(sum(revision), 0) FROM heads") < total:
-            await asyncio.sleep(0.02)
+        await until(at_replica, "SELECT coalesce(sum(revision), 0) >= $1::bigint FROM heads", total)
     wall, spent = time.perf_counter() - began, _cpu_s(pid) - cpu
     return Took(wall, spent, machine_busy_s() - busy - spent, _peak_mb(pid))
 
@@ -255,10 +253,9 @@ class Bench:
 
     async def _first_sign(self, replica: str) -> None:
         async with connect(replica, application_name="bench") as connection:
-            while not await connection.fetchval(
-                "SELECT EXISTS (SELECT FROM heads) OR EXISTS (SELECT FROM copying)"
-            ):
-                await asyncio.sleep(0.002)
+            await until(
+                connection, "SELECT EXISTS (SELECT FROM heads) OR EXISTS (SELECT FROM copying)"
+            )
 
     async def _report(
         self, name: str, changes: int, took: Took, primary: str, replica: str
@@ -275,11 +272,19 @@ class Bench:
 
 async def _published(primary: str) -> None:
     async with connect(primary, application_name="bench") as connection:
-        while await connection.fetchval(
-            "SELECT count(*) FROM heads LEFT JOIN published USING (tenant_id) "
-            "WHERE heads.revision > coalesce(published.revision, 0)"
-        ):
-            await asyncio.sleep(0.1)
+        await until(
+            connection,
+            "SELECT NOT EXISTS (SELECT FROM heads LEFT JOIN published USING (tenant_id) "
+            "WHERE heads.revision > coalesce(published.revision, 0))",
+        )
+
+
+async def until(connection: Connection, question: str, *arguments: object) -> None:
+    """Ask until the answer is true."""
+    while True:
+        if await connection.fetchval(question, *arguments):
+            return
+        await asyncio.sleep(0.01)
 
 
 @asynccontextmanager
@@ -288,30 +293,26 @@ async def broker(*, wanted: bool) -> AsyncIterator[str | None]:
     if not wanted:
         yield None
         return
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / "scripts" / "kafka" / "run.py")],
-        stdout=subprocess.PIPE,
-        text=True,
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "scripts" / "kafka" / "run.py"), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
-        line = await asyncio.to_thread(process.stdout.readline)
+        line = (await process.stdout.readline()).decode()
         yield line.split("=")[1].split(",")[0]
     finally:
         process.terminate()
-        process.wait()
+        await process.wait()
 
 
-async def run(count: int, *, kafka: bool, only: str) -> bool:
+async def run(place: DataDir, count: int, *, kafka: bool, only: str) -> bool:
     settings = service_settings(machine_memory_bytes())
     shapes = [shape for shape in SHAPES if only in shape.name]
-    with tempfile.TemporaryDirectory(prefix="grantlog-bench-", dir="/tmp") as folder:
-        place = DataDir(Path(folder).resolve())
-        async with (
-            embedded_postgres(place, find_binaries(), settings) as server,
-            broker(wanted=kafka) as address,
-        ):
-            return await Bench(server.dsn("postgres"), address).run(shapes, count)
+    async with (
+        embedded_postgres(place, find_binaries(), settings) as server,
+        broker(wanted=kafka) as address,
+    ):
+        return await Bench(server.dsn("postgres"), address).run(shapes, count)
 
 
 def main() -> int:
@@ -321,7 +322,9 @@ def main() -> int:
     parser.add_argument("--kafka", action="store_true", help="follow over Kafka")
     parser.add_argument("--only", default="", help="shapes whose name has this text")
     options = parser.parse_args()
-    well = asyncio.run(run(options.changes, kafka=options.kafka, only=options.only))
+    with tempfile.TemporaryDirectory(prefix="grantlog-bench-", dir="/tmp") as folder:
+        place = DataDir(Path(folder).resolve())
+        well = asyncio.run(run(place, options.changes, kafka=options.kafka, only=options.only))
     print(f"bar {BAR:,} changes/s: {'met' if well else 'MISSED'}")
     return 0 if well else 1
 

@@ -213,6 +213,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each run")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
     parser.add_argument("--baseline", type=Path, default=_HERE / "results" / "baseline.json")
+    parser.add_argument("--replay", type=int, default=100_000, help="changes to replay; 0: none")
     parser.add_argument("--compare", action="store_true", help="show what the baseline had")
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
@@ -232,6 +233,11 @@ def main() -> int:
     except ServerFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    if options.replay:
+        subprocess.run(
+            [sys.executable, str(_HERE / "replay.py"), "--changes", str(options.replay)],
+            check=False,
+        )
     for verdict in _verdicts(bench.rows, notes):
         print(f"- {verdict}")
     for row in looked:

@@ -64,7 +64,7 @@ async def test_a_copy_killed_again_and_again_while_writes_go_on_ends_where_the_p
                 async def further(seen: int = seen) -> bool:
                     return await rows_copied(replica) > seen + 20
 
-                await until(further)
+                await until(further, within_s=60)
                 await primary.remove(f"doc:{30 - turn}#viewer@user:3", f"doc:{turn}#viewer@user:9")
                 await primary.put(
                     f"doc:0{turn}#viewer@user:1", f"doc:{39 - turn}$level|integer:{turn}"
@@ -76,7 +76,7 @@ async def test_a_copy_killed_again_and_again_while_writes_go_on_ends_where_the_p
         assert ACME not in await replica.projection.positions()
         begun = (await replica.target.copies())[ACME].revision
         async with follower(databases, **SMALL_PAGES) as process:
-            await until(lambda: at_head(primary, replica))
+            await until(lambda: at_head(primary, replica), within_s=60)
             assert await same_digest(primary, replica)
             assert await same_digest(primary, replica, OTHER)
             assert await stopped(process) == 0
@@ -93,9 +93,9 @@ async def test_a_tenant_with_a_short_log_is_folded_beside_the_copy(databases: Da
     ):
         await write_long_log(primary)
         await primary.put("doc:1#viewer@user:1", tenant=OTHER)
-        async with follower(databases, **SMALL_PAGES) as process:
-            await until(lambda: at_head(primary, replica))
-            await until(lambda: at_head(primary, replica, OTHER))
+        async with follower(databases, GRANTLOG_COPY_REVISIONS_MIN="10") as process:
+            await until(lambda: at_head(primary, replica), within_s=60)
+            await until(lambda: at_head(primary, replica, OTHER), within_s=60)
             assert await stopped(process) == 0
         copied = [line for line in process.lines if '"copied"' in line]
         assert len(copied) == 1

@@ -98,6 +98,8 @@ async def _page_by_expiry(connection: Connection, copying: Copying, rows_max: in
 async def _copied(
     connection: Connection, query: str, arguments: Sequence[object], upto: tuple[str, ...] | None
 ) -> Page:
-    content = BytesIO()
-    status = await connection.copy_from_query(query, *arguments, output=content, format="binary")
-    return Page(int(status.rpartition(" ")[2]), upto, content.getvalue())
+    with BytesIO() as content:  # closed, it holds no memory, whoever in the driver still knows it
+        status = await connection.copy_from_query(
+            query, *arguments, output=content, format="binary"
+        )
+        return Page(int(status.rpartition(" ")[2]), upto, content.getvalue())

@@ -143,9 +143,8 @@ async def _fill(connection: Connection, stage: Stage, page: Page) -> None:
     if revived is not None:
         await connection.execute(_SQL[f"incoming_{revived}"])
     assert isinstance(page.content, bytes)
-    await connection.copy_to_table(
-        table, source=BytesIO(page.content), columns=columns, format="binary"
-    )
+    with BytesIO(page.content) as source:  # closed, it holds no memory, whoever still knows it
+        await connection.copy_to_table(table, source=source, columns=columns, format="binary")
     if revived is not None:
         await connection.execute(_SQL[f"revive_{revived}"])
 
