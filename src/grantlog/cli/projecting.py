@@ -12,6 +12,7 @@ from grantlog.app import replicas
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.cli.databases import Databases
 from grantlog.errors import CorruptionError, PreconditionError
+from grantlog.store.postgres.epoch import newest_epoch
 from grantlog.store.postgres.followers import followers
 from grantlog.store.postgres.pool import Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
@@ -36,6 +37,9 @@ async def status(databases: Databases, say: Say) -> None:
         say("there is no replica: the primary's own tables are read")
         return
     async with _opened(databases) as both:
+        epoch = await newest_epoch(both.pool)
+        if epoch is not None:
+            say(epoch.line)
         for tenant in await replicas.status(both.log, both.replica):
             say(
                 f"{tenant.tenant}: {tenant.standing.value}, "

@@ -66,6 +66,11 @@ class EpochRecord:
     opened_at: datetime
     reason: str
 
+    @property
+    def line(self) -> str:
+        """What a status says of it."""
+        return f"epoch {self.epoch} since {self.opened_at:%Y-%m-%d %H:%M:%S} UTC ({self.reason})"
+
 
 async def ensure_epoch(connection: Connection) -> Epoch:
     """The epoch of the server behind a new connection, opened if it is another server than known.
