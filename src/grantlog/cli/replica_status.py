@@ -16,6 +16,7 @@ from grantlog.model.ids import TenantId
 from grantlog.ports.copying import Copying, Stage
 from grantlog.store.postgres.collect import REPLICA_SILENCE_MAX
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
+from grantlog.store.postgres.epoch import newest_epoch
 from grantlog.store.postgres.followers import Follower, followers, lags, unpublished_tenants
 
 _TENANTS_SHOWN_MAX: Final = 50
@@ -34,6 +35,9 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         say("there is no replica: the primary's own tables are read")
         return True
     async with opened(databases) as both:
+        epoch = await newest_epoch(both.pool)
+        if epoch is not None:
+            say(epoch.line)
         tenants = await replicas.status(both.log, both.replica)
         copies = await PostgresCopyTarget(both.replica_pool).copies()
         behind = {row.tenant: row.applied.revision for row in tenants if row.lag}

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -23,8 +23,11 @@ from grantlog.changelog.kafka.tail import TopicTail
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.model.ids import Epoch, TenantId
+from grantlog.ports.log import Position
 from grantlog.runtime.kafka_settings import KafkaSettings
-from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+from grantlog.store.postgres.epoch import Seen, open_if_set_back
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
 from grantlog.store.postgres.proof import Proof
 
 
@@ -79,12 +82,18 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
         )
         log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
         outbox = Outbox(pool, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+
+        async def hold(places: Mapping[TenantId, Position]) -> Epoch | None:
+            seen = {tenant: Seen(at.epoch, at.revision, at.digest) for tenant, at in places.items()}
+            async with acquired(pool, doing="comparing the log with its topic") as connection:
+                return await open_if_set_back(connection, seen, who="the topic")
+
         publisher = Publisher(
             log,
             outbox,
             lambda: open_agreed_writer(options, spec, outbox),
             spec=spec,
-            look_back=TopicTail(options, spec, pool).look_back,
+            look_back=TopicTail(options, spec, hold).look_back,
         )
         await publisher.run(stop)
 

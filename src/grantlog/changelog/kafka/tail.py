@@ -7,7 +7,7 @@ marking, and the log holds what it sent. Where it does not, the primary was put 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -20,8 +20,7 @@ from grantlog.changelog.postgres.outbox import Lease
 from grantlog.errors import CorruptionError
 from grantlog.event.v1 import event_pb2
 from grantlog.model.ids import Epoch, TenantId
-from grantlog.store.postgres.epoch import Seen, open_if_set_back
-from grantlog.store.postgres.pool import Pool, acquired
+from grantlog.ports.log import Position
 
 RECORDS_MAX: Final = 1_000
 """Of each partition, the last ones: what was lost ends where the topic ends."""
@@ -30,6 +29,8 @@ _REVISIONS_MAX: Final = 2**62
 _READ_S_MAX: Final = 20.0
 _GET_MS: Final = 500
 
+Hold = Callable[[Mapping[TenantId, Position]], Awaitable[Epoch | None]]
+
 
 class TopicTail:
     """Holds the ends of partitions against the log.
@@ -37,13 +38,14 @@ class TopicTail:
     Args:
         options: how Kafka is reached.
         spec: the topic.
-        pool: connections to the primary.
+        hold: holds what the topic has of tenants against the log, and opens an epoch if the log
+            lacks it.
     """
 
-    def __init__(self, options: KafkaOptions, spec: TopicSpec, pool: Pool) -> None:
+    def __init__(self, options: KafkaOptions, spec: TopicSpec, hold: Hold) -> None:
         self._options = options
         self._spec = spec
-        self._pool = pool
+        self._hold = hold
 
     async def look_back(self, leases: Collection[Lease]) -> Epoch | None:
         """Open an epoch if the log lacks what these partitions hold; None if it holds all of it.
@@ -51,7 +53,7 @@ class TopicTail:
         Raises:
             UnavailableError: Kafka or the primary does not answer.
         """
-        seen: dict[TenantId, Seen] = {}
+        seen: dict[TenantId, Position] = {}
         for record in await self._records(leases):
             found = _event(record, self._spec.partitions)
             if found is None:
@@ -60,10 +62,7 @@ class TopicTail:
             known = seen.get(tenant)
             if known is None or (known.epoch, known.revision) <= (place.epoch, place.revision):
                 seen[tenant] = place
-        if not seen:
-            return None
-        async with acquired(self._pool, doing="comparing the log with its topic") as connection:
-            return await open_if_set_back(connection, seen, who="the topic")
+        return await self._hold(seen) if seen else None
 
     async def _records(self, leases: Collection[Lease]) -> list[ConsumerRecord]:
         consumer = AIOKafkaConsumer(
@@ -101,7 +100,7 @@ class TopicTail:
         return found
 
 
-def _event(record: ConsumerRecord, partitions: int) -> tuple[TenantId, Seen] | None:
+def _event(record: ConsumerRecord, partitions: int) -> tuple[TenantId, Position] | None:
     """The place in its tenant's log that an event of ours tells; None if it is no such event."""
     try:
         message = read_message(record.key, record.value, record.headers)
@@ -114,4 +113,4 @@ def _event(record: ConsumerRecord, partitions: int) -> tuple[TenantId, Seen] | N
     placed = partition_of(message.tenant, partitions) == record.partition
     if not (same and placed and event.revision < _REVISIONS_MAX):
         return None
-    return message.tenant, Seen(Epoch(event.epoch), message.revision, event.digest or None)
+    return message.tenant, Position(Epoch(event.epoch), message.revision, event.digest)

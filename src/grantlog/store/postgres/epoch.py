@@ -66,6 +66,11 @@ class EpochRecord:
     opened_at: datetime
     reason: str
 
+    @property
+    def line(self) -> str:
+        """What a status says of it."""
+        return f"epoch {self.epoch} since {self.opened_at:%Y-%m-%d %H:%M:%S} UTC ({self.reason})"
+
 
 async def ensure_epoch(connection: Connection) -> Epoch:
     """The epoch of the server behind a new connection, opened if it is another server than known.
@@ -89,7 +94,8 @@ async def identify(connection: Connection) -> tuple[Epoch, Server]:
             life = await _life(connection)
             if _is_known(life):
                 return Epoch(life["epoch"]), _server(life)
-            return await _open(connection, life, _reason(life)), _server(life)
+            epoch = await _open(connection, life, _reason(life))
+        return _tell(epoch, _reason(life)), _server(life)
 
 
 async def open_if_set_back(
@@ -116,11 +122,11 @@ async def open_if_set_back(
             missing = await _missing(connection, seen)
             if not missing:  # another was quicker
                 return None
+            reason = _lacks(missing, who)
             epoch, latest = Epoch(0), max(row["epoch"] for row in missing)
             while epoch <= latest:
-                life = await _life(connection)
-                epoch = await _open(connection, life, _lacks(missing, who), missing)
-            return epoch
+                epoch = await _open(connection, await _life(connection), reason, missing)
+    return _tell(epoch, reason)
 
 
 async def _missing(connection: Connection, seen: Mapping[TenantId, Seen]) -> list[asyncpg.Record]:
@@ -164,11 +170,15 @@ async def open_epoch(dsn: str, *, reason: str) -> Epoch:
         PreconditionError: the database has not been migrated.
     """
     async with connect(dsn, application_name="grantlog epoch") as connection:
-        return await open_epoch_on(connection, reason=reason)
+        return await _opened(connection, reason)
 
 
 async def open_epoch_on(connection: Connection, *, reason: str) -> Epoch:
-    """As `open_epoch`, on a connection that is in no transaction."""
+    """As `open_epoch`, on a connection that is in no transaction, and told to operators."""
+    return _tell(await _opened(connection, reason), reason)
+
+
+async def _opened(connection: Connection, reason: str) -> Epoch:
     with translating("opening an epoch"):
         async with connection.transaction():
             await connection.execute(_LOCK_EPOCHS, _LOCK_KEY)
@@ -220,6 +230,11 @@ async def _open(
         lowered = [revision - 1 for revision in rewritten.values()]
         await connection.execute(_LOWER_RECORDED, epoch, list(rewritten), lowered)
     await connection.execute(_MOVE_HEADS, epoch)
+    return Epoch(epoch)
+
+
+def _tell(epoch: Epoch, reason: str) -> Epoch:
+    """Tell operators of an epoch that none of them asked for."""
     if epoch > 1:
         _LOG.error("a new epoch of the log began", epoch=epoch, because=reason)
-    return Epoch(epoch)
+    return epoch
