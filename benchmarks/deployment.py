@@ -42,6 +42,9 @@ class Place:
     server: Server
     primary: str
     replica: str
+    """Both as DSNs."""
+    pids: dict[str, int]
+    """Of the processes that the server did not start, by role."""
 
 
 @contextmanager
@@ -52,18 +55,18 @@ def deployment() -> Generator[Place]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="grantlog-lag-")))
         broker = [sys.executable, str(_KAFKA), "--data-dir", str(folder), "--port", str(kafka_port)]
-        stack.enter_context(_process(broker, {}, folder / "kafka.log"))
+        kafka = stack.enter_context(_process(broker, {}, folder / "kafka.log"))
         _wait_open(kafka_port)
         watched = {"GRANTLOG_WATCH_ADDRESS": f"{HOST}:{watch_port}"}
         server = stack.enter_context(
             running_server(["--with-replica"], environment=settings | watched)
         )
-        place = Place(server, _dsn(server, PRIMARY), _dsn(server, REPLICA))
-        own = {"GRANTLOG_DATABASE_URL": place.primary, "GRANTLOG_GRPC_PORT": str(watch_port)}
-        watch = [sys.executable, "-m", "grantlog_watch"]
-        stack.enter_context(_process(watch, settings | own, folder / "watch.log"))
+        primary = _dsn(server, PRIMARY)
+        own = {"GRANTLOG_DATABASE_URL": primary, "GRANTLOG_GRPC_PORT": str(watch_port)}
+        command = [sys.executable, "-m", "grantlog_watch"]
+        watch = stack.enter_context(_process(command, settings | own, folder / "watch.log"))
         _wait_open(watch_port)
-        yield place
+        yield Place(server, primary, _dsn(server, REPLICA), {"kafka": kafka, "watch": watch})
 
 
 def _dsn(server: Server, database: str) -> str:
@@ -72,13 +75,13 @@ def _dsn(server: Server, database: str) -> str:
 
 
 @contextmanager
-def _process(command: list[str], settings: dict[str, str], log: Path) -> Generator[None]:
+def _process(command: list[str], settings: dict[str, str], log: Path) -> Generator[int]:
     with log.open("wb") as said:
         process = subprocess.Popen(
             command, env=inherited_environment(without=()) | settings, stdout=said, stderr=said
         )
     try:
-        yield
+        yield process.pid
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)

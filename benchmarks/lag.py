@@ -23,7 +23,7 @@ from typing import Any, Final
 import asyncpg
 from deployment import Place, deployment, missing
 from grpc import aio
-from processes import machine_busy_s
+from processes import cpu_seconds, machine_busy_s, on_cpu_s
 from server import HOST
 
 from grantlog.api.v1 import service_pb2, service_pb2_grpc
@@ -60,8 +60,8 @@ class Lag:
     replica_p50: float
     """From the commit time to the replica having been seen to hold it."""
     replica_p99: float
-    others: float
-    """Processor time that the whole machine used meanwhile, in cores."""
+    cores: dict[str, float]
+    """Processor time meanwhile, in cores, by role; `machine` is all of it, strangers included."""
 
     def verdicts(self) -> Generator[str]:
         """How it stands against the bars."""
@@ -69,8 +69,10 @@ class Lag:
         yield (
             f"offered {self.offered:,.0f} writes/s, achieved {self.achieved:,.0f}/s: "
             f"{'equal' if kept else 'NOT EQUAL'}; a write takes {self.write_p50:.1f} ms, "
-            f"p99 {self.write_p99:.1f} ms; the machine was busy with {self.others:.2f} cores"
+            f"p99 {self.write_p99:.1f} ms"
         )
+        shares = ", ".join(f"{role} {cores:.2f}" for role, cores in self.cores.items())
+        yield f"cores used meanwhile: {shares}"
         for what, p50, p99 in (
             ("subscriber", self.subscriber_p50, self.subscriber_p99),
             ("replica", self.replica_p50, self.replica_p99),
@@ -118,17 +120,25 @@ async def _measured(place: Place, rate: float, seconds: float, warmup_s: float) 
     ):
         stub = service_pb2_grpc.DataStub(channel)
         await _offer(stub, tenants, seen, rate, warmup_s, "warmup")
-        before, begun = machine_busy_s(), _now()
+        before, begun = _clocks(place), _now()
         seen.due.clear()
         seen.acknowledged.clear()
         await _offer(stub, tenants, seen, rate, seconds, "doc")
         ended = max(seen.acknowledged.values())
-        busy = (machine_busy_s() - before) / (_now() - begun)
+        elapsed = _now() - begun
+        cores = {role: (s - before[role]) / elapsed for role, s in _clocks(place).items()}
         commits = await _commits(place.primary, begun)
         last = {tenant: revision for tenant, revision, _, _ in commits}
         await _settled(seen, last, len(seen.due))
     first = min(seen.due.values())
-    return summary(seen, commits, rate, (len(seen.due) - 1) / (ended - first), busy)
+    return summary(seen, commits, rate, (len(seen.due) - 1) / (ended - first), cores)
+
+
+def _clocks(place: Place) -> dict[str, float]:
+    """Processor seconds so far, by role."""
+    spent = cpu_seconds(place.server.pid)
+    spent |= {role: on_cpu_s(pid) for role, pid in place.pids.items()}
+    return spent | {"generator": time.process_time(), "machine": machine_busy_s()}
 
 
 async def _offer(
@@ -245,7 +255,7 @@ def summary(
     commits: list[tuple[str, int, float, str]],
     offered: float,
     achieved: float,
-    busy: float,
+    cores: dict[str, float],
 ) -> Lag:
     told, applied = list[float](), list[float]()
     for tenant, revision, at, token in commits:
@@ -255,7 +265,7 @@ def summary(
     written = [seen.acknowledged[token] - due for token, due in seen.due.items()]
     return Lag(
         offered, achieved, len(written),
-        *_percentiles(written), *_percentiles(told), *_percentiles(applied), busy,
+        *_percentiles(written), *_percentiles(told), *_percentiles(applied), cores,
     )  # fmt: skip
 
 
