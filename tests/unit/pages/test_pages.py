@@ -34,6 +34,10 @@ NOT_RUN = {
     ("examples/posix/README.md", "make serve"): "minutes; tests/e2e has it with --generated",
     ("services/api/README.md", "GRANTLOG_DATABASE_URL"): "integration tests start it so",
     ("services/projector/README.md", "GRANTLOG_DATABASE_URL"): "integration tests start it so",
+    (
+        "services/watch/README.md",
+        "GRANTLOG_DATABASE_URL",
+    ): "tests/e2e/test_watch_service.py does so",
 }
 """By page and first words."""
 
