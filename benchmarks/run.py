@@ -19,6 +19,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from typing import Any, Final
 
+import lag
 import lookups
 from compare import compare
 from drive import Plan, Result
@@ -229,6 +230,7 @@ def main() -> int:
             bench = Bench(server, options)
             notes = bench.run()
             looked = lookups.show(lookups.measure(server, options.lookups))
+        lagged = None if lag.missing() else lag.measure(lag.RATE, lag.SECONDS, lag.WARMUP_S)
     except ServerFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -237,6 +239,9 @@ def main() -> int:
     for row in looked:
         for verdict in row.verdicts():
             print(f"- {row.size:,} documents: {verdict}")
+    for verdict in lagged.verdicts() if lagged else [f"lag: not run: {lag.missing()}"]:
+        print(f"- {verdict}")
+    notes["lag"] = asdict(lagged) if lagged else None
     notes["lookups"] = [asdict(row) for row in looked]
     run = save(options.output, bench.rows, notes)
     if options.compare:
