@@ -34,6 +34,7 @@ NOT_RUN = {
     ("examples/posix/README.md", "make serve"): "minutes; tests/e2e has it with --generated",
     ("services/api/README.md", "GRANTLOG_DATABASE_URL"): "integration tests start it so",
     ("services/projector/README.md", "GRANTLOG_DATABASE_URL"): "integration tests start it so",
+    ("services/watch/README.md", "GRANTLOG_DATABASE_URL"): "e2e tests start it so",
 }
 """By page and first words."""
 
