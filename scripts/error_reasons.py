@@ -222,6 +222,11 @@ OURS: Final[dict[str, Reason]] = {
         "`grantlog-consistency`, or comes on a call that reads no facts or schemas",
         "send whole milliseconds, or leave it out",
     ),
+    "UNKNOWN_METADATA": Reason(
+        InvalidInputError,
+        "metadata or a header that begins with `grantlog-` and means nothing: it is mistyped",
+        "send the name that the message proposes, or leave it out",
+    ),
     "AS_OF_IN_FUTURE": Reason(
         InvalidInputError, "`grantlog-as-of` is a time to come", "check the clock; leave it out"
     ),

@@ -7,6 +7,10 @@ import json
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import httpx
 import pytest
@@ -38,6 +42,29 @@ def export():
     return module
 
 
+@pytest.fixture
+def asked_headers() -> Iterator[tuple[str, list[Message]]]:
+    """The address of a server that refuses everything, and the headers of what it was asked."""
+    headers: list[Message] = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            headers.append(self.headers)
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", headers
+        finally:
+            server.shutdown()
+            thread.join()
+
+
 @pytest.mark.parametrize("page_size", [1, 2, 500])
 def test_every_fact_is_exported_once_whatever_the_page_size(
     server: Server, export, page_size, capsys, monkeypatch
@@ -58,7 +85,8 @@ def test_every_fact_is_exported_once_whatever_the_page_size(
         facts = {"metadata": {}, "tuples": tuples, "attributes": attributes}
         client.post("/data/write", json=facts).raise_for_status()
     monkeypatch.setattr(export, "PAGE_SIZE", page_size)
-    export.main(f"{server.rest}/", tenant)
+    monkeypatch.setattr(sys, "argv", ["export.py", f"{server.rest}/", tenant])
+    export.main()
     lines = capsys.readouterr().out.splitlines()
     assert [json.loads(line) for line in lines] == [*tuples, *attributes]
 
@@ -71,4 +99,13 @@ def test_what_cannot_be_exported_is_one_line(server: Server):
     nowhere = exported("http://127.0.0.1:1", "t1")
     assert (nowhere.returncode, nowhere.stderr.count("\n")) == (1, 1)
     assert nowhere.stderr.startswith("export: no answer: ")
-    assert exported().stderr.startswith("Print every fact of a Permify tenant")
+    assert exported().returncode == 2
+    assert "'localhost:3476' has no scheme: give http://" in exported("localhost:3476", "t1").stderr
+    odd = exported("http://localhost", "t1", "--header", "Bearer x")
+    assert "'Bearer x' is no header: give 'Name: value'" in odd.stderr
+
+
+def test_the_server_is_told_who_asks(asked_headers):
+    address, headers = asked_headers
+    exported(address, "t1", "--header", "Authorization: Bearer s3cret")
+    assert headers[0]["authorization"] == "Bearer s3cret"

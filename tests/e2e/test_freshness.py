@@ -180,7 +180,7 @@ def test_calls_without_terms_name_the_key_to_leave_out(door, past: Past, path: s
         (STALENESS, "10", "INVALID_MAX_STALENESS"),
     ):
         assert refused(door, past, path, OTHERS[path], {key: value}) == (
-            f"{reason}: {key} goes with calls that read facts or schemas: leave it out"
+            f"{reason}: {key} has no say here, the answer stands at no revision: leave it out"
         )
     answer, _ = door.call(
         past.name, "data/relationships/read", READING["data/relationships/read"][0]

@@ -132,16 +132,43 @@ def test_a_body_over_the_limit_is_refused(api, tenant):
     assert (answer.status_code, answer.json()["code"]) == (413, 8)
 
 
+def words_of(answer):
+    """The code, the message and the reason of a refusal."""
+    told = answer.json()
+    return told["code"], told["message"], told["details"][0]["reason"]
+
+
 def test_an_unknown_path_and_a_wrong_verb_are_told_apart(api, tenant):
     unknown = api.post("/v1/nothing", json={})
-    assert (unknown.status_code, unknown.json()) == (
-        404, {"code": 5, "message": "Not Found", "details": []},
-    )  # fmt: skip
+    assert (unknown.status_code, words_of(unknown)) == (404, (5, "Not Found", "NOT_ROUTED"))
     wrong = api.get(f"/v1/tenants/{tenant}/permissions/check")
     assert (wrong.status_code, wrong.headers["allow"]) == (405, "OPTIONS, POST")
-    assert (wrong.status_code, wrong.json()) == (
-        405, {"code": 12, "message": "Method Not Allowed", "details": []},
-    )  # fmt: skip
+    words = (12, "Method Not Allowed", "NOT_ROUTED")
+    assert (wrong.status_code, words_of(wrong)) == (405, words)
+    assert "this path takes POST" in wrong.text
+
+
+def test_a_filter_of_events_that_is_none_is_named(api, tenant):
+    answer = api.get(f"/v1/tenants/{tenant}/watch/events?entity_type=doc")
+    assert answer.status_code == 400
+    assert "grantlog-watch-entity_type is not a filter" in answer.text
+
+
+def test_a_header_of_ours_that_means_nothing_is_refused(api, tenant):
+    refused = api.post(
+        f"/v1/tenants/{tenant}/data/relationships/read",
+        json={"metadata": {}, "filter": {}},
+        headers={"grantlog-asof": "1"},
+    )
+    told = "UNKNOWN_METADATA: grantlog-asof means nothing: did you mean grantlog-as-of?"
+    assert (refused.status_code, refused.json()["message"]) == (400, told)
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "é", "a,b", "a" + chr(0)])
+def test_a_tenant_that_no_call_would_take_cannot_be_created(api, name):
+    refused = api.post("/v1/tenants/create", json={"id": name, "name": "x"})
+    assert refused.status_code == 400
+    assert refused.json()["details"][0]["reason"] == "ERROR_CODE_VALIDATION"
 
 
 def test_an_encoded_slash_does_not_end_the_tenants_segment(api):

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
+
+from grantlog.app.terms import KEYS
+from grantlog.errors import InvalidInputError
 
 PREFIX: Final = "grantlog-"
 STANDS_AT: Final = "grantlog-token"
@@ -22,6 +26,8 @@ AGE: Final = "grantlog-age-ms"
 ITEM_ERRORS: Final = "grantlog-item-errors"
 """Of a bulk check: the items that are denied because their caller got something wrong."""
 ANSWERED: Final = (STANDS_AT, SOURCE, AGE, ITEM_ERRORS)
+WATCH_PREFIX: Final = "grantlog-watch-"
+"""Of a request to watch: its filters."""
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _CURRENT: ContextVar[Mapping[str, str]] = ContextVar("request metadata", default=_NONE)
@@ -37,8 +43,20 @@ def set_request_metadata(pairs: Iterable[tuple[str, str | bytes]]) -> None:
 
 
 def request_metadata() -> Mapping[str, str]:
-    """What the request that is being answered says, by lower-case name."""
-    return _CURRENT.get()
+    """What the request that is being answered says, by lower-case name.
+
+    Raises:
+        InvalidInputError: a name that means nothing: it is mistyped, and what it was to ask for
+            would be left out of the answer in silence.
+    """
+    said = _CURRENT.get()
+    for name in said:
+        if name in KEYS or name in ANSWERED or name.startswith(WATCH_PREFIX):
+            continue
+        near = get_close_matches(name, KEYS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
+        raise InvalidInputError(f"{name[:64]} means nothing: {hint}", reason="UNKNOWN_METADATA")
+    return said
 
 
 _ANSWER: ContextVar[dict[str, str] | None] = ContextVar("answer metadata", default=None)

@@ -45,7 +45,10 @@ def events(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Re
     async def answer(request: Request) -> Response:
         if request.method == "HEAD":  # it would wait for a body without an end
             return Response(media_type=EVENTS.media_type, headers=EVENTS.headers)
-        set_request_metadata(metadata_of(request))
+        # A parameter that is no filter goes along as one, so that it is refused by its name.
+        others = request.query_params.keys() - _PARAMETERS.keys() - {"snap_token"}
+        unknown = ((f"{METADATA_PREFIX}{name}", "") for name in sorted(others))
+        set_request_metadata([*metadata_of(request), *unknown])
         said = collect_answer_metadata()
         resumed = request.headers.get("last-event-id", "")
         watch = service_pb2.WatchRequest(

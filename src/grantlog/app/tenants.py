@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from grantlog.app.known import KnownHeads
 from grantlog.errors import InvalidInputError, NotFoundError
-from grantlog.model.ids import TenantId
+from grantlog.model.ids import ID, TenantId
 from grantlog.ports.writer import TenantLister, TenantRecord, TransactionWriter
 
 
@@ -30,10 +30,16 @@ class Tenants:
         """Put a tenant on the list; data it already has is kept.
 
         Raises:
-            InvalidInputError: it is on the list already, or a text holds a NUL.
+            InvalidInputError: it is on the list already, no other call would take its id, or its
+                name holds a NUL.
         """
-        if "\0" in tenant or "\0" in name:
-            raise InvalidInputError("a tenant's id and name cannot hold a NUL character")
+        if not ID.fullmatch(tenant):
+            raise InvalidInputError(
+                f"no call would take {tenant!r} as a tenant's id: give 1 to 64 of the characters "
+                "a-z A-Z 0-9 _ - @ . : +"
+            )
+        if "\0" in name:
+            raise InvalidInputError("a tenant's name cannot hold a NUL character")
         return await self._writer.create_tenant(tenant, name, write_id=self._new_id())
 
     async def list(self, *, limit: int, after: TenantId | None) -> list[TenantRecord]:

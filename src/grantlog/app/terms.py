@@ -166,5 +166,6 @@ class OfNow(Generic[T]):
             key = AS_OF if terms.as_of is not None else CONSISTENCY
             if terms.staleness_s_max is not None:
                 key = MAX_STALENESS
-            raise _invalid(f"{key} goes with calls that read facts or schemas: leave it out", key)
+            told = f"{key} has no say here, the answer stands at no revision: leave it out"
+            raise _invalid(told, key)
         return self.handler(request)

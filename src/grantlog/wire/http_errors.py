@@ -18,7 +18,11 @@ class UnroutedError(GrantlogError):
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self.allowed = tuple(sorted(allowed))
-        super().__init__("Method Not Allowed" if self.allowed else "Not Found")
+        super().__init__(
+            f"this path takes {' and '.join(v for v in self.allowed if v != 'OPTIONS')}"
+            if self.allowed
+            else "no operation has this path: /openapi.json lists those there are"
+        )
 
 
 class PathError(InvalidInputError):

@@ -36,10 +36,10 @@ _OF_BODIES: Final = (413, 415)
 _EVENTS: Final = "watch.events"
 _LINES: Final = "Lines of JSON, named application/json unless the request accepts x-ndjson."
 _TAGS: Final = {
-    "Permission": "Questions about who may do what.",
-    "Watch": "The stream of changes of a tenant.",
     "Schema": "Schema versions of a tenant.",
     "Data": "Relationships and attributes of a tenant.",
+    "Permission": "Questions about who may do what.",
+    "Watch": "The stream of changes of a tenant.",
     "Bundle": "Named templates of data writes.",
     "Tenancy": "The list of tenants.",
 }

@@ -34,6 +34,7 @@ from grantlog.errors import (
 from grantlog.wire.google import error_details_pb2, status_pb2
 from grantlog.wire.http_errors import BodyTooLargeError, MediaTypeError, UnroutedError
 from grantlog.wire.protojson import encode
+from grantlog.wire.violations import explain_violation
 
 DOMAIN: Final = "grantlog"
 
@@ -145,7 +146,7 @@ def status_of(error: BaseException) -> WireStatus:
     match _leaf(error):
         case UnroutedError() as unrouted:
             code, special = (Code.UNIMPLEMENTED, 405) if unrouted.allowed else (Code.NOT_FOUND, 0)
-            return WireStatus(code, unrouted.explanation, http_special=special)
+            return WireStatus(code, _gateway_words(unrouted), _details(unrouted), special)
         case CorruptionError():
             return WireStatus(Code.INTERNAL, "ERROR_CODE_INTERNAL")
         case GrantlogError() as ours:
@@ -187,6 +188,10 @@ def _message(error: GrantlogError) -> str:
     return _shortened(f"{error.reason}: {error.explanation}", MESSAGE_BYTES_MAX)
 
 
+def _gateway_words(error: UnroutedError) -> str:
+    return "Method Not Allowed" if error.allowed else "Not Found"
+
+
 def _shortened(text: str, bytes_max: int) -> str:
     raw = text.encode()
     if len(raw) <= bytes_max:
@@ -196,8 +201,13 @@ def _shortened(text: str, bytes_max: int) -> str:
 
 def _details(error: GrantlogError) -> tuple[Message, ...]:
     metadata = dict(error.facts)
-    if error.explanation:
-        metadata["explanation"] = _shortened(error.explanation, EXPLANATION_BYTES_MAX)
+    explanation = error.explanation
+    if isinstance(error, FieldViolationError):
+        field, explanation = explain_violation(error.text)
+        if field:
+            metadata["field"] = _shortened(field, EXPLANATION_BYTES_MAX)
+    if explanation:
+        metadata["explanation"] = _shortened(explanation, EXPLANATION_BYTES_MAX)
     if not metadata:
         return ()
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=metadata)

@@ -145,6 +145,7 @@ REFUSED = {
     "AS_OF_IN_FUTURE": check(said=("grantlog-as-of", "2999-01-01T00:00:00Z")),
     "INVALID_CONSISTENCY": check(said=("grantlog-consistency", "nothing")),
     "INVALID_MAX_STALENESS": check(said=("grantlog-max-staleness-ms", "soon")),
+    "UNKNOWN_METADATA": check(said=("grantlog-asof", "7")),
     "RULE_EVALUATION_FAILED": check(
         "high", context={"attributes": [attribute("level")], "data": {"other": 1}}
     ),

@@ -14,9 +14,9 @@ from grantlog.model.change import Change, TupleChange
 from grantlog.model.ids import NAME, TenantId
 from grantlog.model.tuples import parse_subject
 from grantlog.wire import convert
-from grantlog_api.metadata import request_metadata
+from grantlog_api.metadata import WATCH_PREFIX, request_metadata
 
-METADATA_PREFIX: Final = "grantlog-watch-"
+METADATA_PREFIX: Final = WATCH_PREFIX
 ENTITY_TYPES: Final = "entity-types"
 RELATIONS: Final = "relations"
 SUBJECTS: Final = "subjects"
