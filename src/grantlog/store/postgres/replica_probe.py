@@ -70,6 +70,8 @@ class ReplicaProbe:
             state.unfit("it does not answer in time")
         except GrantlogError as error:
             state.unfit(error.explanation or error.reason)
+        except ValueError:  # by the driver, which shows the address
+            state.unfit("its address is not a valid connection string")
         else:
             misfit = identity.misfit(self._log.lives)
             if misfit:
