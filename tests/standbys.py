@@ -10,6 +10,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -121,6 +122,20 @@ class Standby:
         self.server.process.kill()
         await self.server.exited()
 
+    def freeze(self) -> None:
+        """Stop all of its processes where they are: connections stand, nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, signum: int) -> None:
+        main = self.server.process.pid
+        for pid in [main, *children_of(main)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signum)
+
     async def has_replayed(self, primary: str) -> bool:
         """Whether it holds all that its primary has committed by now."""
         end = await run(primary, "SELECT pg_current_wal_insert_lsn()::text")
@@ -132,6 +147,15 @@ class Standby:
 
     async def _says(self, statement: str) -> bool:
         return await self.run(statement) is True
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process started."""
+    return [
+        int(stat.parent.name)
+        for stat in Path("/proc").glob("[0-9]*/stat")
+        if stat.exists() and int(stat.read_text().rpartition(")")[2].split()[1]) == pid
+    ]
 
 
 async def run(dsn: str, statement: str) -> object:

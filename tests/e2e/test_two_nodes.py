@@ -1,4 +1,4 @@
-"""Two API nodes over a primary and a replica that lags: every client reads its own writes."""
+"""Two API nodes over a primary and replicas that lag: every client reads its own writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from grantlog.cli.ports import free_port
 from tests.e2e.asked import doc, viewer
 from tests.e2e.doors import Grpc, Rest
 from tests.servers import Server
+from tests.standbys import Standby, new_standby, streamed_database, streaming_server
 from tests.waiting import until
+
+__all__ = ["new_standby", "streamed_database", "streaming_server"]
 
 NewDatabase = Callable[..., Awaitable[str]]
 LOCAL = "127.0.0.1"
@@ -35,10 +38,11 @@ GONE = {"tuple_filter": {"entity": {"type": "doc", "ids": ["1"]}}, "attribute_fi
 
 @dataclass
 class Deployed:
-    """Two nodes, and the projector of the replica that they read."""
+    """Two nodes, and what fills the two replicas that they read."""
 
     nodes: list[Server]
     projector: asyncio.subprocess.Process
+    standby: Standby
 
     async def health(self, node: int) -> dict[str, Any]:
         async with httpx.AsyncClient() as client:
@@ -63,23 +67,25 @@ async def process(package: str, **told: str) -> AsyncIterator[asyncio.subprocess
 
 
 @pytest.fixture
-async def deployed(migrated_database: NewDatabase) -> AsyncIterator[Deployed]:
-    databases = {
-        "GRANTLOG_DATABASE_URL": await migrated_database(),
-        "GRANTLOG_REPLICA_URL": await migrated_database(seed=False),
-    }
+async def deployed(
+    streamed_database: NewDatabase, new_standby: Callable[[], Awaitable[Standby]]
+) -> AsyncIterator[Deployed]:
+    dsn, projected = await streamed_database(), await streamed_database(seed=False)
+    standby = await new_standby()
+    databases = {"GRANTLOG_DATABASE_URL": dsn, "GRANTLOG_REPLICA_URL": projected}
     async with AsyncExitStack() as stack:
         projector = await stack.enter_async_context(process("grantlog_projector", **databases))
         nodes = []
         for _ in range(2):
             http, grpc = [free_port(LOCAL, 0, "a port") for _ in range(2)]
             told = databases | {
+                "GRANTLOG_REPLICA_URL": f"{projected} {standby.dsn(dsn)}",
                 "GRANTLOG_HTTP_PORT": str(http),
                 "GRANTLOG_GRPC_PORT": str(grpc),
             }
             node = await stack.enter_async_context(process("grantlog_api", **told))
             nodes.append(Server("replica", f"http://{LOCAL}:{http}", f"{LOCAL}:{grpc}", node.pid))
-        made = Deployed(nodes, projector)
+        made = Deployed(nodes, projector, standby)
         for number in range(2):
             await until(lambda number=number: reads_replicas(made, number), within_s=60)
         yield made
@@ -87,12 +93,13 @@ async def deployed(migrated_database: NewDatabase) -> AsyncIterator[Deployed]:
 
 async def reads_replicas(deployed: Deployed, node: int) -> bool:
     try:
-        return await deployed.health(node) == {"status": "SERVING", "replicas": {"1": "in"}}
+        replicas = {"1": "in", "2": "in"}
+        return await deployed.health(node) == {"status": "SERVING", "replicas": replicas}
     except httpx.TransportError:
         return False
 
 
-async def test_what_one_node_wrote_the_other_knows_though_the_replica_lags(
+async def test_what_one_node_wrote_the_other_knows_though_all_replicas_lag(
     deployed: Deployed,
 ) -> None:
     tenant = f"two-nodes-{secrets.token_hex(6)}"
@@ -107,6 +114,7 @@ async def test_what_one_node_wrote_the_other_knows_though_the_replica_lags(
         await asyncio.to_thread(writer.call, tenant, "schemas/write", {"schema": SCHEMA})
         await until(lambda asked=asked: is_now(asked, (False, "replica")))
         deployed.projector.send_signal(signal.SIGSTOP)
+        await deployed.standby.pause()
         for _ in range(5):
             await asyncio.to_thread(writer.call, tenant, "data/write", fact)
             assert await asked() == (True, "primary")
@@ -114,6 +122,7 @@ async def test_what_one_node_wrote_the_other_knows_though_the_replica_lags(
             assert await asked() == (False, "primary")
         await asyncio.to_thread(writer.call, tenant, "data/write", fact)
         deployed.projector.send_signal(signal.SIGCONT)
+        await deployed.standby.resume()
         await until(lambda asked=asked: is_now(asked, (True, "replica")))
         await asyncio.to_thread(writer.call, tenant, "data/delete", GONE)
         writer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -73,7 +74,7 @@ class ApiSettings(WatchSettings):
             )
         if len(set(self.replica_dsns)) < len(self.replica_dsns):
             raise ValueError("GRANTLOG_REPLICA_URL names an address twice")
-        if not all(dsn.startswith(("postgresql://", "postgres://")) for dsn in self.replica_dsns):
+        if not all(map(_is_address, self.replica_dsns)):
             raise ValueError(
                 "GRANTLOG_REPLICA_URL must hold postgresql:// addresses with spaces between them"
             )
@@ -88,3 +89,10 @@ class ApiSettings(WatchSettings):
     def replica_dsns(self) -> list[str]:
         """The replicas' addresses; none where the primary's own tables are read."""
         return self.replica_url.get_secret_value().split() if self.replica_url else []
+
+
+def _is_address(dsn: str) -> bool:
+    try:
+        return urlsplit(dsn).scheme in {"postgresql", "postgres"}
+    except ValueError:
+        return False

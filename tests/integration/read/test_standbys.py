@@ -145,6 +145,26 @@ async def test_a_killed_standby_is_left_out_and_comes_back(
             assert await reader.read(done.revision) == (True, Source.REPLICA)
 
 
+async def test_a_frozen_standby_holds_reads_up_once_and_comes_back(
+    primary: Primary, new_standby: NewStandby, dsn: str
+) -> None:
+    first, second = await new_standby(), await new_standby()
+    async with node(dsn, [first.dsn(dsn), second.dsn(dsn)], PATIENT) as reader:
+        done = await primary.put(FACT)
+        first.freeze()
+        try:
+            async with asyncio.TaskGroup() as group:
+                reads = [group.create_task(reader.read(done.revision)) for _ in range(20)]
+            assert {read.result() for read in reads} == {(True, Source.REPLICA)}
+            await until(lambda: reader.out()[0] == "it does not answer in time")
+            for _ in range(20):
+                assert await reader.read(done.revision) == (True, Source.REPLICA)
+        finally:
+            first.thaw()
+        await until(lambda: reader.out() == ["", ""])
+        assert await reader.read(done.revision) == (True, Source.REPLICA)
+
+
 async def test_a_node_starts_while_its_replicas_are_away(
     primary: Primary, standby: Standby, dsn: str
 ) -> None:

@@ -129,6 +129,22 @@ async def test_a_replica_that_hangs_while_it_is_waited_for_costs_no_more_than_th
     assert reading.result() == "primary"
 
 
+async def test_what_an_unfit_replica_is_asked_just_then_is_asked_elsewhere() -> None:
+    (hung, _), primary, reader = served(10, 10)
+    hung.gate = asyncio.Event()
+    assert hung.state is not None
+    async with asyncio.TaskGroup() as group:
+        reads = [group.create_task(told(reader)) for _ in range(8)]
+        while not hung.asked:
+            await asyncio.sleep(0)
+        hung.state.unfit("it does not answer in time")
+    assert {read.result() for read in reads} == {"r2"}
+    assert hung.asked == 1
+    assert not hung.state.in_flight
+    assert hung.state.out_because == "it does not answer in time"
+    assert primary.asked == 0
+
+
 def at(revision: int, epoch: int = 2) -> Guard:
     return Guard(Revision(revision), NOTHING, NOTHING, Epoch(epoch))
 

@@ -112,7 +112,7 @@ class ReplicaFirst:
             left,
             key=lambda copy: (
                 copy.state.seems_behind(tenant, at),
-                copy.state.in_flight,
+                len(copy.state.in_flight),
                 copy.state.turn,
             ),
         )
@@ -129,16 +129,20 @@ class ReplicaFirst:
     async def _of(self, copy: ReplicaCopy, ask: Callable[[Reads], Awaitable[T]]) -> T:
         """A replica's answer; one that fails is left out from then on."""
         state = copy.state
-        state.in_flight += 1
+        bound = asyncio.timeout(None)
         try:
-            answer = await ask(copy.reads)
+            async with bound:
+                state.in_flight.add(bound)
+                answer = await ask(copy.reads)
+        except TimeoutError as error:
+            raise UnavailableError("the replica was found unfit meanwhile") from error
         except _NOT_ITS_FAULT:
             raise
         except (UnavailableError, PreconditionError) as error:
             state.failed(error)
             raise
         finally:
-            state.in_flight -= 1
+            state.in_flight.discard(bound)
         state.answered()
         return answer
 

@@ -11,7 +11,7 @@ from grantlog.model.ids import Epoch
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS
 from grantlog.store.postgres.lives import Identity, read_identity, read_lives
 from grantlog.store.postgres.migrate import check_schema_range
-from grantlog.store.postgres.pool import Connection, Pool, Setup, acquired
+from grantlog.store.postgres.pool import Connection, Pool, Setup, acquired, discard
 from grantlog.store.postgres.replica_first import ReplicaLimits
 from grantlog.store.postgres.replica_state import OwnLog, ReplicaState
 
@@ -70,6 +70,8 @@ class ReplicaProbe:
             state.unfit("it does not answer in time")
         except GrantlogError as error:
             state.unfit(error.explanation or error.reason)
+        except ValueError:  # by the driver, which shows the address
+            state.unfit("its address is not a valid connection string")
         else:
             misfit = identity.misfit(self._log.lives)
             if misfit:
@@ -80,8 +82,12 @@ class ReplicaProbe:
 
     async def _identity(self) -> Identity:
         async with acquired(self._pool, doing="probing a replica") as connection:
-            await check_schema_range(connection)
-            return await read_identity(connection)
+            try:
+                await check_schema_range(connection)
+                return await read_identity(connection)
+            except BaseException:
+                discard(connection)  # giving it back would wait for a server that may hang
+                raise
 
 
 class LogWatch:

@@ -62,7 +62,8 @@ class ReplicaState:
         self.number = number
         self.kind: Kind | None = None
         self.out_because = "not asked yet"
-        self.in_flight = 0
+        self.in_flight: set[asyncio.Timeout] = set()
+        """The bounds of reads under way: those of a replica that is found unfit go elsewhere."""
         self.turn = 0
         """When it was last chosen; among equals the one chosen longest ago is next."""
         self.failures = 0
@@ -102,11 +103,13 @@ class ReplicaState:
         self.failed_now.set()
 
     def unfit(self, because: str) -> None:
-        """Leave it out, and what it says, until it has proven itself."""
+        """Leave it out, and what it is asked just now, until it has proven itself."""
         self.failures += 1
         self._proven = False
         self._applied.clear()
         self._leave(because)
+        for bound in self.in_flight:
+            bound.reschedule(_now())
 
     def doubt(self) -> None:
         """The log's newest epoch is another one: nothing counts that was proven before."""
