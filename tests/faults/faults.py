@@ -27,7 +27,7 @@ DATABASE_GONE_S: Final = (0.1, 1.5)
 BACK_S_MAX: Final = 90.0
 
 FAULTS_PER_ROUND: Final = 40
-_TO_LINKS: Final = ("cut", "slow", "cut", "stall", "refuse")
+_TO_LINKS: Final = ("lose", "cut", "lose", "slow", "stall", "refuse")
 _OTHERS: Final = ("primary", "replica", "kafka")
 _PUBLISHER: Final = "publisher"
 """Whichever node publishes at that moment."""
@@ -144,6 +144,14 @@ class Faults:
         proxy = self.deployment.links[link]
         proxy.stand_still()
         await self._last()
+        proxy.flow()
+
+    async def lose(self, link: str) -> None:
+        """What is sent for a while never arrives, and then the connections are cut."""
+        proxy = self.deployment.links[link]
+        proxy.stand_still()
+        await self._last()
+        proxy.cut()
         proxy.flow()
 
     async def refuse(self, link: str) -> None:
