@@ -136,14 +136,11 @@ class Standby:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signum)
 
-    async def has_replayed(self, primary: str) -> bool:
-        """Whether it holds all that its primary has committed by now."""
-        end = await run(primary, "SELECT pg_current_wal_insert_lsn()::text")
-        return await self._says(f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn")
-
     async def catch_up(self, primary: str) -> None:
-        """Wait until it holds all that its primary has committed by now."""
-        await until(lambda: self.has_replayed(primary))
+        """Wait until it holds all that its primary has committed by now, not what comes later."""
+        end = await run(primary, "SELECT pg_current_wal_flush_lsn()::text")
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{end}'::pg_lsn"
+        await until(lambda: self._says(replayed), within_s=60)
 
     async def _says(self, statement: str) -> bool:
         return await self.run(statement) is True

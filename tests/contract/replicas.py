@@ -18,7 +18,6 @@ from grantlog.store.postgres.replica_reads import open_replica_reads
 from grantlog.testing.contracts.places import CHANGES_MAX, Primary
 from tests.contract.postgres import postgres_primary
 from tests.standbys import Standby
-from tests.waiting import until
 
 AT_ONCE = ReplicaLimits(wait_s_max=0.0)
 Arrive = Callable[[], Awaitable[None]]
@@ -95,7 +94,7 @@ async def following(dsn: str, replica: str) -> AsyncIterator[None]:
 
 def _replaying(standby: Standby, dsn: str) -> Arrive:
     async def arrive() -> None:
-        await until(lambda: standby.has_replayed(dsn))
+        await standby.catch_up(dsn)
 
     return arrive
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
@@ -27,12 +26,6 @@ from tests.waiting import until
 
 QUICK = WatchLimits(heartbeat_s=0.1, poll_s=0.05, transactions_max=8, page_changes_max=4)
 EVERYTHING = WatchFilter()
-
-
-@pytest.fixture(params=["itself", "service"])
-def station(request: pytest.FixtureRequest):
-    """Watching at a node that follows the log itself, and at one that relays a watch service."""
-    return partial(watching.station, relayed=request.param == "service")
 
 
 async def test_the_first_message_is_the_place_and_then_comes_what_happens(
@@ -89,7 +82,8 @@ async def test_history_meets_what_happens_without_a_gap_or_a_duplicate(
 ) -> None:
     for number in range(20):
         await primary.put(f"doc:{number}#viewer@user:1")
-    async with station(primary) as open_, asyncio.TaskGroup() as group:
+    unhurried = replace(QUICK, transactions_max=100)  # nobody is to be cut here
+    async with station(primary, unhurried) as open_, asyncio.TaskGroup() as group:
 
         async def watch(start: int) -> Watcher:
             async with open_.watcher(token(start)) as watcher:

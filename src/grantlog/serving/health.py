@@ -36,6 +36,7 @@ class HealthProbe:
         self._lock = asyncio.Lock()
         self._draining = False
         self._told = ""
+        self._has_served = False
 
     def drain(self) -> None:
         """From now on: not serving."""
@@ -59,8 +60,10 @@ class HealthProbe:
         if trouble != self._told:
             self._told = trouble
             if trouble:
-                _LOG.warning("not serving", because=trouble)
+                tell = _LOG.warning if self._has_served else _LOG.info  # a start takes its time
+                tell("not serving", because=trouble)
             else:
+                self._has_served = True
                 _LOG.info("serving")
         return not trouble
 

@@ -26,6 +26,10 @@ READERS: Final = "grantlog replica reads"
 """What connections that read facts from a replica call themselves: `end_readers` ends these."""
 
 
+NOT_BEGUN: Final = "it follows no log: no projector has begun to fold into it"
+"""Why a projected replica is not read at first, also where all is as it should be."""
+
+
 class Kind(Enum):
     """What stands behind a reader's address."""
 
@@ -77,7 +81,7 @@ class Identity:
         if self.life == log.newest:
             return ""
         if not self.life:
-            return "it follows no log: no projector has begun to fold into it"
+            return NOT_BEGUN
         if self.life in log.earlier:
             return "it has not reached the log's newest epoch"
         return "it holds another log than this primary's"

@@ -16,7 +16,7 @@ from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
 from grantlog.ports.reverse import ReverseReader
 from grantlog.store.postgres.guard import NO_EPOCH, Guard
-from grantlog.store.postgres.lives import Kind, Lives
+from grantlog.store.postgres.lives import NOT_BEGUN, Kind, Lives
 
 _LOG = structlog.get_logger("grantlog.replicas")
 
@@ -134,7 +134,8 @@ class ReplicaState:
     def _leave(self, because: str) -> None:
         if because != self.out_because:
             self.out_because = because
-            _LOG.warning("replica out", replica=self.number, because=because)
+            tell = _LOG.info if because == NOT_BEGUN else _LOG.warning
+            tell("replica out", replica=self.number, because=because)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
