@@ -1,7 +1,8 @@
 """Nodes of an API over one store in memory, perhaps faulty, and clients that note what happens.
 
 Each client is a task; nodes give way at random between any two reads, so calls overlap. Time is a
-count of what was noted: the same seed gives the same history.
+count of what was noted. A seed names the choices, but not when a schema, compiled beside the loop,
+is there.
 """
 
 from __future__ import annotations

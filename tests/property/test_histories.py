@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -17,6 +17,7 @@ from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.testing.histories import Promise, Violation
 from tests.history_world import Plant, World
 
+SEEDS = 50
 FIRST = Revision(1)
 """The schema's revision: no facts yet."""
 
@@ -79,23 +80,31 @@ class Outliving:
 
 
 @pytest.mark.parametrize("plant", [TwoStates, Behind, Outliving])
-@pytest.mark.parametrize("seed", range(2))
-def test_a_planted_fault_is_caught(plant: Plant, seed: int):
-    found = Counter(violation.promise for violation in run(seed, plant))
+def test_a_planted_fault_is_caught(plant: Plant):
+    found = Counter(violation.promise for seed in range(4) for violation in run(seed, plant))
     assert found[Promise.ONE_REVISION] > 0, found
     assert set(found) <= {Promise.ONE_REVISION, Promise.NEW_ENEMY, Promise.READ_YOUR_TOKEN}
 
 
+def violations_of(plant: Plant) -> Iterator[Violation]:
+    """What the worlds of many seeds break, one world after the other.
+
+    Schemas are compiled beside the loop, so that a seed does not name one history: a fault that
+    most worlds show may be missing in some.
+    """
+    return (violation for seed in range(SEEDS) for violation in run(seed, plant))
+
+
 def test_two_states_in_one_answer_are_told_as_such():
-    told = [str(violation) for seed in range(3) for violation in run(seed, TwoStates)]
+    told = map(str, violations_of(TwoStates))
     assert any("two states in one answer: no revision ever said so" in text for text in told)
 
 
 def test_an_owner_below_its_sender_is_told_as_an_answer_from_before_the_token():
-    told = [violation for seed in range(3) for violation in run(seed, Behind)]
+    told = violations_of(Behind)
     assert any(violation.promise is Promise.READ_YOUR_TOKEN for violation in told)
 
 
 def test_an_entry_that_outlives_its_event_lets_the_new_enemy_in():
-    told = [violation for seed in range(3) for violation in run(seed, Outliving)]
+    told = violations_of(Outliving)
     assert any(violation.promise is Promise.NEW_ENEMY for violation in told)
