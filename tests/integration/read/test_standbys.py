@@ -105,6 +105,7 @@ async def test_a_paused_standby_is_waited_for_and_never_answers_with_less(
 ) -> None:
     async with node(dsn, [standby.dsn(dsn)], PATIENT) as reader:
         await primary.put(FACT)
+        await standby.catch_up(dsn)  # where the tenant is not known yet, nothing is behind
         await standby.pause()
         gone = await primary.remove(FACT)
         async with asyncio.TaskGroup() as group:
