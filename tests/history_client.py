@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import grpc
 from grpc import aio
@@ -63,12 +64,13 @@ class Notes:
         known = self.latest.get(tenant, "")
         self.latest[tenant] = max(token, known, key=lambda t: revision_of(tenant, t))
 
-    def excuse(self, what: str, error: aio.AioRpcError) -> None:
+    def excuse(self, what: str, node: Stubs, error: aio.AioRpcError) -> None:
         """Count a failure; one that no fault excuses is kept to be told."""
         code = error.code()
         self.failed[f"{what} {code.name}"] += 1
         if code not in _EXCUSED:
-            self.odd.append(f"{what}: {code.name}: {error.details()}")
+            at = datetime.now(UTC).isoformat()
+            self.odd.append(f"{at} {what} at {node.name}: {code.name}: {error.details()}")
 
 
 class Stubs:
@@ -91,7 +93,7 @@ async def write_schema(notes: Notes, node: Stubs, tenant: TenantId, text: str) -
         await call
         token = str(dict(await call.trailing_metadata() or ())["grantlog-token"])
     except aio.AioRpcError as error:
-        notes.excuse("schema", error)
+        notes.excuse("schema", node, error)
         return ""
     notes.told(tenant, token)
     return token
@@ -111,7 +113,7 @@ async def write(
         else:
             reply = await node.data.Delete(_delete_request(tenant, change), timeout=CALL_S_MAX)
     except aio.AioRpcError as error:
-        notes.excuse("write", error)
+        notes.excuse("write", node, error)
         return ""
     notes.history.writes[place] = Write(
         client, tenant, node.name, invoked, change.creates, change.deletes, now(), reply.snap_token
@@ -131,7 +133,7 @@ async def ask(
         answer = _answer(question, reply)
         trailers = dict(await call.trailing_metadata() or ())
     except aio.AioRpcError as error:
-        notes.excuse(type(question).__name__.lower(), error)
+        notes.excuse(type(question).__name__.lower(), node, error)
         return ""
     token, source = str(trailers["grantlog-token"]), str(trailers["grantlog-source"])
     notes.history.answers.append(
@@ -150,7 +152,7 @@ async def watch(notes: Notes, watched: Watched, node: Stubs) -> None:
             if changes or message.changes.snap_token != watched.last:
                 watched.told.append(Told(message.changes.snap_token, changes))
     except aio.AioRpcError as error:
-        notes.excuse("watch", error)
+        notes.excuse("watch", node, error)
 
 
 def _write_request(tenant: TenantId, change: workload.Change) -> service_pb2.DataWriteRequest:

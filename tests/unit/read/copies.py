@@ -30,6 +30,9 @@ class Source:
         self.failure: GrantlogError | None = None
         self.asked = 0
         self.gate: asyncio.Event | None = None
+        self.farewell: asyncio.Event | None = None
+        """A read that is cancelled ends no sooner."""
+        self.leaving = False
         self.state: ReplicaState | None = None
 
     async def read(
@@ -37,7 +40,13 @@ class Source:
     ) -> Sequence[FactAnswer]:
         self.asked += 1
         if self.gate is not None:
-            await self.gate.wait()
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.leaving = True
+                if self.farewell is not None:
+                    await self.farewell.wait()
+                raise
         if self.failure is not None:
             raise type(self.failure)(self.failure.explanation)
         if self.state is not None:

@@ -145,6 +145,26 @@ async def test_what_an_unfit_replica_is_asked_just_then_is_asked_elsewhere() -> 
     assert primary.asked == 0
 
 
+async def test_a_replica_may_be_found_unfit_while_a_read_of_it_is_still_ending() -> None:
+    """A statement on a server that hangs is not over at once; probes go on meanwhile."""
+    (hung, _), _, reader = served(10, 10)
+    assert hung.state is not None
+    hung.gate, hung.farewell = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(told(reader))
+        try:
+            while not hung.asked:
+                await asyncio.sleep(0)
+            hung.state.unfit("it does not answer in time")
+            while not hung.leaving:
+                await asyncio.sleep(0)
+            hung.state.unfit("the database does not answer")
+        finally:
+            hung.farewell.set()
+    assert reading.result() == "r2"
+    assert not hung.state.in_flight
+
+
 def at(revision: int, epoch: int = 2) -> Guard:
     return Guard(Revision(revision), NOTHING, NOTHING, Epoch(epoch))
 

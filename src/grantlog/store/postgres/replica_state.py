@@ -109,7 +109,8 @@ class ReplicaState:
         self._applied.clear()
         self._leave(because)
         for bound in self.in_flight:
-            bound.reschedule(_now())
+            if bound.when() is None:  # else it ends already
+                bound.reschedule(_now())
 
     def doubt(self) -> None:
         """The log's newest epoch is another one: nothing counts that was proven before."""
