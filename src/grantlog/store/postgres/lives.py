@@ -87,13 +87,13 @@ class Identity:
         return "it holds another log than this primary's"
 
 
-async def read_lives(pool: Pool) -> Lives:
-    """The epochs of the primary behind a pool.
+async def read_lives(connection: Connection) -> Lives:
+    """The epochs of the primary behind a connection.
 
     Raises:
         UnavailableError: it does not answer.
     """
-    async with acquired(pool, doing="asking for the log's epochs") as connection:
+    with translating("asking for the log's epochs"):
         row = await connection.fetchrow(_SQL["lives"])
     if row is None:
         raise CorruptionError("the database does not know its own epochs")
@@ -133,7 +133,8 @@ async def follow_life(primary: Pool, replica: Pool) -> None:
         PreconditionError: it was folded from another log.
         UnavailableError: a database does not answer.
     """
-    lives = await read_lives(primary)
+    async with acquired(primary, doing="asking for the log's epochs") as connection:
+        lives = await read_lives(connection)
     async with acquired(replica, doing="noting which log the replica follows") as connection:
         followed = await connection.fetchval(_SQL["followed"])
         if followed == lives.newest:
