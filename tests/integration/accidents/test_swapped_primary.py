@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
+from grantlog.cli.databases import Databases
+from grantlog.cli.replica_status import status
 from grantlog.errors import GrantlogError, LostWriteError, OtherEpochError, UnavailableError
 from grantlog.model.ids import Revision
 from grantlog.ports.facts import TupleFilter
@@ -14,6 +16,7 @@ from grantlog.ports.heads import Head
 from grantlog.ports.reverse import EntitiesKey
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.lister import open_fact_lister
+from grantlog.store.postgres.lives import follow_life
 from grantlog.store.postgres.pool import INDEX_PLANS, acquired, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
 from grantlog.store.postgres.proof import Proof
@@ -186,3 +189,33 @@ async def test_a_lost_connection_makes_a_node_look_at_once(primary: OwnPostgres)
 async def resolved_at(ours: Node) -> Head:
     done = await ours.put("doc:1#viewer@user:1")
     return await ours.at(done.epoch, Revision(done.revision))
+
+
+async def test_the_status_of_a_replica_tells_that_another_primary_took_over(
+    primary: OwnPostgres, migrated_database: Callable[..., Awaitable[str]]
+) -> None:
+    """The old one was started again beside it, and the command is led there."""
+    replica = await migrated_database(seed=False)
+    backup = primary.back_up("standby")
+    assert await shown(primary.dsn(), replica) == (True, "")
+    with own_postgres() as successor:
+        successor.kill()
+        successor.promote(backup)
+        successor.start()
+        async with (
+            open_primary_pool(successor.dsn(), size_max=1, application_name="t") as leads,
+            open_pool(replica, size_max=1, application_name="t") as copy,
+        ):
+            await follow_life(leads, copy)
+        assert await shown(successor.dsn(), replica) == (True, "")
+        well, foreign = await shown(primary.dsn(), replica)
+        assert not well
+        assert "timeline 2), which this primary's log never was in: the log here is" in foreign
+        assert "two primaries take writes, or this one was put back" in foreign
+
+
+async def shown(primary_dsn: str, replica_dsn: str) -> tuple[bool, str]:
+    """Whether `grantlog projector status` finds all well, and what it says of the log."""
+    lines: list[str] = []
+    well = await status(Databases(primary_dsn, replica_dsn), lines.append)
+    return well, "".join(line for line in lines if line.startswith("the replica follows"))
