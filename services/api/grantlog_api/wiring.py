@@ -15,7 +15,6 @@ from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
 from grantlog.app.expand import Expand
-from grantlog.app.known import KnownHeads
 from grantlog.app.list_schemas import ListSchemas
 from grantlog.app.listing import ListFacts
 from grantlog.app.lives import keep_to_the_living
@@ -118,13 +117,13 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         kept.open_cache(PostgresSchemas(lookups))
         reads, replicas = await _open_facts(stack, settings, kept)
         places = _Places(lookups, writes, reads)
-        watches, watch = await _open_watch(stack, settings, lookups, kept.known)
+        watches, watch = await _open_watch(stack, settings, lookups, kept)
         calls = await _open_calls(stack, settings, places, kept, watch)
         yield Api(calls, _probe(lookups, replicas, kept.proof), watches)
 
 
 async def _open_watch(
-    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, known: KnownHeads
+    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, kept: Memory
 ) -> tuple[Watches, WatchCall]:
     """What ends all watchers, and what answers them: watch services, or this node itself."""
     if settings.watch_addresses:
@@ -137,7 +136,9 @@ async def _open_watch(
         )
         return proxy, proxy.watch
     dsn = settings.database_url.get_secret_value()
-    hub, watch = await stack.enter_async_context(open_watch(settings, dsn, lookups, known))
+    hub, watch = await stack.enter_async_context(
+        open_watch(settings, dsn, lookups, kept.known, prove=kept.proof.prove)
+    )
     return hub, WatchHandlers(watch).watch
 
 
