@@ -10,10 +10,9 @@ import pytest
 from grantlog.cli.databases import Databases
 from grantlog.cli.replica_status import status
 from grantlog.errors import GrantlogError, LostWriteError, OtherEpochError, UnavailableError
-from grantlog.model.ids import Revision
 from grantlog.ports.facts import TupleFilter
-from grantlog.ports.heads import Head
 from grantlog.ports.reverse import EntitiesKey
+from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.lister import open_fact_lister
 from grantlog.store.postgres.lives import follow_life
@@ -23,7 +22,7 @@ from grantlog.store.postgres.proof import Proof
 from grantlog.store.postgres.reader import open_fact_reader
 from grantlog.store.postgres.reverse import open_reverse_reader
 from grantlog.testing.contracts.places import ACME, direct
-from tests.integration.accidents.conftest import OPENED, Node, node
+from tests.integration.accidents.conftest import OPENED, node
 from tests.own_postgres import OwnPostgres, one, own_postgres
 from tests.waiting import until
 
@@ -177,18 +176,22 @@ async def test_a_second_primary_is_told_of_for_a_while(primary: OwnPostgres) -> 
                 assert proof.rival == ""
 
 
-async def test_a_lost_connection_makes_a_node_look_at_once(primary: OwnPostgres) -> None:
-    async with node(primary.dsn()) as ours:
-        assert await resolved_at(ours) is not None
-        ours.memory.proof.doubted.clear()
+async def test_a_node_that_lost_a_connection_looks_until_it_has_met_the_restored_primary(
+    primary: OwnPostgres,
+) -> None:
+    """However long its looks are apart otherwise: so short it honours lost tokens from memory."""
+    backup = primary.back_up("backup")
+    async with node(primary.dsn()) as ours, background_tasks() as group:
+        await ours.put("doc:lost#viewer@user:1")
+        looking = group.create_task(ours.memory.proof.keep_looking(ours.pool, every_s=600.0))
+        await until(lambda: ours.memory.known.head(ACME) is not None)
         primary.kill()
-        await until(ours.memory.proof.doubted.is_set)
+        primary.put_back(backup)
         primary.start()
-
-
-async def resolved_at(ours: Node) -> Head:
-    done = await ours.put("doc:1#viewer@user:1")
-    return await ours.at(done.epoch, Revision(done.revision))
+        await until(lambda: ours.memory.known.head(ACME) is None)
+        with pytest.raises(LostWriteError):
+            await ours.at(1, 1)
+        looking.cancel()
 
 
 async def test_the_status_of_a_replica_tells_that_another_primary_took_over(

@@ -36,6 +36,16 @@ async def test_every_pool_of_the_primary_proves_its_connections(
     assert sorted(proven) == sorted(there)
 
 
+async def test_health_tells_of_a_second_primary(
+    migrated_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with whole_api(await migrated_database()) as api:
+        assert "replicas" not in (await api.rest.get("/healthz")).json()
+        monkeypatch.setattr(Proof, "rival", "two primaries: the server that was started then")
+        told = (await api.rest.get("/healthz")).json()
+        assert told["replicas"] == {"primary": "two primaries: the server that was started then"}
+
+
 async def connected(dsn: str) -> list[str]:
     """What the connections to a database call themselves, without the one that asks."""
     connection = await asyncpg.connect(dsn)

@@ -29,6 +29,8 @@ LOOK_S: Final = 1.0
 """Between looks: so late a process may hear of an epoch that another one opened."""
 SOON_S: Final = 0.05
 """Until the next look where something was met that does not fit, or a connection was lost."""
+AGAIN_S: Final = 0.2
+"""More than that after a look that failed: many nodes may wait for one primary."""
 LOOK_TIMEOUT_S: Final = 3.0
 """A look that takes longer is given up with its connection."""
 RUNS_LEFT_MAX: Final = 64
@@ -160,6 +162,7 @@ class Proof:
                 await self.look(pool)
             except GrantlogError:
                 self.doubted.set()  # a restored primary is to be met as soon as it is there
+                await asyncio.sleep(AGAIN_S)
 
     async def _proven(self, connection: Connection) -> Server:
         epoch, server = await identify(connection)
