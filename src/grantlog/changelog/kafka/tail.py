@@ -10,9 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.client import UNREADABLE, KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import EventMessage, partition_of, read_message
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Lease
@@ -20,6 +21,8 @@ from grantlog.errors import CorruptionError
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import Position
 from grantlog.wire.event import parse_event
+
+_LOG: Final = structlog.get_logger("grantlog.publish")
 
 RECORDS_MAX: Final = 1_000
 """Of each partition, the last ones: what was lost ends where the topic ends."""
@@ -95,7 +98,12 @@ class TopicTail:
             consumer.seek(place, first[place])
         found: list[ConsumerRecord] = []
         while wanted:
-            for records in (await consumer.getmany(timeout_ms=_GET_MS)).values():
+            try:
+                got = await consumer.getmany(timeout_ms=_GET_MS)
+            except UNREADABLE as error:  # a stranger's record must not keep us from publishing
+                _LOG.error("the topic's end is not compared", because=type(error).__name__)
+                break
+            for records in got.values():
                 found += records
             wanted = [each for each in wanted if await consumer.position(each) < ends[each]]
         return found
