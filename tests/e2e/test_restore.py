@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -91,7 +92,7 @@ async def test_a_primary_is_restored_under_running_services(
                 assert await check(node, 3, new) == "CHECK_RESULT_ALLOWED"
                 assert await check(node, 2, new) == "CHECK_RESULT_DENIED"
         _, said, _ = await command("topic", "status", "--database-url", primary.dsn(), **place)
-        assert "epoch 2 since" in said, said
+        assert re.search(r"epoch \d{10} since", said), said
         assert "restored or failed over" in said
 
         async def folded_anew() -> bool:
@@ -120,7 +121,7 @@ async def test_the_runbook_of_a_restore_with_everything_stopped(
         await asyncio.to_thread(primary.put_back, backup)
         await asyncio.to_thread(primary.start)
         code, said, _ = await command("epoch", "new", "--database-url", primary.dsn())
-        assert (code, said.strip()) == (0, "epoch 2")
+        assert (code, re.fullmatch(r"epoch \d{10}", said.strip()) is not None) == (0, True), said
         code, _, why = await command("projector", "rebuild", *both)
         assert code == 0, why
         code, said, _ = await command("projector", "verify", *both)
