@@ -30,11 +30,6 @@ def run(
     find_service(service)()
 
 
-@health_app.callback()
-def _health() -> None:
-    """Whether a service does its work."""
-
-
 @health_app.command("api")
 def health_api(
     *,
