@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from grantlog.errors import CorruptionError
-from grantlog.model.change import DataWritten, TenantDeleted, Transaction
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
 
@@ -79,8 +79,7 @@ class MemoryChangeLog:
         held = self._tenants.get(tenant, [])
         begins = self._begins(tenant) if held else 0
         for transaction in held[max(after, begins - 1) :]:
-            body = transaction.body
-            changes += len(body.changes) if isinstance(body, DataWritten) else 1
+            changes += transaction.size
             if page and changes > changes_max:
                 break
             page.append(transaction)

@@ -10,7 +10,7 @@ from typing import Final
 from grantlog.changelog.postgres.listener import Listener
 from grantlog.changelog.postgres.mark import decode_mark, next_mark
 from grantlog.errors import CorruptionError
-from grantlog.model.change import DataWritten, TenantDeleted, Transaction
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
 from grantlog.store.postgres.pool import Connection, Pool, acquired
@@ -93,8 +93,7 @@ class PostgresChangeLog:
             connection.transaction(isolation="read_committed", readonly=True),
         ):
             async for transaction in _transactions(connection, tenant, after):
-                body = transaction.body
-                changes += len(body.changes) if isinstance(body, DataWritten) else 1
+                changes += transaction.size
                 if page and changes > changes_max:
                     break
                 page.append(transaction)
