@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.message import EventMessage, read_message
+from grantlog.changelog.parts import assembled
 from grantlog.consumer.reader import Reader, open_reader
 from grantlog.consumer.refill import Api, refill
 from grantlog.consumer.sequence import Sequence
@@ -20,11 +21,8 @@ from grantlog.consumer.values import Entry, RebuildNeededError, Store, TenantPos
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import NOTHING, Revision, TenantId
-from grantlog.wire.event import decode_transaction
 
 _LOG: Final = structlog.get_logger("grantlog.consumer")
-_BYTES_ON_LOOP_MAX: Final = 32 * 1024
-"""Transactions with more are decoded beside the event loop."""
 
 OnRebuild = Callable[[RebuildNeededError], Awaitable[TenantPosition | None]]
 """Reads a tenant anew, keeps that and where it stands in one transaction, and returns the position;
@@ -182,12 +180,7 @@ class _Following:
     ) -> None:
         if self._sequence.tenant(tenant).stopped:
             return
-        if sum(map(len, parts)) > _BYTES_ON_LOOP_MAX:
-            transaction = await asyncio.to_thread(decode_transaction, parts)
-        else:
-            transaction = decode_transaction(parts)
-        if (transaction.tenant, transaction.revision) != (tenant, revision):
-            raise CorruptionError("it holds another transaction than its headers say")
+        transaction = await assembled(tenant, revision, parts)
         verdict = self._sequence.judge(transaction)
         if verdict == "gap":
             await self._refill(transaction)

@@ -23,7 +23,7 @@ from grantlog.changelog.kafka.message import (
 )
 from grantlog.changelog.kafka.producer import START_S_MAX
 from grantlog.changelog.kafka.refusal import connecting_kafka
-from grantlog.changelog.postgres.log import assembled
+from grantlog.changelog.parts import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, TenantId
 
