@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
-from grantlog.changelog.kafka.heads import KnownHeads
+from grantlog.changelog.kafka.heads import FeedHeads
 from grantlog.changelog.kafka.intake import Intake, Whole
 from grantlog.changelog.kafka.message import (
     EventMessage,
@@ -75,7 +75,7 @@ class Feed:
         self._fences: Mapping[int, tuple[Epoch, int]] = {}
         self._ask_again_at = 0.0
         self.intake = Intake(partitions)
-        self.heads = KnownHeads()
+        self.heads = FeedHeads()
         self.woken = asyncio.Event()
         """Set when something came; whoever waits for it clears it before it looks."""
         self.room = asyncio.Event()
