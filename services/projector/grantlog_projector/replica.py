@@ -20,12 +20,12 @@ from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import copy_floors
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
-from grantlog.store.postgres.followers import pause
 from grantlog.store.postgres.lives import follow_life
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.purge import purge_dead_lives
 from grantlog.store.postgres.registration import Registration, instance_of
+from grantlog.waiting import set_within
 from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
 from grantlog_projector.witness import ReplicaWitness
@@ -92,7 +92,7 @@ async def _ours(primary: Pool, replica: Pool, until: asyncio.Event) -> bool:
             if error.explanation != told:
                 _LOG.error("not projecting", because=error.explanation)
             told = error.explanation
-            await pause(_FOREIGN_S, until)
+            await set_within(until, _FOREIGN_S)
         else:
             return True
     return False

@@ -19,6 +19,7 @@ from grantlog.errors import ConflictError, CorruptionError, GrantlogError, Unava
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
+from grantlog.waiting import set_within
 
 _LOG = structlog.get_logger("grantlog.project")
 
@@ -129,7 +130,7 @@ class Projector:
                         await self._log.wait(self._limits.poll_s)
             except (UnavailableError, ConflictError) as error:
                 _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
-                await _sleep(backoff_s, stop)
+                await set_within(stop, backoff_s)
                 backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
 
     async def start(self) -> None:
@@ -306,11 +307,3 @@ class Projector:
                 self._positions[tenant] = stored.get(tenant, NOWHERE)
                 self._mark = None
                 _LOG.warning("tenant taken up again", tenant=tenant)
-
-
-async def _sleep(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -27,6 +27,7 @@ from grantlog.errors import (
 from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import LogHead, Position, TenantLog
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.watch")
 
@@ -108,10 +109,7 @@ class Subscription:
         """
         if not self._waiting and self._failure is None:
             self._ready.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._ready.wait()
-            except TimeoutError:
+            if not await set_within(self._ready, timeout_s):
                 return None
         if self._waiting:
             transaction = self._waiting.popleft()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from grantlog.consumer.values import Entry, RebuildNeededError, Store, TenantPos
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import NOTHING, Revision, TenantId
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.consumer")
 
@@ -84,9 +85,7 @@ async def follow(
                 await following.run(reader, stop)
         except UnavailableError as error:
             _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(backoff_s):
-                    await stop.wait()
+            await set_within(stop, backoff_s)
             backoff_s = min(2 * backoff_s, limits.backoff_s_max)
 
 

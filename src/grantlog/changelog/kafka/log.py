@@ -29,6 +29,7 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved, LogHead, Position, TenantLog
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -76,11 +77,7 @@ class _Reader:
         if not self._feed.lively:
             await self._behind.wait(timeout_s)
             return
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._feed.woken.wait()
-        except TimeoutError:
-            return
+        await set_within(self._feed.woken, timeout_s)
 
 
 class KafkaChangeLog(_Reader):

@@ -10,6 +10,7 @@ from grantlog.errors import CorruptionError
 from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
+from grantlog.waiting import set_within
 
 
 class MemoryChangeLog:
@@ -87,8 +88,4 @@ class MemoryChangeLog:
 
     async def wait(self, timeout_s: float) -> None:
         """Return when something was recorded since heads were last looked at."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._recorded.wait()
-        except TimeoutError:
-            return
+        await set_within(self._recorded, timeout_s)
