@@ -18,7 +18,8 @@ from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
 from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
+from grantlog.ports.log import NOWHERE, ChangeLog, Position, ProjectionStore
+from grantlog.projection.goal import Goal
 from grantlog.waiting import set_within
 
 _LOG = structlog.get_logger("grantlog.project")
@@ -60,14 +61,6 @@ class FollowStatus:
     """What it copied since it began."""
 
 
-@dataclass(slots=True)
-class _Goal:
-    """Reaching these revisions means that everything before `through` is folded."""
-
-    through: datetime
-    revisions: dict[TenantId, Revision]
-
-
 class Projector:
     """Keeps a replica at the head of the log.
 
@@ -93,8 +86,7 @@ class Projector:
         self._targets: dict[TenantId, Position] = {}
         self._stopped: dict[TenantId, tuple[str, Position]] = {}
         self._mark: str | None = None
-        self._goal: _Goal | None = None
-        self._applied_through: datetime | None = None
+        self._goal = Goal()
         self._look_again_at = 0.0
         self._failed_at: dict[TenantId, Position] = {}
         self._changes = 0
@@ -104,9 +96,7 @@ class Projector:
         """How far this follower is."""
         stopped = {tenant: reason for tenant, (reason, _) in self._stopped.items()}
         copied = self._copier.progress if self._copier else NOT_COPYING
-        return FollowStatus(
-            self._applied_through, len(self._targets), stopped, self._changes, copied
-        )
+        return FollowStatus(self._goal.through, len(self._targets), stopped, self._changes, copied)
 
     @property
     def positions(self) -> Mapping[TenantId, Position]:
@@ -140,7 +130,7 @@ class Projector:
             await self._copier.start()
         self._targets.clear()
         self._mark = None
-        self._goal = None
+        self._goal.drop()
 
     async def round(self, stop: asyncio.Event | None = None) -> None:
         """Look at the heads once and fold one slice of every tenant that is behind."""
@@ -149,35 +139,19 @@ class Projector:
         self._mark = moved.mark  # before heads are compared: that may ask for all of them anew
         for tenant, head in moved.heads.items():
             await self._note(tenant, head)
-        self._aim(moved)
+        targets = {tenant: target.revision for tenant, target in self._targets.items()}
+        self._goal.aim(moved.through, targets)
+        self._goal.arrive(self._is_done)
         for tenant in list(self._targets):
             if stop is not None and stop.is_set():
                 return
             await self._guarded(tenant, lambda tenant=tenant: self._advance(tenant))
-            self._arrive()
+            self._goal.arrive(self._is_done)
 
-    def _aim(self, moved: HeadsMoved) -> None:
-        """Take the heads just seen as the goal, unless an earlier one is still to be reached.
-
-        A tenant that is always behind must not keep the time from moving: its goal stays where it
-        was, while its target runs ahead.
-        """
-        if self._goal is None:
-            revisions = {tenant: head.revision for tenant, head in self._targets.items()}
-            self._goal = _Goal(moved.through, revisions)
-        self._arrive()
-
-    def _arrive(self) -> None:
-        if self._goal is None:
-            return
-        ahead = self._goal.revisions
-        for tenant in list(ahead):
-            reached = self._positions.get(tenant, NOWHERE).revision >= ahead[tenant]
-            if reached or tenant in self._stopped:
-                del ahead[tenant]
-        if not ahead:
-            self._applied_through = self._goal.through
-            self._goal = None
+    def _is_done(self, tenant: TenantId, revision: Revision) -> bool:
+        """Whether a tenant is folded so far, or not folded any more."""
+        at = self._positions.get(tenant, NOWHERE)
+        return at.revision >= revision or tenant in self._stopped
 
     async def _note(self, tenant: TenantId, head: Position) -> None:
         if tenant not in self._stopped:
