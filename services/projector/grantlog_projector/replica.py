@@ -73,7 +73,8 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
         )
         await registration.claim()
         async with _open_log(settings, primary) as log:
-            projector = await _standing(settings, primary, replica, log)
+            projector = _projector(settings, primary, replica, log)
+            await projector.start()  # what the replica holds is looked for before it is added to
             witness.stand_at(lambda: projector.positions)
             await witness.proof.look(primary)
             await _follow(settings, primary, replica, projector, registration, until)
@@ -98,10 +99,9 @@ async def _ours(primary: Pool, replica: Pool, until: asyncio.Event) -> bool:
     return False
 
 
-async def _standing(
+def _projector(
     settings: ProjectorSettings, primary: Pool, replica: Pool, log: ChangeLog
 ) -> Projector:
-    """A projector that knows where the replica's tenants stand."""
     limits = FollowLimits(
         changes_max=settings.changes_per_slice_max, copy_revisions_min=settings.copy_revisions_min
     )
@@ -110,9 +110,7 @@ async def _standing(
         PostgresCopyTarget(replica),
         rows_max=settings.copy_rows_per_page_max,
     )
-    projector = Projector(log, PostgresProjection(replica), limits, copier)
-    await projector.start()
-    return projector
+    return Projector(log, PostgresProjection(replica), limits, copier)
 
 
 async def _follow(

@@ -90,6 +90,7 @@ class Projector:
         self._look_again_at = 0.0
         self._failed_at: dict[TenantId, Position] = {}
         self._changes = 0
+        self._is_started = False
 
     @property
     def status(self) -> FollowStatus:
@@ -104,7 +105,7 @@ class Projector:
         return self._positions
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow until `stop` is set, through losses of either database.
+        """Follow until `stop` is set, through losses of either database; `start` first, if needed.
 
         Raises:
             PreconditionError: the store is not a replica, or its database is of another version.
@@ -112,13 +113,15 @@ class Projector:
         backoff_s = self._limits.backoff_s_min
         while not stop.is_set():
             try:
-                await self.start()
+                if not self._is_started:
+                    await self.start()
                 while not stop.is_set():
                     await self.round(stop)
                     backoff_s = self._limits.backoff_s_min
                     if not self._targets:
                         await self._log.wait(self._limits.poll_s)
             except (UnavailableError, ConflictError) as error:
+                self._is_started = False
                 _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
                 await set_within(stop, backoff_s)
                 backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
@@ -131,6 +134,7 @@ class Projector:
         self._targets.clear()
         self._mark = None
         self._goal.drop()
+        self._is_started = True
 
     async def round(self, stop: asyncio.Event | None = None) -> None:
         """Look at the heads once and fold one slice of every tenant that is behind."""
