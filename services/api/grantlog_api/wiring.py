@@ -33,6 +33,7 @@ from grantlog.serving.health import HealthProbe
 from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
+from grantlog.store.postgres.followers import MAINTENANCE, REPLICA
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
@@ -273,7 +274,7 @@ def new_write_id() -> bytes:
 def _probe(lookups: Pool, replicas: Sequence[ReplicaState]) -> HealthProbe:
     async def trouble() -> str:
         projected = any(replica.kind is Kind.PROJECTED for replica in replicas)
-        kinds = ["maintenance", "replica"] if projected else ["maintenance"]
+        kinds = [MAINTENANCE, REPLICA] if projected else [MAINTENANCE]
         missing = await missing_followers(lookups, kinds)
         return f"no follower beats of kind {', '.join(missing)}" if missing else ""
 

@@ -33,8 +33,12 @@ STANDBY_POLL_S: Final = 1.0
 BACKOFF_S_MIN: Final = 0.1
 BACKOFF_S_MAX: Final = 5.0
 
+MAINTENANCE: Final = "maintenance"
+"""The kind of follower that keeps the primary tidy, and its name: there is one."""
+REPLICA: Final = "replica"
+"""The kind of follower that folds the log into a replica, under a name of its own."""
 HOLD: Final = "hold"
-"""The kind of a follower that only holds history back."""
+"""The kind of follower that only holds history back."""
 HOLD_BEAT_S: Final = 60.0
 
 
