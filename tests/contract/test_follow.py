@@ -13,7 +13,7 @@ from grantlog.errors import UnavailableError
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved, Position, ProjectionStore
-from grantlog.testing.contracts.following import write_a_life
+from grantlog.testing.contracts.lives import write_a_life
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
 from tests.waiting import until
 

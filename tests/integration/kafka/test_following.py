@@ -15,7 +15,7 @@ from grantlog.changelog.kafka.message import partition_of
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.store.postgres.pool import open_pool
-from grantlog.testing.contracts.following import write_a_life, write_another_life
+from grantlog.testing.contracts.lives import write_a_life, write_another_life
 from grantlog.testing.contracts.places import ACME, OTHER
 from tests.contract.postgres import postgres_primary
 from tests.integration.kafka.conftest import Stage
