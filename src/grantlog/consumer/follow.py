@@ -16,7 +16,7 @@ from grantlog.changelog.kafka.message import EventMessage, read_message
 from grantlog.changelog.parts import assembled
 from grantlog.consumer.reader import Reader, open_reader
 from grantlog.consumer.refill import Api, refill
-from grantlog.consumer.sequence import Sequence
+from grantlog.consumer.sequence import Sequencer
 from grantlog.consumer.values import Entry, RebuildNeededError, Store, TenantPosition
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.change import DataWritten, Transaction
@@ -74,7 +74,7 @@ async def follow(
     backoff_s = limits.backoff_s_min
     is_first = True
     while not stop.is_set():
-        sequence = Sequence(topic, await store.positions())
+        sequence = Sequencer(topic, await store.positions())
         following = _Following(sequence, store, api, on_rebuild, limits)
         if is_first:
             await following.tell_stopped()
@@ -94,7 +94,7 @@ class _Following:
 
     def __init__(
         self,
-        sequence: Sequence,
+        sequence: Sequencer,
         store: Store,
         api: Api | None,
         on_rebuild: OnRebuild | None,

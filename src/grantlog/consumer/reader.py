@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.refusal import connecting_kafka
-from grantlog.consumer.sequence import Sequence
+from grantlog.consumer.sequence import Sequencer
 from grantlog.errors import PreconditionError
 
 _LOG: Final = structlog.get_logger("grantlog.consumer")
@@ -26,7 +26,7 @@ _FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
 class Reader:
     """The messages of all partitions, each partition's in order."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str, sequence: Sequence) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str, sequence: Sequencer) -> None:
         self._consumer = consumer
         self._topic = topic
         self._sequence = sequence
@@ -92,7 +92,7 @@ class Reader:
 
 @asynccontextmanager
 async def open_reader(
-    options: KafkaOptions, topic: str, sequence: Sequence
+    options: KafkaOptions, topic: str, sequence: Sequencer
 ) -> AsyncGenerator[Reader]:
     """A reader for the block.
 
