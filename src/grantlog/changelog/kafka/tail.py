@@ -13,7 +13,13 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from google.protobuf.message import DecodeError
 
-from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.client import (
+    GET_MS,
+    KafkaOptions,
+    closed,
+    new_consumer,
+    translating_kafka,
+)
 from grantlog.changelog.kafka.message import EventMessage, partition_of, read_message
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Lease
@@ -27,7 +33,6 @@ RECORDS_MAX: Final = 1_000
 
 _REVISIONS_MAX: Final = 2**62
 _READ_S_MAX: Final = 20.0
-_GET_MS: Final = 500
 
 Hold = Callable[[Mapping[TenantId, Position]], Awaitable[Epoch | None]]
 
@@ -65,11 +70,7 @@ class TopicTail:
         return await self._hold(seen) if seen else None
 
     async def _records(self, leases: Collection[Lease]) -> list[ConsumerRecord]:
-        consumer = AIOKafkaConsumer(
-            **self._options.arguments("grantlog-tail"),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
+        consumer = new_consumer(self._options, "grantlog-tail")
         try:
             with translating_kafka("reading the end of the topic"):
                 async with asyncio.timeout(_READ_S_MAX):
@@ -94,7 +95,7 @@ class TopicTail:
             consumer.seek(place, first[place])
         found: list[ConsumerRecord] = []
         while wanted:
-            for records in (await consumer.getmany(timeout_ms=_GET_MS)).values():
+            for records in (await consumer.getmany(timeout_ms=GET_MS)).values():
                 found += records
             wanted = [each for each in wanted if await consumer.position(each) < ends[each]]
         return found
