@@ -101,6 +101,13 @@ class Feed:
             return False
         return self.intake.full or self.clock() - min(self._heard) <= SILENT_S_MAX
 
+    def next_round(self) -> int:
+        """The follower is about to look at all heads; `placings`, as they are at this moment."""
+        self.woken.clear()
+        self.intake.next_round()
+        self.room.set()
+        return self.placings
+
     async def run(self) -> None:
         """Read until cancelled."""
         backoff_s = _BACKOFF_S_MIN

@@ -103,10 +103,7 @@ class KafkaChangeLog(_Reader):
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
         """Heads that moved since `mark`; None means all: the primary is asked for them."""
         feed = self._feed
-        feed.woken.clear()
-        feed.intake.next_round()
-        feed.room.set()
-        placing = feed.placings
+        placing = feed.next_round()
         if mark is None:
             self._primary_mark = None
             feed.heads.clear()
@@ -166,14 +163,11 @@ class KafkaTenantLog(_Reader):
         if now:
             return await self._asked(tenants)
         feed = self._feed
-        feed.woken.clear()
-        feed.intake.next_round()
-        feed.room.set()
+        placing = feed.next_round()
         wanted = frozenset(tenants)
         feed.wants = wanted.__contains__
         for tenant in feed.heads.keep_only(wanted):
             feed.intake.forget(tenant)
-        placing = feed.placings
         unknown = {tenant for tenant in wanted if feed.heads.get(tenant) is None}
         if not feed.lively or placing != self._placing or self._clock() >= self._compare_at:
             unknown = wanted
