@@ -261,7 +261,7 @@ def publishing(settings: ApiSettings, stop: asyncio.Event) -> dict[str, Job]:
     """The job that publishes the log to Kafka, if this process may."""
     if not (settings.kafka_bootstrap and settings.kafka_publish):
         return {}
-    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
+    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - its client takes time to load
 
     return {"publisher": lambda: publish(settings.database_url.get_secret_value(), settings, stop)}
 
