@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from grantlog.app.project import PIECES, FollowLimits, Projector
+from grantlog.app.project import FollowLimits, Projector
 from grantlog.app.replicas import Progress, Standing, rebuild, status, verify
+from grantlog.app.slices import PIECES
 from grantlog.errors import UnavailableError
 from grantlog.model.chain import transaction_digest
 from grantlog.model.change import Transaction

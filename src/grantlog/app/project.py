@@ -7,25 +7,22 @@ skipped. So everything here may be wrong about where a tenant stands, and only c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 import structlog
 
 from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
-from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
-from grantlog.model.change import Transaction
+from grantlog.app.slices import fold_slice
+from grantlog.errors import ConflictError, CorruptionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, Position, ProjectionStore
 from grantlog.projection.goal import Goal
 from grantlog.waiting import set_within
 
 _LOG = structlog.get_logger("grantlog.project")
-
-PIECES: Final = 4
-"""A slice is read and applied in so many pieces: one is read while the one before is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,51 +190,20 @@ class Projector:
             if copied is not None:
                 await self._reached(tenant, copied, target)
             return
-        changes_max = max(self._limits.changes_max // PIECES, 1)
-        piece = await self._log.read(tenant, after=at.revision, changes_max=changes_max)
-        if not piece:
-            raise CorruptionError(
-                f"the log ends at revision {at.revision}, its head is at {target.revision}"
-            )
-        for pieces_left in reversed(range(PIECES)):
-            last = piece[-1]
-            following: Sequence[Transaction] = ()
-            if pieces_left and last.revision < target.revision:
-                following = await self._apply_while_reading(piece, last, changes_max)
-            else:
-                await self._store.apply(piece)
-            self._changes += sum(transaction.size for transaction in piece)
-            await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
-            if not following:
-                return
-            piece = following
-
-    async def _apply_while_reading(
-        self, piece: Sequence[Transaction], last: Transaction, changes_max: int
-    ) -> Sequence[Transaction]:
-        """Apply a piece; the next one, empty if it could not be read: it is read again then.
-
-        The two wait for different databases; one after the other they take twice as long.
-        """
-        failure: Exception | None = None
-
-        async def read() -> Sequence[Transaction]:
-            try:
-                return await self._log.read(
-                    last.tenant, after=last.revision, changes_max=changes_max
-                )
-            except GrantlogError:
-                return ()
-
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(read(), name="read ahead")
-            try:
-                await self._store.apply(piece)
-            except Exception as error:  # noqa: BLE001 - raised again below, not in a group
-                failure = error
-        if failure is not None:
-            raise failure
-        return reading.result()
+        slice_ = fold_slice(
+            self._log,
+            self._store,
+            tenant,
+            after=at.revision,
+            through=target.revision,
+            changes_max=self._limits.changes_max,
+        )
+        async with aclosing(slice_) as pieces:
+            async for piece in pieces:
+                self._changes += sum(transaction.size for transaction in piece)
+                last = piece[-1]
+                here = Position(last.epoch, last.revision, last.digest)
+                await self._reached(tenant, here, target)
 
     def _is_long(self, tenant: TenantId, target: Position, copier: Copier) -> bool:
         long = target.revision >= self._limits.copy_revisions_min
