@@ -17,7 +17,7 @@ from grantlog.changelog.postgres.log import open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.ports.log import ChangeLog, TenantLog
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
-from grantlog.testing.contracts.following import ChangeLogContract, TenantLogContract
+from grantlog.testing.contracts.change_log import ChangeLogContract, TenantLogContract
 from grantlog.testing.contracts.places import Copy, Primary
 from tests.contract import test_follow, test_watch
 from tests.contract.postgres import postgres_primary, postgres_replica

@@ -31,6 +31,7 @@ from grantlog.serving.health import HealthProbe
 from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
+from grantlog.store.postgres.followers import MAINTENANCE, REPLICA
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.lister import open_fact_lister
@@ -262,7 +263,7 @@ def publishing(settings: ApiSettings, stop: asyncio.Event) -> dict[str, Job]:
     """The job that publishes the log to Kafka, if this process may."""
     if not (settings.kafka_bootstrap and settings.kafka_publish):
         return {}
-    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
+    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - its client takes time to load
 
     return {"publisher": lambda: publish(settings.database_url.get_secret_value(), settings, stop)}
 
@@ -275,7 +276,7 @@ def new_write_id() -> bytes:
 def _probe(lookups: Pool, replicas: Sequence[ReplicaState], proof: Proof) -> HealthProbe:
     async def trouble() -> str:
         projected = any(replica.kind is Kind.PROJECTED for replica in replicas)
-        kinds = ["maintenance", "replica"] if projected else ["maintenance"]
+        kinds = [MAINTENANCE, REPLICA] if projected else [MAINTENANCE]
         missing = await missing_followers(lookups, kinds)
         return f"no follower beats of kind {', '.join(missing)}" if missing else ""
 

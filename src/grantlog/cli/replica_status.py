@@ -17,7 +17,14 @@ from grantlog.ports.copying import Copying, Stage
 from grantlog.store.postgres.collect import REPLICA_SILENCE_MAX
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.epoch import newest_epoch
-from grantlog.store.postgres.followers import Follower, followers, lags, unpublished_tenants
+from grantlog.store.postgres.followers import (
+    MAINTENANCE,
+    REPLICA,
+    Follower,
+    followers,
+    lags,
+    unpublished_tenants,
+)
 from grantlog.store.postgres.lives import foreign_life
 
 _TENANTS_SHOWN_MAX: Final = 50
@@ -108,7 +115,7 @@ async def _say_followers(say: Say, both: Both) -> int:
         say(f"{follower.kind} {follower.name}: {beat}{_held_back(follower)}")
         for tenant, why in detail.get("reasons", {}).items():
             say(f"  stopped at tenant {tenant}: {why}")
-        stopped += int(detail.get("stopped", 0)) if follower.kind == "replica" else 0
+        stopped += int(detail.get("stopped", 0)) if follower.kind == REPLICA else 0
     waiting = await unpublished_tenants(both.pool)
     if waiting:
         say(f"the topic: {waiting} tenants are not published to their heads, which holds back "
@@ -117,7 +124,7 @@ async def _say_followers(say: Say, both: Both) -> int:
 
 
 def _held_back(follower: Follower) -> str:
-    if follower.kind == "maintenance":
+    if follower.kind == MAINTENANCE:
         return ""
     if follower.age > REPLICA_SILENCE_MAX:
         return "; holds nothing back any more"

@@ -31,6 +31,7 @@ from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox
 from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import ChangeLog
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 
@@ -121,7 +122,7 @@ class Publisher:
                         raise
                     tell = _LOG.warning if error.retriable else _LOG.error
                     tell("publishing interrupted", because=error.explanation, again_s=backoff_s)
-                    await _pause(backoff_s, stop)
+                    await set_within(stop, backoff_s)
                     backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
         finally:
             await self._release()
@@ -153,7 +154,7 @@ class Publisher:
     async def _rest(self, stop: asyncio.Event) -> None:
         if not self._working():
             until = self._hold_at - asyncio.get_running_loop().time()
-            await _pause(max(until, 0.0), stop)
+            await set_within(stop, max(until, 0.0))
         elif not self._backlog:
             await self._log.wait(self._limits.poll_s)
 
@@ -288,11 +289,3 @@ class Publisher:
 
 def _epochs(leases: dict[int, Lease]) -> dict[int, int]:
     return {partition: lease.publisher_epoch for partition, lease in leases.items()}
-
-
-async def _pause(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -7,7 +7,7 @@ from grantlog.errors import BehindWindowError
 from grantlog.model.ids import NOTHING, Revision, TenantId
 from grantlog.ports.copying import Stage
 from grantlog.ports.log import NOWHERE, Position
-from grantlog.testing.contracts.following import write_a_life, write_lives
+from grantlog.testing.contracts.lives import write_a_life, write_lives
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary, listed
 
 STEPS_MAX = 300
