@@ -101,11 +101,9 @@ class Publishing:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """What was sent is marked, unless it failed; nothing goes on beside."""
+        """Begin nothing more. Without a failure the group still marks what was sent."""
         self._holder.drop()
-        if error is None:
-            await self._marker.flush()
-        else:
+        if error is not None:
             self._marker.drop()
 
     async def round(self) -> None:
