@@ -96,10 +96,12 @@ class Holder:
         self._group = group
         self._task: asyncio.Task[Held | GrantlogError] | None = None
 
-    def begin(self, known: Held) -> None:
-        """Renew what is held and take what nobody holds, unless that is under way."""
-        if self._task is None:
-            self._task = self._group.create_task(self._guarded(known), name="renew leases")
+    def begin(self, known: Held) -> bool:
+        """Renew what is held and take what nobody holds; False if that is under way already."""
+        if self._task is not None:
+            return False
+        self._task = self._group.create_task(self._guarded(known), name="renew leases")
+        return True
 
     async def found(self, *, wait: bool) -> Held | None:
         """What a renewal found, once; None if there is nothing new, which `wait` waits for.

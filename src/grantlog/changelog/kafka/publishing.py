@@ -90,6 +90,9 @@ class Publishing:
         """What is to be sent. Only memory: the marks in the primary say what is published."""
         self._mark: str | None = None
         self._hold_at = 0.0
+        self._asked_at = 0.0
+        self._sure_until = 0.0
+        """Behind it another publisher may have the leases."""
         self._beat_at = 0.0
 
     async def __aenter__(self) -> Self:
@@ -134,10 +137,12 @@ class Publishing:
         """Have leases renewed when it is time, and work under what was found."""
         if _now() >= self._hold_at:
             self._hold_at = _now() + self._limits.hold_s
-            self._holder.begin(self.held)
+            if self._holder.begin(self.held):
+                self._asked_at = _now()
         found = await self._holder.found(wait=not self.held.working)
         if found is None:
             return
+        self._sure_until = self._asked_at + self._limits.lease_s
         if found.works_as(self.held):
             self.held = found.at_least(self.held)
             return
@@ -190,6 +195,8 @@ class Publishing:
         for tenant in {part.tenant for part in parts}:
             done.revisions[tenant] = (self._partition(tenant), self.backlog.place(tenant).published)
         self._marker.note(leases, done)
+        if _now() >= self._sure_until:  # it slept: the mark tells whose the leases are
+            await self._marker.flush()
         self.held = self.held.acknowledged(offsets)
 
     def _fence(self, partition: int) -> Fence:
