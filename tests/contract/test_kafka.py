@@ -11,7 +11,8 @@ import pytest
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.log import open_kafka_change_log, open_kafka_tenant_log
 from grantlog.changelog.kafka.opening import open_agreed_writer
-from grantlog.changelog.kafka.publisher import Publisher, PublishLimits
+from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.publishing import PublishLimits
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
