@@ -179,7 +179,7 @@ class _Tenant:
             if at > truth.head:
                 yield self._tell(Promise.WATCHED_ONCE, f"{who}: there is no revision {at}")
                 return
-            if at < place or (message.changes and at == place):
+            if at < place or (at == place and (message.changes or message.deleted)):
                 yield self._tell(Promise.WATCHED_ONCE, f"{who}: at {place}, told of {at} again")
                 return
             if message.deleted:  # what it had not been told of the ended life is gone
