@@ -46,10 +46,10 @@ _DEFECT = 70
 _ARCHIVE = "(SELECT * FROM transactions UNION SELECT * FROM kept_transactions) AS archive"
 _KEEP_ALL = (
     "CREATE TABLE kept_transactions (LIKE transactions)",
-    "CREATE FUNCTION keep_transaction() RETURNS trigger LANGUAGE plpgsql AS"
-    " 'BEGIN INSERT INTO kept_transactions SELECT OLD.*; RETURN OLD; END'",
-    "CREATE TRIGGER kept BEFORE DELETE ON transactions"
-    " FOR EACH ROW EXECUTE FUNCTION keep_transaction()",
+    """CREATE FUNCTION keep_transaction() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN INSERT INTO kept_transactions SELECT OLD.*; RETURN OLD; END'""",
+    """CREATE TRIGGER kept BEFORE DELETE ON transactions
+    FOR EACH ROW EXECUTE FUNCTION keep_transaction()""",
 )
 """What a purge takes away is kept, since it is to be judged."""
 
