@@ -29,7 +29,7 @@ from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.errors import BehindWindowError, NotFoundError
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.standing import follow_standing
@@ -77,11 +77,11 @@ class GivingWay:
     rng: Random
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
         for _ in range(self.rng.randrange(4)):
             await asyncio.sleep(0)
-        return await self.reader.read(tenant, revision, keys)
+        return await self.reader.read(tenant, revision, keys, epoch=epoch)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from grantlog.testing.contracts.bundles import BundleContract
 from grantlog.testing.contracts.copying import CopyContract
+from grantlog.testing.contracts.epochs import EpochContract
 from grantlog.testing.contracts.following import (
     ChangeLogContract,
     ProjectionContract,
@@ -32,6 +33,10 @@ class TestBundles(BundleContract):
 
 
 class TestReader(ReaderContract):
+    pass
+
+
+class TestEpochs(EpochContract):
     pass
 
 

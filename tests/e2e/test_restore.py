@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -88,15 +89,16 @@ async def test_a_primary_is_restored_under_running_services(
                 assert await check(node, 1, kept) == "CHECK_RESULT_ALLOWED"
                 assert await check(node, 3, new) == "CHECK_RESULT_ALLOWED"
                 assert await check(node, 2, new) == "CHECK_RESULT_DENIED"
-        code, said, _ = await command("topic", "status", "--database-url", primary.dsn(), **place)
-        assert "epoch 2 since" in said, said
+        _, said, _ = await command("topic", "status", "--database-url", primary.dsn(), **place)
+        assert re.search(r"epoch \d{10} since", said), said
         assert "restored or failed over" in said
-        # The runbook: what stopped is rebuilt, and then proven.
-        await until(lambda: says(both, "stopped at tenant t1"), within_s=60)
-        code, said, told_why = await command("projector", "rebuild", *both)
-        assert code == 0, told_why
-        code, said, _ = await command("projector", "verify", *both)
-        assert (code, "1 of 1 tenants are equal" in said) == (0, True), said
+
+        async def folded_anew() -> bool:
+            code, said, _ = await command("projector", "verify", *both)
+            return (code, "1 of 1 tenants are equal" in said) == (0, True)
+
+        await until(folded_anew, within_s=60)
+        assert '"tenant folded anew"' in served.log.read_text()
         await until(lambda: is_published(primary.dsn(), place), within_s=60)
         assert '"a new epoch of the log began"' in served.log.read_text() + other.log.read_text()
 
@@ -115,7 +117,7 @@ async def test_the_runbook_of_a_restore_with_everything_stopped(
         assert await served.stop() == 0
         await asyncio.to_thread(primary.restore, backup)
         code, said, _ = await command("epoch", "new", "--database-url", primary.dsn())
-        assert (code, said.strip()) == (0, "epoch 2")
+        assert (code, re.fullmatch(r"epoch \d{10}", said.strip()) is not None) == (0, True), said
         code, _, why = await command("projector", "rebuild", *both)
         assert code == 0, why
         code, said, _ = await command("projector", "verify", *both)

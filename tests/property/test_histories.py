@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey, FactReader, SubjectPage
 from grantlog.testing.histories import Promise, Violation
 from tests.history_world import Plant, World
@@ -40,11 +40,11 @@ class TwoStates:
     rng: Random
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
         before = Revision(max(FIRST, revision - self.rng.randrange(12)))
-        now = await self.reader.read(tenant, revision, keys)
-        then = await self.reader.read(tenant, before, keys)
+        now = await self.reader.read(tenant, revision, keys, epoch=epoch)
+        then = await self.reader.read(tenant, before, keys, epoch=epoch)
         return [self.rng.choice(pair) for pair in zip(now, then, strict=True)]
 
 
@@ -56,9 +56,9 @@ class Behind:
     rng: Random
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
-        return await self.reader.read(tenant, Revision(max(FIRST, revision - 8)), keys)
+        return await self.reader.read(tenant, Revision(max(FIRST, revision - 8)), keys, epoch=epoch)
 
 
 @dataclass
@@ -70,9 +70,9 @@ class Outliving:
     kept: dict[object, FactAnswer] = field(default_factory=dict)
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
-        read = await self.reader.read(tenant, revision, keys)
+        read = await self.reader.read(tenant, revision, keys, epoch=epoch)
         return [
             self.kept.setdefault((tenant, type(key), key), answer)
             for key, answer in zip(keys, read, strict=True)
@@ -84,10 +84,10 @@ class OldAttributes(Outliving):
     """A cache that hears of tuples, and not of attributes."""
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
-        old = await super().read(tenant, revision, keys)
-        read = await self.reader.read(tenant, revision, keys)
+        old = await super().read(tenant, revision, keys, epoch=epoch)
+        read = await self.reader.read(tenant, revision, keys, epoch=epoch)
         return [
             kept if isinstance(key, AttributeKey) else answer
             for key, kept, answer in zip(keys, old, read, strict=True)
@@ -103,10 +103,12 @@ class Undead:
     kept: dict[object, FactAnswer] = field(default_factory=dict)
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
         answers: list[FactAnswer] = []
-        for key, answer in zip(keys, await self.reader.read(tenant, revision, keys), strict=True):
+        for key, answer in zip(
+            keys, await self.reader.read(tenant, revision, keys, epoch=epoch), strict=True
+        ):
             place = (tenant, type(key), key)
             if answer not in (False, None, SubjectPage((), more=False)):
                 self.kept[place] = answer

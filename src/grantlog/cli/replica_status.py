@@ -18,6 +18,7 @@ from grantlog.store.postgres.collect import REPLICA_SILENCE_MAX
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.epoch import newest_epoch
 from grantlog.store.postgres.followers import Follower, followers, lags, unpublished_tenants
+from grantlog.store.postgres.lives import foreign_life
 
 _TENANTS_SHOWN_MAX: Final = 50
 _WRONG: Final = (Standing.AHEAD, Standing.DIFFERENT)
@@ -25,6 +26,8 @@ _WRONG: Final = (Standing.AHEAD, Standing.DIFFERENT)
 
 async def status(databases: Databases, say: Say, *, every_tenant: bool = False) -> bool:
     """Say how far the replica is and who holds what back; whether no tenant stands wrong.
+
+    A replica of another primary's log stands wrong as a whole.
 
     Args:
         databases: the primary and the replica.
@@ -38,6 +41,9 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         epoch = await newest_epoch(both.pool)
         if epoch is not None:
             say(epoch.line)
+        foreign = await foreign_life(both.pool, both.replica_pool)
+        if foreign:
+            say(foreign)
         tenants = await replicas.status(both.log, both.replica)
         copies = await PostgresCopyTarget(both.replica_pool).copies()
         behind = {row.tenant: row.applied.revision for row in tenants if row.lag}
@@ -50,7 +56,7 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         if len(shown) < len(tenants):
             say(f"… {len(tenants) - len(shown)} more tenants; --all lists them")
         stopped = await _say_followers(say, both)
-    return not stopped and not any(row.standing in _WRONG for row in tenants)
+    return not (foreign or stopped) and not any(row.standing in _WRONG for row in tenants)
 
 
 def _worst(tenants: Sequence[TenantStatus]) -> list[TenantStatus]:
