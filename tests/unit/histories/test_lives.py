@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from grantlog.changelog.memory.log import MemoryChangeLog
-from grantlog.model.change import Transaction
-from grantlog.model.ids import Epoch, TenantId
+from grantlog.model.change import TenantDeleted, Transaction
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, encode_token
 from grantlog.model.tuples import Subject, parse_entity, parse_tuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
@@ -198,6 +198,18 @@ async def test_a_deletion_that_was_acknowledged_and_is_not_in_the_log(story: Sto
     again = replace(story.write(DELETION), invoked=90, returned=95)
     story.history.writes.append(again)
     assert story.broken() == {Promise.WRITTEN_ONCE}
+
+
+async def test_a_deletion_is_not_taken_for_a_later_one(story: Story):
+    """An earlier one, of which nobody knows what became, may have made the first revision too."""
+    unknown = replace(story.write(DELETION), invoked=58, returned=math.inf)
+    acknowledged = story.write(DELETION)
+    again = [replace(story.log[-1], body=TenantDeleted(), revision=Revision(9))]
+    story.log += [replace(one, previous_digest=story.log[-1].digest) for one in again]
+    last = replace(acknowledged, invoked=90, returned=95)
+    story.history.writes += [unknown, last]
+    story.ask(may_bob_see("doc:1"), (False,), at=8, when=84)
+    assert story.broken() == set()
 
 
 async def test_a_deletion_that_nobody_made(story: Story):

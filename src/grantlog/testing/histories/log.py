@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ def _check_orphans(
         revision: [
             number
             for number, write in enumerate(unknown)
-            if floors.before(write.invoked) < revision and _makes(truth, write, revision)
+            if revision in _window(truth, write, floors, authors) and _makes(truth, write, revision)
         ]
         for revision in orphans
     }
@@ -167,9 +168,20 @@ def _check_orphans(
             )
     placed = set(found.values())
     for number, write in enumerate(unknown):
-        if write.act is Act.DELETION and write.returned < float("inf") and number not in placed:
+        if write.act is not Act.DELETION or write.returned == math.inf or number in placed:
+            continue
+        behind = floors.before(write.invoked)
+        window = _window(truth, write, floors, authors)
+        if all(truth.has_schema(at) for at in (behind, *window)):  # there was something to delete
             text = f"acknowledged, and in the log nowhere: {write}"
             yield Violation(Promise.WRITTEN_ONCE, tenant, text)
+
+
+def _window(truth: Truth, write: Write, floors: Floors, authors: Authors) -> range:
+    """Where a write may stand: behind what was told before it began, before what began later."""
+    later = (at for at, begun in authors.invoked.items() if begun > write.returned)
+    ends = min(later, default=truth.head + 1) if write.returned < math.inf else truth.head + 1
+    return range(floors.before(write.invoked) + 1, ends)
 
 
 def _paired(possible: dict[int, list[int]]) -> dict[int, int]:
