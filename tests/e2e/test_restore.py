@@ -79,9 +79,7 @@ async def test_a_primary_is_restored_under_running_services(
             async with api.stream("GET", f"{TENANT}/watch/events") as watching:
                 lines = watching.aiter_lines()
                 await anext(lines)
-                await asyncio.to_thread(primary.kill)
-                await asyncio.to_thread(primary.put_back, backup)
-                await asyncio.to_thread(primary.start)
+                await asyncio.to_thread(primary.restore, backup)
                 # Nothing was opened by hand: the nodes remember.
                 new = await write(elsewhere, 3)
                 told = [line async for line in lines]
@@ -117,9 +115,7 @@ async def test_the_runbook_of_a_restore_with_everything_stopped(
             lost = await write(api, 2)
             await until(lambda: says(both, "t1: current, applied 4"), within_s=60)
         assert await served.stop() == 0
-        await asyncio.to_thread(primary.kill)
-        await asyncio.to_thread(primary.put_back, backup)
-        await asyncio.to_thread(primary.start)
+        await asyncio.to_thread(primary.restore, backup)
         code, said, _ = await command("epoch", "new", "--database-url", primary.dsn())
         assert (code, re.fullmatch(r"epoch \d{10}", said.strip()) is not None) == (0, True), said
         code, _, why = await command("projector", "rebuild", *both)

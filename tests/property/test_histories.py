@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.facts import FactAnswer, FactKey, FactReader
+from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey, FactReader, SubjectPage
 from grantlog.testing.histories import Promise, Violation
 from tests.history_world import Plant, World
 
@@ -79,11 +79,49 @@ class Outliving:
         ]
 
 
-@pytest.mark.parametrize("plant", [TwoStates, Behind, Outliving])
+@dataclass
+class OldAttributes(Outliving):
+    """A cache that hears of tuples, and not of attributes."""
+
+    async def read(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
+    ) -> Sequence[FactAnswer]:
+        old = await super().read(tenant, revision, keys, epoch=epoch)
+        read = await self.reader.read(tenant, revision, keys, epoch=epoch)
+        return [
+            kept if isinstance(key, AttributeKey) else answer
+            for key, kept, answer in zip(keys, old, read, strict=True)
+        ]
+
+
+@dataclass
+class Undead:
+    """A cache that never hears of an end: neither of a fact's, nor of a whole life's."""
+
+    reader: FactReader
+    rng: Random
+    kept: dict[object, FactAnswer] = field(default_factory=dict)
+
+    async def read(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
+    ) -> Sequence[FactAnswer]:
+        answers: list[FactAnswer] = []
+        for key, answer in zip(
+            keys, await self.reader.read(tenant, revision, keys, epoch=epoch), strict=True
+        ):
+            place = (tenant, type(key), key)
+            if answer not in (False, None, SubjectPage((), more=False)):
+                self.kept[place] = answer
+            answers.append(self.kept.get(place, answer))
+        return answers
+
+
+@pytest.mark.parametrize("plant", [TwoStates, Behind, Outliving, OldAttributes, Undead])
 def test_a_planted_fault_is_caught(plant: Plant):
     found = Counter(violation.promise for seed in range(4) for violation in run(seed, plant))
     assert found[Promise.ONE_REVISION] > 0, found
-    assert set(found) <= {Promise.ONE_REVISION, Promise.NEW_ENEMY, Promise.READ_YOUR_TOKEN}
+    told_as = {Promise.ONE_REVISION, Promise.NEW_ENEMY, Promise.READ_YOUR_TOKEN, Promise.ALIVE}
+    assert set(found) <= told_as
 
 
 def violations_of(plant: Plant) -> Iterator[Violation]:
@@ -107,4 +145,10 @@ def test_an_owner_below_its_sender_is_told_as_an_answer_from_before_the_token():
 
 def test_an_entry_that_outlives_its_event_lets_the_new_enemy_in():
     told = violations_of(Outliving)
+    assert any(violation.promise is Promise.NEW_ENEMY for violation in told)
+
+
+@pytest.mark.parametrize("plant", [OldAttributes, Undead])
+def test_an_attribute_or_a_life_that_is_outlived_lets_the_new_enemy_in(plant: Plant):
+    told = violations_of(plant)
     assert any(violation.promise is Promise.NEW_ENEMY for violation in told)

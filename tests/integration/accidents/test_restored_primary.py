@@ -28,9 +28,7 @@ async def test_a_restored_copy_is_told_from_the_log_before_anybody_writes(
         await writer.put("doc:lost#viewer@user:1")
         await writer.put("doc:lost#viewer@user:1", OTHER)
         await reader.at(1, 4, OTHER)  # it only read, and only this tenant
-        primary.kill()
-        primary.put_back(backup)
-        primary.start()
+        primary.restore(backup)
         await until(reader.answers)
         # The epoch is there before anyone wrote, and for tenants that the reader never saw.
         heads = await reader.resolver.refresh(ACME)
@@ -62,9 +60,7 @@ async def test_a_node_that_wrote_before_anyone_remembered_is_told_apart_too(
             await knows.put(f"doc:{number}#viewer@user:1")
         backup = primary.back_up("backup")
         await knows.put("doc:lost#viewer@user:1")
-        primary.kill()
-        primary.put_back(backup)
-        primary.start()
+        primary.restore(backup)
         async with node(primary.dsn()) as ignorant:
             rewritten = await ignorant.put("doc:other#viewer@user:1")
             assert (rewritten.epoch, rewritten.revision) == (1, 4)
@@ -128,9 +124,7 @@ async def test_watchers_of_what_was_lost_are_told_what_to_do(primary: OwnPostgre
         async with station(ours) as opened, opened.watcher() as live, opened.watcher() as quiet:
             await live.until_revision(2)
             await quiet.until_revision(2)
-            primary.kill()
-            primary.put_back(backup)
-            primary.start()
+            primary.restore(backup)
             await open_epoch(primary.dsn(), reason="restored from a backup")
             async with node(primary.dsn()) as other:
                 for number in range(3):  # the new history overtakes the old one
@@ -157,9 +151,7 @@ async def test_a_watcher_does_not_go_on_in_a_history_that_is_not_its_own(
         await ours.put("doc:1#viewer@user:1")
         backup = primary.back_up("backup")
         await ours.put("doc:lost#viewer@user:1")
-        primary.kill()
-        primary.put_back(backup)
-        primary.start()
+        primary.restore(backup)
         await open_epoch(primary.dsn(), reason="restored from a backup")
         async with node(primary.dsn()) as other:
             await other.put("doc:new#viewer@user:1")

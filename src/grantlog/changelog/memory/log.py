@@ -86,6 +86,10 @@ class MemoryChangeLog:
             page.append(transaction)
         return page
 
+    def ever(self, tenant: TenantId) -> Sequence[Transaction]:
+        """All that was ever recorded of a tenant, ended lives included."""
+        return tuple(self._tenants.get(tenant, ()))
+
     async def wait(self, timeout_s: float) -> None:
         """Return when something was recorded since heads were last looked at."""
         await set_within(self._recorded, timeout_s)
