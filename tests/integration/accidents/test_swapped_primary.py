@@ -55,7 +55,7 @@ async def test_what_was_resolved_before_a_restore_is_not_read_after_it(
             primary.start()
             async with node(primary.dsn()) as ignorant:
                 rewritten = await ignorant.put(OTHER_FACT)
-                assert (rewritten.epoch, rewritten.revision) == (resolved.epoch, 4)
+                assert rewritten.revision == resolved.revision
             at = resolved.revision
             readings: list[Reading] = [
                 lambda: facts.read(ACME, at, [direct(OTHER_FACT)], epoch=resolved.epoch),
