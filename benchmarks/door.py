@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the doors cost: processor time of the server per call, where a constant stands for the engine.
+"""What the doors cost: processor time of the server per call, a constant in the engine's place.
 
 A server process answers checks through the real doors (socket, HTTP, messages, validation, terms,
 standing, log line), its use case a constant; the load generator is this process. `bare` is the same
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ import grpc
 import uvloop
 from calls import CHECK_METHOD, check_path, checks
 from drive import Result, summarise
+from grantlog_api import rest_door
+from grantlog_api.handlers.permission import PermissionHandlers
 from grpc import aio
 from loadgen.grpc import GrpcConnection
 from loadgen.loop import Call, ClosedLoop
@@ -40,8 +43,6 @@ from grantlog.runtime.logging import configure_logging
 from grantlog.serving import grpc_door
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
-from grantlog_api import rest_door
-from grantlog_api.handlers.permission import PermissionHandlers
 
 HOST: Final = "127.0.0.1"
 CASES: Final = ("bare native", "grpc native", "rest", "grpc grpcio")
@@ -54,7 +55,7 @@ _SERVER_CORE, _CLIENT_CORE = 0, 1
 class _Constant:
     """The check use case without an engine."""
 
-    async def __call__(self, tenant: TenantId, query: CheckQuery, terms: Any) -> CheckAnswer:
+    async def __call__(self, _tenant: TenantId, _query: CheckQuery, _terms: Any) -> CheckAnswer:
         stand_at(_TOKEN, 0.0)
         return CheckAnswer(CheckResult(allowed=True, check_count=3), _HEAD)
 
@@ -76,7 +77,7 @@ async def _serve(case: str) -> None:
     asyncio.get_running_loop().add_reader(0, stop.set)
     if door == "rest":
         listener = socket.create_server((HOST, 0), backlog=2048)
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         _say_port(listener.getsockname()[1])
         app = rest_door.build_app(_calls(), probe, allowed_origins=["*"])
         await rest_door.serve(app, listener, stop, drain_s_max=1)
@@ -96,7 +97,7 @@ def _add_nothing(server: aio.Server) -> None:
     allowed = base_pb2.CHECK_RESULT_ALLOWED
     told = service_pb2.PermissionCheckResponse(can=allowed, metadata=metadata).SerializeToString()
 
-    async def answer(request: bytes, context: Any) -> bytes:
+    async def answer(_request: bytes, _context: Any) -> bytes:
         return told
 
     handler = grpc.unary_unary_rpc_method_handler(answer)
@@ -124,13 +125,13 @@ def _server(case: str) -> Generator[tuple[int, int]]:
 
 def _pin(pid: int, core: int) -> None:
     if len(os.sched_getaffinity(0)) > 1 or pid:
-        for task in os.listdir(f"/proc/{pid or 'self'}/task"):
-            os.sched_setaffinity(int(task), {core})
+        for task in Path(f"/proc/{pid or 'self'}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {core})
 
 
 def _runs(case: str, options: argparse.Namespace) -> Iterator[tuple[float, Result]]:
     """Microseconds of the server per call, and what the client saw; one a run."""
-    door = case.split()[0]
+    door = case.split(maxsplit=1)[0]
     with _server(case) as (pid, port):
         if options.pin:
             _pin(pid, _SERVER_CORE)

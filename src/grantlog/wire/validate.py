@@ -211,8 +211,10 @@ def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) 
         stem = prefix.removesuffix(": ")
 
         def check_items(message: Message) -> None:
-            for index, item in enumerate(getattr(message, name)):
-                inner(f"{stem}[{index}]: ", item)
+            items = getattr(message, name)
+            if items:
+                for index, item in enumerate(items):
+                    inner(f"{stem}[{index}]: ", item)
 
         checks.append(check_items)
     return checks
