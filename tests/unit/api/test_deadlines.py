@@ -85,9 +85,8 @@ async def test_a_failure_of_the_work_passes_through():
 
 async def test_work_that_answers_although_it_was_cut_may_be_followed_by_more():
     """The cut is taken back, so that the task's next await does not end by it."""
-    with Deadlines(BOUND_S).bounded():
-        with suppress(asyncio.CancelledError):
-            await asyncio.Event().wait()
+    with Deadlines(BOUND_S).bounded(), suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
