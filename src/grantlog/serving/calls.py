@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 from grantlog.app.terms import NO_TERMS, OfNow, Terms, parse_terms
 from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError, UnavailableError
 from grantlog.ports.standing import Standing, follow_standing
-from grantlog.serving.deadlines import Deadlines
+from grantlog.serving.deadlines import Bounded, Deadlines
 from grantlog.serving.metadata import (
     AGE,
     SOURCE,
@@ -77,6 +77,14 @@ class Calls:
         handlers: Mapping[str, object] = {**self._handlers, **self._streams}
         return {name for name, handler in handlers.items() if not isinstance(handler, OfNow)}
 
+    def bounded(self) -> Bounded:
+        """The current task takes no longer than a call may, in the block that this manages.
+
+        Raises:
+            TimeoutError: it would have, on leaving the block.
+        """
+        return self._deadlines.bounded()
+
     async def unary(self, full_method: str, request: Message) -> Message:
         """Validate and answer a request, on the terms that the task's metadata say.
 
@@ -92,7 +100,7 @@ class Calls:
             raise _not_served(full_method)
         terms = _terms()
         standing = follow_standing()
-        with self._deadlines.bounded():
+        with self.bounded():
             response = await handler(request, terms)
         _require_sendable(response)
         self._say_standing(standing)
