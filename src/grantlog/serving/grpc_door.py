@@ -30,8 +30,10 @@ _HEALTH_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_n
 Kind = Literal["auto", "native", "grpcio"]
 
 
-def build_server(kind: Kind) -> aio.Server:
+def build_server(kind: Kind, *, share_port: bool = False) -> aio.Server:
     """A server of the asked kind; `auto` prefers the native one.
+
+    With `share_port` other processes of this user may listen on its port too.
 
     Raises:
         PreconditionError: the native server is asked for and there is no wheel of it here.
@@ -39,7 +41,7 @@ def build_server(kind: Kind) -> aio.Server:
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(share_port)),
     ]
     native = find_spec("pygrpc_native") is not None
     if kind == "grpcio" or (kind == "auto" and not native):
