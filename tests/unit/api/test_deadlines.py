@@ -90,3 +90,18 @@ async def test_work_that_answers_although_it_was_cut_may_be_followed_by_more():
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
+
+
+async def test_work_that_began_later_is_cut_later():
+    deadlines = Deadlines(BOUND_S)
+
+    async def cut_late(begin_after_s: float) -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(begin_after_s):
+                await asyncio.Event().wait()
+        with pytest.raises(TimeoutError), deadlines.bounded():
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(cut_late(0))
+        group.create_task(cut_late(BOUND_S / 2))
