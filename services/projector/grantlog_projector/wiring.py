@@ -8,11 +8,11 @@ from functools import partial
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window
-from grantlog.store.postgres.followers import Role, beat, keep_role
+from grantlog.store.postgres.followers import MAINTENANCE, Role, beat, keep_role
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.purge import purge_dead_lives
 from grantlog_projector.replica import project
-from grantlog_projector.settings import MAINTENANCE, ProjectorSettings
+from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
 
 

@@ -167,7 +167,7 @@ async def test_a_record_that_nobody_can_read_keeps_nobody_from_publishing(
     async def hold(places: Mapping[TenantId, Position]) -> Epoch | None:
         raise AssertionError(places)
 
-    monkeypatch.setattr(tail, "AIOKafkaConsumer", lambda **_: Strange(error))
+    monkeypatch.setattr(tail, "new_consumer", lambda *_: Strange(error))
     spec = TopicSpec(partitions=4)
     kept = tail.TopicTail(KafkaOptions("kafka:9092"), spec, hold)
     assert await kept.look_back([Lease(0, 1, 2)]) is None

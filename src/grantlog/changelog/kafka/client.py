@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypedDict
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
@@ -32,6 +33,17 @@ from grantlog.errors import GrantlogError, PreconditionError, UnavailableError
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 """How long one request may take; what waits for a broker waits so long at most."""
+
+START_S_MAX: Final = 15.0
+"""How long connecting may take."""
+
+GET_MS: Final = 500
+"""A consumer that is asked for records answers within this time, also with none."""
+
+GET_RECORDS_MAX: Final = 1_000
+"""Records taken from a consumer at once."""
+
+_FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
 
 UNREADABLE: Final = (UnicodeDecodeError, UnsupportedCodecError, CorruptRecordException)
 """What the client raises at records of strangers: a header's name that is no text, a compression
@@ -142,6 +154,22 @@ def _require_readable(setting: str, path: str | None) -> None:
         raise PreconditionError(
             f"the file of {setting} cannot be read: {error.strerror}"
         ) from error
+
+
+def new_consumer(options: KafkaOptions, client_id: str, *topics: str) -> AIOKafkaConsumer:
+    """A consumer, not started yet, that keeps no offsets in Kafka: where it reads is ours to say.
+
+    Raises:
+        PreconditionError: as `KafkaOptions.arguments`.
+    """
+    return AIOKafkaConsumer(
+        *topics,
+        **options.arguments(client_id),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=_FETCH_BYTES_MAX,
+        max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
+    )
 
 
 @contextmanager

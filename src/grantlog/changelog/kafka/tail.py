@@ -13,7 +13,14 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from grantlog.changelog.kafka.client import UNREADABLE, KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.client import (
+    GET_MS,
+    UNREADABLE,
+    KafkaOptions,
+    closed,
+    new_consumer,
+    translating_kafka,
+)
 from grantlog.changelog.kafka.message import EventMessage, partition_of, read_message
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Lease
@@ -29,7 +36,6 @@ RECORDS_MAX: Final = 1_000
 
 _REVISIONS_MAX: Final = 2**62
 _READ_S_MAX: Final = 20.0
-_GET_MS: Final = 500
 
 Hold = Callable[[Mapping[TenantId, Position]], Awaitable[Epoch | None]]
 
@@ -69,11 +75,7 @@ class TopicTail:
         return await self._hold(seen) if seen else None
 
     async def _records(self, leases: Collection[Lease]) -> list[ConsumerRecord]:
-        consumer = AIOKafkaConsumer(
-            **self._options.arguments("grantlog-tail"),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
+        consumer = new_consumer(self._options, "grantlog-tail")
         try:
             with translating_kafka("reading the end of the topic"):
                 async with asyncio.timeout(_READ_S_MAX):
@@ -99,7 +101,7 @@ class TopicTail:
         found: list[ConsumerRecord] = []
         while wanted:
             try:
-                got = await consumer.getmany(timeout_ms=_GET_MS)
+                got = await consumer.getmany(timeout_ms=GET_MS)
             except UNREADABLE as error:  # a stranger's record must not keep us from publishing
                 _LOG.error("the topic's end is not compared", because=type(error).__name__)
                 break

@@ -24,6 +24,7 @@ from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect
 from grantlog.store.postgres.statements import load
+from grantlog.waiting import set_within
 
 _LOG = structlog.get_logger("grantlog.follow")
 _SQL: Final = load("follow")
@@ -32,8 +33,12 @@ STANDBY_POLL_S: Final = 1.0
 BACKOFF_S_MIN: Final = 0.1
 BACKOFF_S_MAX: Final = 5.0
 
+MAINTENANCE: Final = "maintenance"
+"""The kind of follower that keeps the primary tidy, and its name: there is one."""
+REPLICA: Final = "replica"
+"""The kind of follower that folds the log into a replica, under a name of its own."""
 HOLD: Final = "hold"
-"""The kind of a follower that only holds history back."""
+"""The kind of follower that only holds history back."""
 HOLD_BEAT_S: Final = 60.0
 
 
@@ -151,7 +156,7 @@ async def keep_role(dsn: str, role: Role, work: Work, stop: asyncio.Event) -> No
             _LOG.warning(
                 "role interrupted", role=role.name, because=error.explanation, again_s=backoff_s
             )
-            await pause(backoff_s, stop)
+            await set_within(stop, backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
 
 
@@ -168,7 +173,7 @@ async def _obtained(
         if not told:
             _LOG.info("standing by", role=role.name)
             told = True
-        await pause(STANDBY_POLL_S, stop)
+        await set_within(stop, STANDBY_POLL_S)
     return False
 
 
@@ -192,12 +197,3 @@ async def _work_while_connected(
         finally:
             relaying.cancel()
             holder.remove_termination_listener(lost)
-
-
-async def pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait so long, or until `stop`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -32,8 +32,5 @@ INSERT INTO migrations (number, name) VALUES ($1, $2);
 -- name: put_meta
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING;
 
--- name: get_meta
-SELECT value FROM meta WHERE name = $1;
-
 -- name: put_meta_once
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING true;
