@@ -58,11 +58,20 @@ class InvalidInputError(GrantlogError):
 
 
 class FieldViolationError(InvalidInputError):
-    """A field breaks its validation rule; `str` of it is the wire contract's text."""
+    """A field breaks its validation rule.
 
-    def __init__(self, text: str) -> None:
+    Attributes:
+        text: the wire contract's own words, which name messages and regular expressions: clients
+            compare them.
+        field: its place in the request as JSON names it, `tuples[0].subject.id`; "" if unknown.
+        meaning: what the field is to be, in the caller's words: "must be at least 3".
+    """
+
+    def __init__(self, text: str, *, field: str = "", meaning: str = "") -> None:
         super().__init__(text, reason="ERROR_CODE_VALIDATION")
         self.text = text
+        self.field = field
+        self.meaning = meaning
 
 
 class SchemaError(InvalidInputError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.flow_control import service_unavailable
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -11,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from grantlog.errors import UnavailableError
 from grantlog.wire.status import Code, WireStatus, error_body, status_of
 from grantlog_api.rest_errors import JSON, failure
+from grantlog_api.rest_leaving import Leaving
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_S_MAX: Final = 10.0
@@ -47,6 +48,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._leaving: Leaving | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the first head's time."""
@@ -54,8 +56,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timer, and tell who works for the client."""
         self._stop_timer()
+        if self._leaving is not None:
+            self._leaving.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -76,6 +80,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Run a request, or say in our words that there are too many."""
+        self._leaving = Leaving(cast("Any", cycle.scope))
         super()._start_asgi_task(cycle, _BUSY if app is service_unavailable else app)
 
     def on_message_begin(self) -> None:

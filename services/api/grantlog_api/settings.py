@@ -16,6 +16,12 @@ ADDRESSES: Final = r"^(\s*[^\s,]+:[0-9]+\s*(,\s*[^\s,]+:[0-9]+\s*)*)?$"
 """`host:port`, several separated by commas, or nothing."""
 
 
+WORKERS_MAX: Final = 64
+
+DRAIN_EXTRA_S: Final = 2.0
+"""Beyond the doors' own drain, before jobs are cancelled."""
+
+
 class ApiSettings(WatchSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
 
@@ -25,6 +31,12 @@ class ApiSettings(WatchSettings):
     """Port of REST."""
     grpc_port: int = Field(3478, ge=0, le=65535)
     """Port of gRPC."""
+    workers: int = Field(1, ge=1, le=WORKERS_MAX)
+    """Processes that share both ports, each a whole node; limits of streams are of each one,
+    connections to databases are divided among them."""
+    share_ports: bool = False
+    """Whether other processes of this user may listen on the same ports: connections are then
+    divided among them. Workers are told so."""
     database_url: SecretStr
     """The primary."""
     replica_url: SecretStr | None = None
@@ -71,6 +83,11 @@ class ApiSettings(WatchSettings):
             raise ValueError(
                 "GRANTLOG_CHANGES_PER_WRITE_MAX must be at least twice "
                 "GRANTLOG_FACTS_PER_WRITE_MAX: overwriting an attribute is two changes"
+            )
+        if self.consistency == "node" and (self.workers > 1 or self.share_ports):
+            raise ValueError(
+                "GRANTLOG_CONSISTENCY=node is right only for the only writer, and workers are "
+                "several: choose head or bounded"
             )
         if len(set(self.replica_dsns)) < len(self.replica_dsns):
             raise ValueError("GRANTLOG_REPLICA_URL names an address twice")

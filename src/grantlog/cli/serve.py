@@ -38,8 +38,18 @@ ConsistencyOption = Annotated[
         envvar="GRANTLOG_CONSISTENCY",
         help="What a read without a token sees: the primary's head, what this node knows, or "
         "what it knew to be the head within GRANTLOG_STALENESS_S_MAX seconds. "
-        "Default: node with the embedded database, head with --database-url.",
+        "Default: node with the embedded database and one worker, else head.",
         show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        envvar="GRANTLOG_WORKERS",
+        help="Processes that answer calls; they share the ports. More than one is for more "
+        "than two cores.",
+        min=1,
+        max=64,
     ),
 ]
 LogLevelOption = Annotated[
@@ -58,6 +68,7 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     with_replica: WithReplicaOption = False,
     grpc_server: GrpcServerOption = "auto",
     consistency: ConsistencyOption = None,
+    workers: WorkersOption = 1,
     pg_bin: PgBinOption = None,
     log_level: LogLevelOption = "info",
 ) -> None:
@@ -72,6 +83,12 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     refuse_unknown_settings()
     if with_replica:
         _require_embedded(database_url, replica_url)
+    if workers > 1 and consistency == "node":
+        raise InvalidInputError(
+            "--consistency node is right only for the only writer, and --workers makes several: "
+            "leave one of them out"
+        )
+    only_writer = not database_url and workers == 1
     options = ServeOptions(
         host=host,
         http_port=http_port,
@@ -81,7 +98,8 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
         replica_url=replica_url or None,
         with_replica=with_replica,
         grpc_server=grpc_server,
-        consistency=consistency or ("head" if database_url else "node"),
+        consistency=consistency or ("node" if only_writer else "head"),
+        workers=workers,
         pg_bin=pg_bin,
         log_level=log_level,
     )

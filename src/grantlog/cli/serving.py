@@ -54,6 +54,7 @@ _TOLD: Final = (
     "GRANTLOG_GRPC_SERVER",
     "GRANTLOG_CONSISTENCY",
     "GRANTLOG_KAFKA_PUBLISH",
+    "GRANTLOG_WORKERS",
     "GRANTLOG_LOG_LEVEL",
 )
 """What the services are told by us alone; the rest of the environment they inherit."""
@@ -74,6 +75,7 @@ class ServeOptions:
     with_replica: bool
     grpc_server: Literal["auto", "native", "grpcio"]
     consistency: Literal["head", "node", "bounded"]
+    workers: int
     pg_bin: Path | None
     log_level: LogLevel
 
@@ -132,7 +134,8 @@ async def _start(stack: contextlib.AsyncExitStack, options: ServeOptions) -> _St
     databases = await _migrated(options, postgres)
     settings = _settings(options, databases)
     read = {"GRANTLOG_REPLICA_URL": options.replica_url or databases.replica or ""}
-    api.begin(settings | read | {"GRANTLOG_KAFKA_PUBLISH": "false"})
+    workers = {"GRANTLOG_WORKERS": str(options.workers)}
+    api.begin(settings | read | workers | {"GRANTLOG_KAFKA_PUBLISH": "false"})
     settings["GRANTLOG_KAFKA_PUBLISH"] = "true"  # a relay never stops a check
     follower.begin(settings)
     return _Started(options, api, follower, postgres, settings, environment, run_folder)

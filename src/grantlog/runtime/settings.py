@@ -67,6 +67,7 @@ KNOWN: Final = frozenset(
         "GRANTLOG_REPLICA_NAME",
         "GRANTLOG_REPLICA_URL",
         "GRANTLOG_REQUEST_TIMEOUT_S",
+        "GRANTLOG_SHARE_PORTS",
         "GRANTLOG_STALENESS_S_MAX",
         "GRANTLOG_STREAMS_MAX",
         "GRANTLOG_STREAM_STALL_S_MAX",
@@ -78,6 +79,7 @@ KNOWN: Final = frozenset(
         "GRANTLOG_WATCH_HEARTBEAT_S",
         "GRANTLOG_WATCH_TRANSACTIONS_MAX",
         "GRANTLOG_WITH_REPLICA",
+        "GRANTLOG_WORKERS",
         "GRANTLOG_WRITE_CONNECTIONS_MAX",
     }
 )
@@ -154,3 +156,9 @@ def inherited_environment(*, without: Collection[str]) -> dict[str, str]:
     """The environment that child processes begin with: this one, less some variables."""
     inherited = os.environ  # noqa: TID251 - this is a settings module
     return {name: value for name, value in inherited.items() if name not in without}
+
+
+def own_settings() -> dict[str, str]:
+    """The `GRANTLOG_*` variables of this process, for processes that do a part of its work."""
+    own = os.environ  # noqa: TID251 - this is a settings module
+    return {name: value for name, value in own.items() if name.startswith(ENV_PREFIX)}

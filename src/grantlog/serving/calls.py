@@ -14,10 +14,18 @@ from typing import Any, Final
 import structlog
 from google.protobuf.message import Message
 
-from grantlog.app.terms import OfNow, Terms, parse_terms
+from grantlog.app.terms import NO_TERMS, OfNow, Terms, parse_terms
 from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError, UnavailableError
 from grantlog.ports.standing import Standing, follow_standing
-from grantlog.serving.metadata import AGE, SOURCE, STANDS_AT, request_metadata, say_with_answer
+from grantlog.serving.deadlines import Bounded, Deadlines
+from grantlog.serving.metadata import (
+    AGE,
+    SOURCE,
+    STANDS_AT,
+    answer_metadata,
+    request_metadata,
+    require_known,
+)
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
@@ -59,12 +67,23 @@ class Calls:
         self.timeout_s = timeout_s
         self._streams_max = streams_max
         self._streams_open = 0
+        self._deadlines = Deadlines(timeout_s)
+        # Bound once: an unbound logger looks its settings up for every line, written or not.
+        self._log = structlog.get_logger("grantlog.api").bind()
 
     @property
     def methods_with_terms(self) -> AbstractSet[str]:
         """The calls whose answer stands at a revision that the request may name."""
         handlers: Mapping[str, object] = {**self._handlers, **self._streams}
         return {name for name, handler in handlers.items() if not isinstance(handler, OfNow)}
+
+    def bounded(self) -> Bounded:
+        """The current task takes no longer than a call may, in the block that this manages.
+
+        Raises:
+            TimeoutError: it would have, on leaving the block.
+        """
+        return self._deadlines.bounded()
 
     async def unary(self, full_method: str, request: Message) -> Message:
         """Validate and answer a request, on the terms that the task's metadata say.
@@ -74,19 +93,19 @@ class Calls:
             LimitError: the answer is larger than a message may be.
             TimeoutError: it took longer than the bound of every call.
         """
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = time.perf_counter()
         validate(request)
         handler = self._handlers.get(full_method)
         if handler is None:
             raise _not_served(full_method)
-        terms = parse_terms(request_metadata())
+        terms = _terms()
         standing = follow_standing()
-        async with asyncio.timeout(self.timeout_s):
+        with self.bounded():
             response = await handler(request, terms)
         _require_sendable(response)
         self._say_standing(standing)
-        _LOG.debug("request answered", method=full_method, ms=1000 * (loop.time() - begun))
+        ms = 1000 * (time.perf_counter() - begun)
+        self._log.debug("request answered", method=full_method, ms=ms)
         return response
 
     async def stream(self, full_method: str, request: Message) -> AsyncGenerator[Message]:
@@ -104,7 +123,7 @@ class Calls:
         handler = self._streams.get(full_method)
         if handler is None:
             raise _not_served(full_method)
-        terms = parse_terms(request_metadata())
+        terms = _terms()
         if self._streams_open >= self._streams_max:
             raise LimitError(
                 f"this node has {self._streams_max} streams open, as many as it may: "
@@ -125,17 +144,27 @@ class Calls:
 
     def _say_standing(self, standing: Standing) -> None:
         """Send along where an answer stands, if it stands at a revision."""
-        if not standing.snap_token:
+        said = answer_metadata()
+        if not standing.snap_token or said is None:
             return
-        say_with_answer(STANDS_AT, standing.snap_token)
-        say_with_answer(SOURCE, standing.source.value)
+        said[STANDS_AT] = standing.snap_token
+        said[SOURCE] = standing.source.value
         if standing.complete_at is not None:
             age_s = self._now() - standing.complete_at
-            say_with_answer(AGE, str(math.ceil(1000 * age_s)))
+            said[AGE] = str(math.ceil(1000 * age_s))
 
     async def _next(self, messages: AsyncIterator[Message]) -> Message | None:
         async with asyncio.timeout(self.timeout_s):
             return await anext(messages, None)
+
+
+def _terms() -> Terms:
+    """What the request's metadata say; most say nothing."""
+    said = request_metadata()
+    if not said:
+        return NO_TERMS
+    require_known(said)
+    return parse_terms(said)
 
 
 def _require_sendable(answer: Message) -> None:

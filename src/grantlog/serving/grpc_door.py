@@ -19,6 +19,7 @@ from grantlog.serving.calls import Calls, failed, not_stalled
 from grantlog.serving.grpc_describing import describe
 from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_handlers
 from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
+from grantlog.serving.plain_call import Metadata, PlainAnswer, RefusedError
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 
@@ -29,8 +30,10 @@ _HEALTH_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_n
 Kind = Literal["auto", "native", "grpcio"]
 
 
-def build_server(kind: Kind) -> aio.Server:
+def build_server(kind: Kind, *, share_port: bool = False) -> aio.Server:
     """A server of the asked kind; `auto` prefers the native one.
+
+    With `share_port` other processes of this user may listen on its port too.
 
     Raises:
         PreconditionError: the native server is asked for and there is no wheel of it here.
@@ -38,7 +41,7 @@ def build_server(kind: Kind) -> aio.Server:
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
         ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(share_port)),
     ]
     native = find_spec("pygrpc_native") is not None
     if kind == "grpcio" or (kind == "auto" and not native):
@@ -47,9 +50,10 @@ def build_server(kind: Kind) -> aio.Server:
         raise PreconditionError(
             "--grpc-server native: pygrpc-native has no wheel for this platform; use grpcio"
         )
-    import pygrpc_native.aio as native_aio  # noqa: PLC0415 - there is not one for every platform
+    # There is not a wheel for every platform.
+    from grantlog.serving.native_server import NativeServer  # noqa: PLC0415 - as said above
 
-    return native_aio.server(options=options)
+    return NativeServer(options=options, request_bytes_max=MESSAGE_BYTES_MAX)
 
 
 def add_services(
@@ -70,9 +74,15 @@ def add_services(
         routes: the RPCs; all of the contract's unless it is said.
     """
     services: dict[str, dict[str, MethodHandler]] = defaultdict(dict)
+    plain: dict[str, PlainAnswer] = {}
     for route in routes:
         service = route.full_method.split("/")[1]
+        if not route.server_streaming:
+            plain[route.full_method] = _plain(route, calls)
         services[service][route.method] = _handler(route, calls, stall_s_max)
+    add_plain = getattr(server, "add_plain", None)  # of the native server alone
+    if add_plain is not None:
+        add_plain(plain)
     services[_HEALTH_SERVICE] = grpc_health_handlers(probe)
     for service, handlers in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
@@ -83,16 +93,14 @@ def add_services(
 def _handler(route: Route, calls: Calls, stall_s_max: float) -> MethodHandler:
     # Requests are parsed by the handler: what does not parse is the caller's mistake, and the
     # servers would call it theirs.
-    encode: Callable[[Any], bytes] = route.response_class.SerializeToString
     if route.server_streaming:
+        encode: Callable[[Any], bytes] = route.response_class.SerializeToString
         return grpc.unary_stream_rpc_method_handler(
             _streaming(route, calls, stall_s_max),
             request_deserializer=None,
             response_serializer=encode,
         )
-    return grpc.unary_unary_rpc_method_handler(
-        _unary(route, calls), request_deserializer=None, response_serializer=encode
-    )
+    return grpc.unary_unary_rpc_method_handler(_unary(_plain(route, calls)))
 
 
 def _parsed(route: Route, request: bytes) -> Message:
@@ -104,28 +112,47 @@ def _parsed(route: Route, request: bytes) -> Message:
         ) from error
 
 
-def _unary(route: Route, calls: Calls) -> Callable[..., Any]:
+def _plain(route: Route, calls: Calls) -> PlainAnswer:
+    """Answers calls of an RPC that has one answer, in bytes."""
     full_method = route.full_method
 
-    async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> Message:
-        set_request_metadata(context.invocation_metadata() or ())
+    async def answer(request: bytes, metadata: Metadata) -> tuple[bytes, Metadata]:
+        set_request_metadata(metadata)
         said = collect_answer_metadata()
         try:
             response = await calls.unary(full_method, _parsed(route, request))
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            await _abort(context, full_method, error)
-        if said:
-            context.set_trailing_metadata(tuple(said.items()))
+            status = failed(full_method, error)
+            raise RefusedError(status.code, status.message, details_trailer(status)) from None
+        return response.SerializeToString(), tuple(said.items())
+
+    return answer
+
+
+def _unary(plain: PlainAnswer) -> Callable[..., Any]:
+    """The same as a handler of grpc.aio."""
+
+    async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> bytes:
+        try:
+            response, trailers = await plain(request, _pairs(context))
+        except RefusedError as refused:
+            await context.abort(_CODES[refused.code], refused.message, tuple(refused.trailers))
+        if trailers:
+            context.set_trailing_metadata(tuple(trailers))
         return response
 
     return answer
+
+
+def _pairs(context: aio.ServicerContext[Any, Any]) -> Metadata:
+    return cast("Metadata", context.invocation_metadata() or ())
 
 
 def _streaming(route: Route, calls: Calls, stall_s_max: float) -> Callable[..., Any]:
     full_method = route.full_method
 
     async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> None:
-        set_request_metadata(context.invocation_metadata() or ())
+        set_request_metadata(_pairs(context))
         said = collect_answer_metadata()
         try:
             async with aclosing(calls.stream(full_method, _parsed(route, request))) as messages:

@@ -35,28 +35,32 @@ _CURRENT: ContextVar[Mapping[str, str]] = ContextVar("request metadata", default
 
 def set_request_metadata(pairs: Iterable[tuple[str, str | bytes]]) -> None:
     """Keep what the current task's request says; of a name that comes twice, both, with a comma."""
-    kept: dict[str, str] = {}
+    kept: dict[str, str] | None = None
     for name, value in pairs:
         if name.startswith(PREFIX) and isinstance(value, str):
+            kept = {} if kept is None else kept
             kept[name] = f"{kept[name]},{value}" if name in kept else value
-    _CURRENT.set(kept)
+    _CURRENT.set(_NONE if kept is None else kept)
 
 
 def request_metadata() -> Mapping[str, str]:
-    """What the request that is being answered says, by lower-case name.
+    """What the request that is being answered says, by lower-case name."""
+    return _CURRENT.get()
+
+
+def require_known(said: Mapping[str, str]) -> None:
+    """Return if every name of a request's metadata means something.
 
     Raises:
-        InvalidInputError: a name that means nothing: it is mistyped, and what it was to ask for
-            would be left out of the answer in silence.
+        InvalidInputError: one does not: it is mistyped, and what it was to ask for would be left
+            out of the answer in silence.
     """
-    said = _CURRENT.get()
     for name in said:
         if name in KEYS or name in ANSWERED or name.startswith(WATCH_PREFIX):
             continue
         near = get_close_matches(name, KEYS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KEYS)}"
         raise InvalidInputError(f"{name[:64]} means nothing: {hint}", reason="UNKNOWN_METADATA")
-    return said
 
 
 _ANSWER: ContextVar[dict[str, str] | None] = ContextVar("answer metadata", default=None)
@@ -67,6 +71,11 @@ def collect_answer_metadata() -> Mapping[str, str]:
     said: dict[str, str] = {}
     _ANSWER.set(said)
     return said
+
+
+def answer_metadata() -> dict[str, str] | None:
+    """What has been said of the answer that is being made; None where no door will send it."""
+    return _ANSWER.get()
 
 
 def say_with_answer(name: str, value: str) -> None:

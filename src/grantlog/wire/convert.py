@@ -5,7 +5,7 @@ Requests have passed `validate` before; what its rules do not cover is refused h
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -43,8 +43,10 @@ SCOPE_IDS_MAX: Final = 100_000
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def argument_names(arguments: Iterable[base_pb2.Argument]) -> tuple[str, ...]:
+def argument_names(arguments: Sequence[base_pb2.Argument]) -> tuple[str, ...]:
     """The attributes that a question's arguments name; an unset argument names none."""
+    if not arguments:
+        return ()
     return tuple(
         argument.computed_attribute.name
         for argument in arguments

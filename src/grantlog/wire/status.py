@@ -34,7 +34,6 @@ from grantlog.errors import (
 from grantlog.wire.google import error_details_pb2, status_pb2
 from grantlog.wire.http_errors import BodyTooLargeError, MediaTypeError, UnroutedError
 from grantlog.wire.protojson import encode
-from grantlog.wire.violations import explain_violation
 
 DOMAIN: Final = "grantlog"
 
@@ -202,10 +201,9 @@ def _shortened(text: str, bytes_max: int) -> str:
 def _details(error: GrantlogError) -> tuple[Message, ...]:
     metadata = dict(error.facts)
     explanation = error.explanation
-    if isinstance(error, FieldViolationError):
-        field, explanation = explain_violation(error.text)
-        if field:
-            metadata["field"] = _shortened(field, EXPLANATION_BYTES_MAX)
+    if isinstance(error, FieldViolationError) and error.field:
+        metadata["field"] = _shortened(error.field, EXPLANATION_BYTES_MAX)
+        explanation = f"{error.field} {error.meaning}"
     if explanation:
         metadata["explanation"] = _shortened(explanation, EXPLANATION_BYTES_MAX)
     if not metadata:
@@ -253,7 +251,10 @@ def error_of(code: int, message: str, details: bytes | None) -> GrantlogError | 
     if message.startswith(prefix):
         explanation = message.removeprefix(prefix)  # less of it is cut off
     elif message != info.reason:
-        return FieldViolationError(message)
+        field = facts.get("field", "")
+        return FieldViolationError(
+            message, field=field, meaning=explanation.removeprefix(f"{field} ")
+        )
     return _class(code, info.reason)(explanation, reason=info.reason, facts=facts)
 
 

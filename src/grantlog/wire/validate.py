@@ -1,5 +1,8 @@
 """Validation of requests by the rules in the protos, with the wire contract's texts.
 
+The contract's texts name messages and regular expressions; beside them a violation says which field
+it is, as JSON names it, and what the field is to be.
+
 Each message type is compiled once into closures; the first violation wins, in field order as
 protoc-gen-validate orders it: the fields outside oneofs, then the oneofs. Patterns are RE2 in the
 contract, where `$` is the end of the text; here an anchored pattern is matched whole.
@@ -19,6 +22,15 @@ from grantlog.api.v1 import validate_pb2
 from grantlog.errors import FieldViolationError
 from grantlog.model.ids import NAME, NAME_BYTES_MAX
 from grantlog.wire.rules import CONTRACT_NAME, rules_of
+from grantlog.wire.violations import (
+    CONTRACT_ID,
+    ID_MEANING,
+    NAME_MEANING,
+    below,
+    missing,
+    place,
+    too_long,
+)
 
 Check: TypeAlias = Callable[[Any], None]
 
@@ -26,7 +38,6 @@ _CONTRACT_NAME_BYTES_MAX: Final = 64
 _IS_NAME: Final = NAME.fullmatch
 _OF_LETTERS: Final = re.compile("[a-zA-Z_]*").fullmatch
 _RULED_PACKAGE: Final = "base.v1"
-_EMBEDDED: Final = "embedded message failed validation | caused by: "
 
 
 def validate(message: Message) -> None:
@@ -52,11 +63,11 @@ def _checks(descriptor: Descriptor) -> tuple[Check, ...]:
 def _oneof_checks(oneof: OneofDescriptor) -> list[Check]:
     checks = [check for field in oneof.fields for check in _member_checks(field)]
     if oneof.GetOptions().Extensions[validate_pb2.required]:
-        name, prefix = oneof.name, _prefix(oneof.containing_type, oneof.name)
+        name, prefix = oneof.name, place(oneof.containing_type, oneof.name)
 
         def check_set(message: Message) -> None:
             if message.WhichOneof(name) is None:
-                raise FieldViolationError(f"{prefix}value is required")
+                raise missing(prefix, name)
 
         checks.append(check_set)
     return checks
@@ -94,20 +105,22 @@ def _field_checks(field: FieldDescriptor) -> list[Check]:
 def _string_check(field: FieldDescriptor, rules: validate_pb2.StringRules) -> Check:
     """Length in bytes, then the pattern."""
     _refuse_others(field, rules, {"max_bytes", "pattern", "ignore_empty"})
-    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    name, prefix = field.name, place(field.containing_type, field.name)
     max_bytes = rules.max_bytes if rules.HasField("max_bytes") else None
     matches = _matcher(rules.pattern) if rules.HasField("pattern") else None
     if rules.pattern == CONTRACT_NAME:
         return _name_check(name, prefix, optional=rules.ignore_empty)
     pattern, ignore_empty = rules.pattern.replace("\\", "\\\\"), rules.ignore_empty
+    unmatched = f'{prefix}value does not match regex pattern "{pattern}"'
+    meaning = ID_MEANING if rules.pattern == CONTRACT_ID else f"must match {rules.pattern}"
 
     def check_slowly(value: str) -> None:
         if not value and ignore_empty:
             return
         if max_bytes is not None and len(value.encode()) > max_bytes:
-            raise FieldViolationError(f"{prefix}value length must be at most {max_bytes} bytes")
+            raise too_long(prefix, name, max_bytes)
         if matches is not None and matches(value) is None:
-            raise FieldViolationError(f'{prefix}value does not match regex pattern "{pattern}"')
+            raise FieldViolationError(unmatched, field=name, meaning=meaning)
 
     if max_bytes is None or matches is None:
         return lambda message: check_slowly(getattr(message, name))
@@ -130,8 +143,12 @@ def _name_check(name: str, prefix: str, *, optional: bool) -> Check:
             return
         length_max = NAME_BYTES_MAX if _OF_LETTERS(value) else _CONTRACT_NAME_BYTES_MAX
         if len(value.encode()) > length_max:
-            raise FieldViolationError(f"{prefix}value length must be at most {length_max} bytes")
-        raise FieldViolationError(f'{prefix}value does not match regex pattern "{CONTRACT_NAME}"')
+            raise too_long(prefix, name, length_max)
+        raise FieldViolationError(
+            f'{prefix}value does not match regex pattern "{CONTRACT_NAME}"',
+            field=name,
+            meaning=NAME_MEANING,
+        )
 
     def check_optional(message: Message) -> None:
         if getattr(message, name):
@@ -158,13 +175,17 @@ def _at_least_check(
     field: FieldDescriptor, rules: validate_pb2.Int32Rules | validate_pb2.UInt32Rules
 ) -> Check:
     _refuse_others(field, rules, {"gte", "ignore_empty"})
-    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    name, prefix = field.name, place(field.containing_type, field.name)
     least, ignore_empty = rules.gte, rules.ignore_empty
 
     def check(message: Message) -> None:
         value: int = getattr(message, name)
         if value < least and (value or not ignore_empty):
-            raise FieldViolationError(f"{prefix}value must be greater than or equal to {least}")
+            raise FieldViolationError(
+                f"{prefix}value must be greater than or equal to {least}",
+                field=name,
+                meaning=f"must be at least {least}",
+            )
 
     return check
 
@@ -174,15 +195,15 @@ def _message_checks(field: FieldDescriptor, *, required: bool) -> list[Check]:
     kind = field.message_type
     if kind is None or not (required or _may_break(kind)):
         return []
-    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    name, prefix = field.name, place(field.containing_type, field.name)
     inner = _inner(kind)
 
     def check(message: Message) -> None:
         if message.HasField(name):
             if inner is not None:
-                inner(prefix, getattr(message, name))
+                inner(prefix, name, getattr(message, name))
         elif required:
-            raise FieldViolationError(f"{prefix}value is required")
+            raise missing(prefix, name)
 
     return [check]
 
@@ -190,19 +211,19 @@ def _message_checks(field: FieldDescriptor, *, required: bool) -> list[Check]:
 def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) -> list[Check]:
     _refuse_others(field, rules, {"min_items", "max_items", "items"})
     checks: list[Check] = []
-    name, prefix = field.name, _prefix(field.containing_type, field.name)
+    name, prefix = field.name, place(field.containing_type, field.name)
     least = rules.min_items if rules.HasField("min_items") else 0
     most = rules.max_items if rules.HasField("max_items") else None
-    reason = (
-        f"value must contain at least {least} item(s)"
+    meaning = (
+        f"must contain at least {least} item(s)"
         if most is None
-        else f"value must contain between {least} and {most} items, inclusive"
+        else f"must contain between {least} and {most} items, inclusive"
     )
 
     def check_count(message: Message) -> None:
         count = len(getattr(message, name))
         if count < least or (most is not None and count > most):
-            raise FieldViolationError(prefix + reason)
+            raise FieldViolationError(f"{prefix}value {meaning}", field=name, meaning=meaning)
 
     if least or most is not None:
         checks.append(check_count)
@@ -211,8 +232,10 @@ def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) 
         stem = prefix.removesuffix(": ")
 
         def check_items(message: Message) -> None:
-            for index, item in enumerate(getattr(message, name)):
-                inner(f"{stem}[{index}]: ", item)
+            items = getattr(message, name)
+            if items:
+                for index, item in enumerate(items):
+                    inner(f"{stem}[{index}]: ", f"{name}[{index}]", item)
 
         checks.append(check_items)
     return checks
@@ -225,18 +248,20 @@ def _map_checks(field: FieldDescriptor) -> list[Check]:
     if inner is None:
         return []
     name = field.name
-    stem = _prefix(field.containing_type, field.name).removesuffix(": ")
+    stem = place(field.containing_type, field.name).removesuffix(": ")
 
     def check(message: Message) -> None:
         entries: Mapping[Any, Any] = getattr(message, name)
         for key in sorted(entries):
-            inner(f"{stem}[{key}]: ", entries[key])
+            inner(f"{stem}[{key}]: ", f"{name}[{key}]", entries[key])
 
     return [check]
 
 
-def _inner(kind: Descriptor | None) -> Callable[[str, Any], None] | None:
-    """Checks one embedded message and puts the path before what it breaks; None if it cannot.
+def _inner(kind: Descriptor | None) -> Callable[[str, str, Any], None] | None:
+    """Checks one embedded message and puts before what it breaks where it lies; None if it cannot.
+
+    What it returns is given the place in the contract's words, the field's, and the message.
 
     The checks are looked up when first needed: messages may contain themselves.
     """
@@ -245,14 +270,14 @@ def _inner(kind: Descriptor | None) -> Callable[[str, Any], None] | None:
 
     checks: tuple[Check, ...] = ()
 
-    def check_inner(prefix: str, message: Message) -> None:
+    def check_inner(prefix: str, step: str, message: Message) -> None:
         nonlocal checks
         checks = checks or _checks(kind)
         try:
             for check in checks:
                 check(message)
         except FieldViolationError as violation:
-            raise FieldViolationError(f"{prefix}{_EMBEDDED}{violation.text}") from None
+            raise below(violation, prefix, step) from None
 
     return check_inner
 
@@ -275,13 +300,3 @@ def _may_break(kind: Descriptor) -> bool:
             if field.message_type is not None:
                 waiting.append(field.message_type)
     return False
-
-
-def _prefix(message: Descriptor | None, name: str) -> str:
-    owner = message.name if message is not None else ""
-    return f"invalid {owner}.{_go_name(name)}: "
-
-
-def _go_name(name: str) -> str:
-    """The name as Go spells it: `tenant_id` is `TenantId`."""
-    return "".join(word[:1].upper() + word[1:] for word in name.split("_"))

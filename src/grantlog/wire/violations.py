@@ -1,56 +1,58 @@
-"""What a violated rule means: the field as the caller wrote it, and what it may hold.
+"""Broken rules as they are told: the wire contract's texts, and the caller's words.
 
-The wire contract's own texts name messages and regular expressions; clients compare them, so they
-stay, and this is told beside them.
+The contract's texts name messages and regular expressions; clients compare them, so they stay.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Final, NamedTuple
+from typing import Final
 
-_STEP: Final = re.compile(r"invalid \w+\.(\w+)((?:\[[^\]]*\])?): ")
-_BELOW: Final = "embedded message failed validation | caused by: "
-_WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+from google.protobuf.descriptor import Descriptor
 
-_MEANT: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (
-        re.compile(r"\[a-zA-Z0-9_\\\\-@\\\\\.:\+\]\{1,128\}"),
-        "must be 1 to 128 of the characters a-z A-Z 0-9 _ - @ . : + (or a single *)",
-    ),
-    (
-        re.compile(r"\[a-zA-Z_\]\{1,64\}"),
-        "must not be empty, and of the characters a-z A-Z _ alone",
-    ),
-    (re.compile(r"value is required"), "is required"),
-    (re.compile(r"value must be greater than or equal to (.+)"), r"must be at least \1"),
-    (re.compile(r"value length must be at most (.+)"), r"must have at most \1"),
-)
+from grantlog.errors import FieldViolationError
+
+CONTRACT_ID: Final = r"^([a-zA-Z0-9_\-@\.:+]{1,128}|\*)$"
+"""The contract's rule for ids."""
+ID_MEANING: Final = "must be 1 to 128 of the characters a-z A-Z 0-9 _ - @ . : + (or a single *)"
+NAME_MEANING: Final = "must not be empty, and of the characters a-z A-Z _ alone"
+_EMBEDDED: Final = "embedded message failed validation | caused by: "
 
 
-class Violation(NamedTuple):
-    """A field that breaks a rule.
+def missing(prefix: str, name: str) -> FieldViolationError:
+    """Nothing is given for what must be there."""
+    return FieldViolationError(f"{prefix}value is required", field=name, meaning="is required")
 
-    Attributes:
-        field: its place in the request as JSON names it, `tuples[0].subject.id`; "" if unknown.
-        words: what it is to be.
+
+def too_long(prefix: str, name: str, bytes_max: int) -> FieldViolationError:
+    """A text has too many bytes."""
+    return FieldViolationError(
+        f"{prefix}value length must be at most {bytes_max} bytes",
+        field=name,
+        meaning=f"must have at most {bytes_max} bytes",
+    )
+
+
+def below(violation: FieldViolationError, prefix: str, step: str) -> FieldViolationError:
+    """A violation as seen from one message further out.
+
+    Args:
+        violation: of an embedded message.
+        prefix: where that lies, in the contract's words.
+        step: the same as JSON names it.
     """
+    return FieldViolationError(
+        f"{prefix}{_EMBEDDED}{violation.text}",
+        field=f"{step}.{violation.field}",
+        meaning=violation.meaning,
+    )
 
-    field: str
-    words: str
+
+def place(message: Descriptor | None, name: str) -> str:
+    """What the contract's text of a field's violation begins with."""
+    owner = message.name if message is not None else ""
+    return f"invalid {owner}.{_go_name(name)}: "
 
 
-def explain_violation(text: str) -> Violation:
-    """What a text of `validate` says, in the caller's words; another text as it is."""
-    steps: list[str] = []
-    rest = text
-    while step := _STEP.match(rest):
-        steps.append(_WORD.sub("_", step[1]).lower() + step[2])
-        rest = rest[step.end() :].removeprefix(_BELOW)
-    field = ".".join(steps)
-    if not field:
-        return Violation("", text)
-    for pattern, meant in _MEANT:
-        if found := pattern.search(rest):
-            return Violation(field, f"{field} {found.expand(meant)}")
-    return Violation(field, f"{field}: {rest}")
+def _go_name(name: str) -> str:
+    """The name as Go spells it: `tenant_id` is `TenantId`."""
+    return "".join(word[:1].upper() + word[1:] for word in name.split("_"))

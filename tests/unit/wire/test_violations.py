@@ -4,8 +4,8 @@ import pytest
 
 from grantlog.api.v1 import base_pb2, service_pb2
 from grantlog.errors import FieldViolationError
+from grantlog.wire.status import details_trailer, error_of, status_of
 from grantlog.wire.validate import validate
-from grantlog.wire.violations import explain_violation
 
 CHARACTERS = "must be 1 to 128 of the characters a-z A-Z 0-9 _ - @ . : + (or a single *)"
 
@@ -58,14 +58,44 @@ def written(subject_id: str) -> service_pb2.DataWriteRequest:
             "metadata",
             "metadata is required",
         ),
+        (
+            asked(context={"tuples": [base_pb2.Tuple(relation="viewer")]}),
+            "context.tuples[0].entity",
+            "context.tuples[0].entity is required",
+        ),
+        (base_pb2.DataChange(), "type", "type is required"),
+        (
+            service_pb2.PermissionBulkCheckRequest(tenant_id="t1", metadata={"depth": 20}),
+            "items",
+            "items must contain between 1 and 100 items, inclusive",
+        ),
         (written("a b"), "tuples[1].subject.id", f"tuples[1].subject.id {CHARACTERS}"),
     ],
 )
 def test_a_violation_names_the_field_as_json_does(message, field, words):
     with pytest.raises(FieldViolationError) as refused:
         validate(message)
-    assert explain_violation(refused.value.text) == (field, words)
+    violation = refused.value
+    assert (violation.field, f"{violation.field} {violation.meaning}") == (field, words)
 
 
-def test_a_text_of_another_make_is_told_as_it_is():
-    assert explain_violation("the body is no JSON") == ("", "the body is no JSON")
+def test_the_field_and_the_words_stand_in_the_details_of_the_status():
+    with pytest.raises(FieldViolationError) as refused:
+        validate(written("a b"))
+    (info,) = status_of(refused.value).details
+    field = "tuples[1].subject.id"
+    assert dict(info.metadata) == {"field": field, "explanation": f"{field} {CHARACTERS}"}
+
+
+def test_a_violation_told_by_another_process_is_told_on_as_it_is():
+    with pytest.raises(FieldViolationError) as refused:
+        validate(written("a b"))
+    status = status_of(refused.value)
+    again = error_of(status.code, status.message, dict(details_trailer(status)).popitem()[1])
+    assert again is not None
+    assert status_of(again) == status
+
+
+def test_a_text_without_a_field_is_told_as_it_is():
+    (info,) = status_of(FieldViolationError("the body is no JSON")).details
+    assert dict(info.metadata) == {"explanation": "the body is no JSON"}

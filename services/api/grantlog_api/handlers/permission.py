@@ -13,7 +13,7 @@ from grantlog.app.check import Check
 from grantlog.app.expand import Expand
 from grantlog.app.terms import Terms
 from grantlog.engine.expand import ExpandQuery
-from grantlog.engine.question import CheckQuery, CheckResult
+from grantlog.engine.question import NO_CONTEXT, CheckQuery, CheckResult
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import TenantId
 from grantlog.serving.metadata import ITEM_ERRORS, say_with_answer
@@ -43,12 +43,12 @@ class PermissionHandlers:
         """base.v1.Permission/Check."""
         metadata = request.metadata
         query = CheckQuery(
-            entity=convert.entity(request.entity),
-            permission=request.permission,
-            subject=convert.subject(request.subject),
-            arguments=convert.argument_names(request.arguments),
-            context=convert.request_context(request.context),
-            depth=metadata.depth,
+            convert.entity(request.entity),
+            request.permission,
+            convert.subject(request.subject),
+            convert.argument_names(request.arguments),
+            convert.request_context(request.context) if request.HasField("context") else NO_CONTEXT,
+            metadata.depth,
         )
         answer = await self._check(
             TenantId(request.tenant_id),

@@ -1,0 +1,99 @@
+"""One API node as several processes: each serves both ports, one supervises them.
+
+Each worker is a whole node to the database: it has its caches, and its share of the node's
+connections. The kernel hands each new connection to one of them. ADR 0026.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
+from random import SystemRandom
+from typing import Final
+
+from grantlog.runtime.processes import ServiceProcess, keep_running, service_process
+from grantlog.runtime.settings import ENV_PREFIX, inherited_environment, own_settings
+from grantlog.runtime.supervise import Job, supervise
+from grantlog_api.listening import kept
+from grantlog_api.settings import DRAIN_EXTRA_S, ApiSettings
+
+_CONNECTIONS: Final = {
+    "read_connections_max": 1,
+    "list_connections_max": 1,
+    "write_connections_max": 1,
+    "lookup_connections_max": 1,
+    "fallback_connections_max": 1,
+    "watch_connections_max": 2,
+}
+"""What the workers divide among them, and how many each needs at least."""
+
+
+async def serve_with_workers(settings: ApiSettings) -> None:
+    """Keep the workers running until SIGTERM; then all of them drain at once.
+
+    A worker that ends by itself is started again; the others serve meanwhile.
+
+    Raises:
+        PreconditionError: a port is taken, or the workers refuse their settings.
+    """
+    stop = asyncio.Event()
+    grace_s = settings.linger_s + settings.drain_s_max + DRAIN_EXTRA_S
+    environment = inherited_environment(without=own_settings())
+    with ExitStack() as ports:
+        http = ports.enter_context(kept(settings.host, settings.http_port, "--http-port"))
+        grpc = ports.enter_context(kept(settings.host, settings.grpc_port, "--grpc-port"))
+        shared = {"http_port": str(http), "grpc_port": str(grpc), "share_ports": "true"}
+        async with AsyncExitStack() as stack:
+            jobs: dict[str, Job] = {}
+            for number in range(settings.workers):
+                process = await stack.enter_async_context(
+                    service_process("api", environment, None, grace_s=grace_s)
+                )
+                told = own_settings() | _variables(shared | worker_settings(settings, number))
+                jobs[f"worker {number}"] = _kept_running(process, told, environment, stop, grace_s)
+            await supervise(jobs, stop=stop, grace_s=2 * grace_s)
+
+
+def worker_settings(settings: ApiSettings, number: int) -> dict[str, str]:
+    """What one of several workers is told beside the node's own settings.
+
+    Its share of the connections; and the first alone publishes, as one of them is enough: when its
+    process ends, the next one takes its place, or another node does.
+    """
+    told = {"workers": "1"}
+    for name, least in _CONNECTIONS.items():
+        share = -(-getattr(settings, name) // settings.workers)
+        told[name] = str(max(least, share))
+    if number > 0:
+        told["kafka_publish"] = "false"
+    return told
+
+
+def _variables(told: Mapping[str, str]) -> dict[str, str]:
+    return {f"{ENV_PREFIX}{name.upper()}": value for name, value in told.items()}
+
+
+def _kept_running(
+    process: ServiceProcess,
+    told: Mapping[str, str],
+    environment: Mapping[str, str],
+    stop: asyncio.Event,
+    grace_s: float,
+) -> Job:
+    async def run() -> None:
+        process.begin(told)
+        try:
+            await keep_running(
+                process,
+                settings=told,
+                environment=environment,
+                run_folder=None,
+                stop=stop,
+                grace_s=grace_s,
+                rng=SystemRandom(),
+            )
+        finally:
+            await process.end(grace_s)
+
+    return run

@@ -1,0 +1,51 @@
+"""What each of several workers of a node is told."""
+
+import socket
+
+import pytest
+from grantlog_api.listening import kept, listen
+from grantlog_api.settings import ApiSettings
+from grantlog_api.workers import worker_settings
+
+from grantlog.errors import PreconditionError
+
+URL = "postgresql://db/grantlog"
+
+
+def node(**told) -> ApiSettings:
+    return ApiSettings(database_url=URL, **told)
+
+
+def test_connections_are_divided_and_each_worker_has_what_it_needs():
+    told = worker_settings(node(workers=3, write_connections_max=8, read_connections_max=2), 0)
+    assert told["write_connections_max"] == "3"
+    assert told["read_connections_max"] == "1"
+    assert told["watch_connections_max"] == "2"
+    assert ApiSettings(database_url=URL, **told).workers == 1
+
+
+def test_only_the_first_worker_publishes():
+    settings = node(workers=3)
+    told = [worker_settings(settings, number).get("kafka_publish") for number in range(3)]
+    assert told == [None, "false", "false"]
+
+
+@pytest.mark.parametrize("several", [{"workers": 2}, {"share_ports": True}])
+def test_what_one_process_knows_is_not_enough_for_several(several):
+    with pytest.raises(ValueError, match="only writer"):
+        node(consistency="node", **several)
+
+
+def test_a_kept_port_is_the_workers_alone():
+    with kept("127.0.0.1", 0, "--http-port") as port:
+        first = listen("127.0.0.1", port, "--http-port", shared=True)
+        second = listen("127.0.0.1", port, "--http-port", shared=True)
+        with first, second, pytest.raises(PreconditionError, match="--grpc-port"):
+            listen("127.0.0.1", port, "--grpc-port")
+
+
+def test_a_port_that_another_node_keeps_cannot_be_kept():
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as theirs:
+        port = theirs.getsockname()[1]
+        with pytest.raises(PreconditionError), kept("127.0.0.1", port, "--http-port"):
+            pass
