@@ -16,6 +16,8 @@ class Source(Enum):
 
     PRIMARY = "primary"
     REPLICA = "replica"
+    CACHE = "cache"
+    """Memory of this node, and no store besides."""
 
 
 @dataclass(slots=True)
@@ -26,8 +28,8 @@ class Standing:
         snap_token: of the revision that it stands at, "" while none is resolved.
         complete_at: by the node's clock, in seconds: every write committed by then is in it; None
             where the request itself named the revision.
-        source: the copy furthest from the writes that was read; the primary's if none was, as it
-            is the primary that resolves revisions.
+        source: the copy furthest from the writes that was read; if none was, the node's memory
+            where it knew the answer, else the primary, which resolves revisions.
     """
 
     snap_token: str = ""
@@ -59,3 +61,10 @@ def read_from_replica() -> None:
     standing = _CURRENT.get()
     if standing is not None:
         standing.source = Source.REPLICA
+
+
+def answered_from_memory() -> None:
+    """Note that no store was read for the answer."""
+    standing = _CURRENT.get()
+    if standing is not None:
+        standing.source = Source.CACHE
