@@ -94,7 +94,8 @@ class ClockFollower:
             try:
                 while clock.seen < end.revision:
                     if not await self._advance(tenant, clock, end.revision):
-                        return
+                        # Its log goes through another epoch, or was cut: nothing leads on.
+                        clock.restart(end.revision, end.digest)
             except CorruptionError as error:
                 _LOG.error("the log cannot be followed", tenant=tenant, because=error.explanation)
                 self._forget(tenant, clock)
