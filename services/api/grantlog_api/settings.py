@@ -54,6 +54,10 @@ class ApiSettings(KafkaSettings):
     """Connections to the primary for watching."""
     kafka_publish: bool = True
     """Whether this process may publish to Kafka; of those that may, one at a time does."""
+    result_cache_mb: int = Field(64, ge=0, le=1_000_000)
+    """Memory for answers of checks, in mebibytes; 0 keeps none."""
+    relation_cache_mb: int = Field(128, ge=0, le=1_000_000)
+    """Memory for facts that checks read, in mebibytes; 0 keeps none."""
     drain_s_max: float = Field(10.0, ge=0)
     """How long running calls may take once the service is told to stop."""
     read_connections_max: int = Field(2, ge=1)

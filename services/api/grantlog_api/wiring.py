@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from grantlog.app.ask_many import BulkCheck, SubjectPermissions
 from grantlog.app.bundles import Bundles
+from grantlog.app.cached import Caches
 from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
@@ -50,6 +51,7 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
+from grantlog_api.caching import open_caches
 from grantlog_api.calls import Calls
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
@@ -91,6 +93,7 @@ class _Kept:
 
     known: KnownHeads
     cache: SchemaCache
+    caches: Caches
 
 
 @asynccontextmanager
@@ -114,7 +117,8 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             )
         ]
         cache = SchemaCache(PostgresSchemas(lookups))
-        kept = _Kept(KnownHeads(life_began=cache.forget_before), cache)
+        caches = await stack.enter_async_context(open_caches(settings))
+        kept = _Kept(KnownHeads(life_began=cache.forget_before), cache, caches)
         facts, lister, reverse = await _open_facts(stack, settings, kept.known)
         places = _Places(lookups, writes, facts, lister, reverse)
         hub, watch = await _open_watch(stack, settings, places, kept.known)
@@ -173,8 +177,11 @@ async def _open_calls(
 ) -> Calls:
     signal = await stack.enter_async_context(open_signal(settings.database_url.get_secret_value()))
     limits = WriterLimits(changes_per_write_max=settings.changes_per_write_max)
+    caches = kept.caches
     writer = await stack.enter_async_context(
-        open_writer(places.writes, changed=signal.changed, limits=limits)
+        open_writer(
+            places.writes, changed=signal.changed, limits=limits, committed=caches.clocks.follow
+        )
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
     schemas = PostgresSchemas(places.lookups)
@@ -195,10 +202,13 @@ async def _open_calls(
         **common,
     )
     bundles = Bundles(reader=PostgresBundles(places.lookups), write_data=write_data, **common)
-    at = Places(resolver, cache, places.facts, places.reverse)
+    at = Places(resolver, cache, places.facts, places.reverse, caches)
     lookup = LookupHandlers(Lookup(at, pages, asyncio.get_running_loop().time))
     permission = PermissionHandlers(
-        Check(resolver, cache, places.facts), BulkCheck(at), SubjectPermissions(at), Expand(at)
+        Check(resolver, cache, places.facts, caches),
+        BulkCheck(at),
+        SubjectPermissions(at),
+        Expand(at),
     )
     schema = SchemaHandlers(
         Schemas(reader=schemas, resolver=resolver, cache=cache, **common),

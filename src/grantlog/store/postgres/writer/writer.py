@@ -10,7 +10,7 @@ from grantlog.model.ids import SchemaVersion, TenantId
 from grantlog.ports.writer import Committed, DataIntent, TenantRecord
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
-from grantlog.store.postgres.writer.committing import Committer
+from grantlog.store.postgres.writer.committing import Committer, TellCommitted, tell_nobody
 from grantlog.store.postgres.writer.intents import (
     BundleIntent,
     CreateIntent,
@@ -71,6 +71,7 @@ async def open_writer(
     changed: Callable[[TenantId], None] = _nobody,
     limits: WriterLimits | None = None,
     new_bytes: NewBytes = secrets.token_bytes,
+    committed: TellCommitted = tell_nobody,
 ) -> AsyncGenerator[PostgresWriter]:
     """A writer for the block; when it ends, writes that wait are still committed.
 
@@ -79,10 +80,11 @@ async def open_writer(
         changed: told each tenant after it changed, `Signal.changed` for instance; must not block.
         limits: bounds, the defaults if None.
         new_bytes: random bytes, for the salts of new tenants.
+        committed: told what was committed, in order, before whoever wrote it is.
     """
     limits = limits or WriterLimits()
     async with background_tasks() as group:
-        lanes = Lanes(group, Committer(pool, limits, new_bytes), limits, changed)
+        lanes = Lanes(group, Committer(pool, limits, new_bytes, committed), limits, changed)
         try:
             yield PostgresWriter(lanes)
         finally:
