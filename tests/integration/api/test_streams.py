@@ -209,11 +209,11 @@ async def test_the_doors_close_while_a_reader_does_not_read(kind):
 
 async def test_handlers_see_the_requests_metadata(kind):
     async with doors(kind) as (source, stub, client):
-        call = stub.Watch(asked("three"), metadata=(("grantlog-a", "1"), ("other", "2")))
+        call = stub.Watch(asked("three"), metadata=(("grantlog-watch-a", "1"), ("other", "2")))
         assert len([m async for m in call]) == 3
-        assert source.metadata == {"grantlog-a": "1"}
-        await client.post(path("three"), json={}, headers={"Grantlog-B": "2"})
-        assert source.metadata == {"grantlog-b": "2"}
+        assert source.metadata == {"grantlog-watch-a": "1"}
+        await client.post(path("three"), json={}, headers={"Grantlog-Watch-B": "2"})
+        assert source.metadata == {"grantlog-watch-b": "2"}
 
 
 async def test_a_stream_as_of_the_past_is_refused_rather_than_answered_as_of_now(kind):
