@@ -16,6 +16,7 @@ import pstats
 import random
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from itertools import cycle
 from pathlib import Path
@@ -86,7 +87,9 @@ class Asking:
                 user = Subject("user", f"u{self.random.randrange(self.docs // 4)}")
                 await self.ask(caches, CheckQuery(Entity("doc", f"d{number}"), "view", user))
 
-    async def drive(self, name: str, caches: Caches, queries, seconds: float) -> None:
+    async def drive(
+        self, name: str, caches: Caches, queries: Iterator[CheckQuery], seconds: float
+    ) -> None:
         times: list[float] = []
         end = time.perf_counter() + seconds
 
