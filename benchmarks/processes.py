@@ -54,12 +54,15 @@ def cpu_seconds(pid: int) -> dict[str, float]:
     """Processor seconds so far, by role, of a process and all below it."""
     spent = _nothing()
     for each in descendants(pid):
-        spent[role(each)] += _on_cpu_s(each)
+        spent[role(each)] += on_cpu_s(each)
     return spent
 
 
-def _on_cpu_s(pid: int) -> float:
-    """From schedstat, in nanoseconds: the ticks of /proc/*/stat miss short bursts."""
+def on_cpu_s(pid: int) -> float:
+    """Processor seconds of one process so far.
+
+    From schedstat, in nanoseconds: the ticks of /proc/*/stat miss short bursts.
+    """
     total = 0
     for task in (_PROC / str(pid) / "task").glob("*/schedstat"):
         try:

@@ -19,6 +19,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 from typing import Any, Final
 
+import lag
 import lookups
 from compare import compare
 from drive import Plan, Result
@@ -213,6 +214,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each run")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
     parser.add_argument("--baseline", type=Path, default=_HERE / "results" / "baseline.json")
+    parser.add_argument("--replay", type=int, default=100_000, help="changes to replay; 0: none")
     parser.add_argument("--compare", action="store_true", help="show what the baseline had")
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
@@ -229,14 +231,23 @@ def main() -> int:
             bench = Bench(server, options)
             notes = bench.run()
             looked = lookups.show(lookups.measure(server, options.lookups))
+        lagged = None if lag.missing() else lag.measure(lag.RATE, lag.SECONDS, lag.WARMUP_S)
     except ServerFailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
+    if options.replay:
+        subprocess.run(
+            [sys.executable, str(_HERE / "replay.py"), "--changes", str(options.replay)],
+            check=False,
+        )
     for verdict in _verdicts(bench.rows, notes):
         print(f"- {verdict}")
     for row in looked:
         for verdict in row.verdicts():
             print(f"- {row.size:,} documents: {verdict}")
+    for verdict in lagged.verdicts() if lagged else [f"lag: not run: {lag.missing()}"]:
+        print(f"- {verdict}")
+    notes["lag"] = asdict(lagged) if lagged else None
     notes["lookups"] = [asdict(row) for row in looked]
     run = save(options.output, bench.rows, notes)
     if options.compare:

@@ -11,13 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from processes import descendants, role
+
+from grantlog.runtime.settings import inherited_environment
 
 HOST: Final = "127.0.0.1"
 _READY_S_MAX: Final = 60.0
@@ -36,6 +39,8 @@ class Server:
     pid: int
     http_port: int
     grpc_port: int
+    data: Path
+    """Its data directory."""
 
     def post(self, path: str, body: object) -> dict[str, Any]:
         """A REST call that must succeed."""
@@ -58,8 +63,10 @@ class Server:
 
 
 @contextmanager
-def running_server(flags: Sequence[str]) -> Generator[Server]:
-    """Start `grantlog serve` and stop it again."""
+def running_server(
+    flags: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})
+) -> Generator[Server]:
+    """Start `grantlog serve`, with more in its environment, and stop it again."""
     ports = _free_ports()
     with tempfile.TemporaryDirectory(prefix="grantlog-bench-") as folder:
         command = [
@@ -67,9 +74,13 @@ def running_server(flags: Sequence[str]) -> Generator[Server]:
             *(f"--http-port={ports[0]}", f"--grpc-port={ports[1]}", f"--data-dir={folder}/data"),
             *flags,
         ]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            env=inherited_environment(without=()) | dict(environment),
+        )
         try:
-            server = Server(process.pid, *ports)
+            server = Server(process.pid, *ports, Path(folder) / "data")
             _wait_ready(server, process)
             yield server
         finally:

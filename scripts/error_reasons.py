@@ -288,7 +288,7 @@ OURS: Final[dict[str, Reason]] = {
     ),
     "PROJECTION_LAGGING": Reason(
         UnavailableError,
-        "the replica has not reached the revision, and the primary has enough to do",
+        "no replica has reached the revision, and the primary has enough to do",
         "retry with backoff",
     ),
 }

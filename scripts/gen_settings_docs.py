@@ -15,6 +15,7 @@ from pathlib import Path
 import typer
 from grantlog_api.settings import ApiSettings
 from grantlog_projector.settings import ProjectorSettings
+from grantlog_watch.settings import WatchServiceSettings
 from pydantic.fields import FieldInfo
 
 from grantlog.cli.app import app
@@ -71,6 +72,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "serve": serve_flags,
     "api": lambda: variables(ApiSettings, KafkaSettings),
     "projector": lambda: variables(ProjectorSettings, KafkaSettings),
+    "watch": lambda: variables(WatchServiceSettings, KafkaSettings),
     "kafka": lambda: variables(KafkaSettings),
 }
 

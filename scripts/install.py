@@ -1,8 +1,8 @@
-"""Set up what a make target needs: `install.py runtime|dev|clients|node|grpcurl|kafka …`.
+"""Set up what a make target needs: `install.py runtime|dev|clients|node|grpcurl|kafka|deploy …`.
 
 Only the standard library: nothing is installed yet. Each environment carries a mark with the hash
 of what it was made from, so it is made again only when that changes; an environment for the tests
-serves as well. What the tests can do without (clients, grpcurl, Kafka) only warns.
+serves as well. What the tests can do without (clients, grpcurl, Kafka, the proxy) only warns.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CLIENTS = ROOT / ".venv-clients"
+DEPLOY = ROOT / ".venv-deploy"
 NODE = ROOT / "tests" / "e2e" / "node"
 LOCKS = ROOT / "locks"
 RUNTIME_FILES = (LOCKS / "runtime.txt", ROOT / "pyproject.toml")
 DEV_FILES = (*RUNTIME_FILES, LOCKS / "dev.txt")
 CLIENTS_FILES = (LOCKS / "clients.txt",)
+DEPLOY_FILES = (LOCKS / "deploy.txt",)
 NODE_FILES = (NODE / "package-lock.json",)
 GRPCURL = ROOT / "tests" / "e2e" / "grpcurl"
 GRPCURL_FILES = (GRPCURL / "go.mod", GRPCURL / "go.sum")
@@ -57,6 +59,14 @@ def clients() -> None:
         make_venv(CLIENTS)
         install_lock(CLIENTS, LOCKS / "clients.txt")
         mark(CLIENTS, "clients", CLIENTS_FILES)
+
+
+def deploy() -> None:
+    """`.venv-deploy` with the proxy that compose.yaml names, and the shapes of Kubernetes."""
+    if not stands(DEPLOY, "deploy", DEPLOY_FILES):
+        make_venv(DEPLOY)
+        install_lock(DEPLOY, LOCKS / "deploy.txt")
+        mark(DEPLOY, "deploy", DEPLOY_FILES)
 
 
 def node() -> None:
@@ -106,7 +116,7 @@ def kafka() -> None:
 
 
 REQUIRED = {"runtime": runtime, "dev": dev}
-OPTIONAL = {"clients": clients, "node": node, "grpcurl": grpcurl, "kafka": kafka}
+OPTIONAL = {"clients": clients, "node": node, "grpcurl": grpcurl, "kafka": kafka, "deploy": deploy}
 
 
 def install_project(lock: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from grantlog_api import calls, grpc_door, rest_body, rest_protocol
+from grantlog_api import rest_body, rest_protocol
 from grantlog_api.handlers import tenancy as tenancy_calls
-from grantlog_api.handlers import watch as watch_calls
 from grantlog_api.settings import ApiSettings
 
 from grantlog.api.v1 import service_pb2
@@ -18,6 +17,8 @@ from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
 from grantlog.model import bundle, ids
 from grantlog.ports.bundles import BUNDLES_MAX
 from grantlog.schema import limits as language
+from grantlog.serving import calls, grpc_door
+from grantlog.serving import watching as watch_calls
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.wire import convert, json_struct
 from grantlog.wire import schema as schema_message

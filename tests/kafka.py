@@ -28,18 +28,21 @@ _STARTED_WITHIN_S = 60.0
 class Broker:
     """Apache Kafka in a folder and on a port of its own; it may be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, advertised_port: int = 0) -> None:
         self.folder = folder
         self.port = kept_port()
+        self.advertised_port = advertised_port
+        """Of a proxy that clients are to come through; 0 for none."""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        """Start it, and return when it answers connections."""
+    def launch(self) -> None:
+        """Start it."""
         command = [sys.executable, _SCRIPT, "--data-dir", self.folder, "--port", str(self.port)]
+        command += ["--advertised-port", str(self.advertised_port)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -47,8 +50,13 @@ class Broker:
                 stderr=log,
                 preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - only calls prctl
             )
+
+    def start(self) -> None:
+        """Start it, and return when it answers connections."""
+        self.launch()
+        assert self._process is not None
         deadline = time.monotonic() + _STARTED_WITHIN_S
-        while not self._answers():
+        while not self.answers():
             assert self._process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
             time.sleep(0.05)
@@ -70,7 +78,8 @@ class Broker:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it accepts connections."""
         try:
             socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
         except OSError:

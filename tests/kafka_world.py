@@ -16,7 +16,7 @@ from grantlog.changelog.kafka.message import (
     heartbeat_message,
     partition_of,
 )
-from grantlog.changelog.postgres.outbox import Part
+from grantlog.changelog.parts import Part
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.testing.contracts.places import Primary
@@ -38,6 +38,7 @@ class Record:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+    timestamp: int = 0
 
 
 @dataclass

@@ -8,14 +8,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from grantlog_api.calls import Calls
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
-from grantlog_api.handlers.watch import WatchHandlers
 from grantlog_api.tables import handler_table, stream_table
 
 from grantlog.app.ask_many import BulkCheck, SubjectPermissions
@@ -36,6 +34,8 @@ from grantlog.app.terms import Consistency
 from grantlog.app.watch import Watch
 from grantlog.app.watch_hub import WatchHub, WatchLimits
 from grantlog.changelog.memory.log import MemoryChangeLog
+from grantlog.serving.calls import Calls
+from grantlog.serving.watching import WatchHandlers
 from grantlog.store.memory.heads import MemoryHeads, MemoryPast
 from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
 from grantlog.store.memory.reverse import MemoryReverseReader
@@ -94,7 +94,7 @@ async def memory_api(*, facts_per_write_max: int = 1_000) -> AsyncGenerator[Call
                 permission=permission, lookup=lookup, schema=schema, data=data,
                 bundle=bundle, tenancy=tenancy,
             ),
-            stream_table(lookup=lookup, watch=watch),
+            stream_table(lookup=lookup, watch=watch.watch),
             timeout_s=30,
         )  # fmt: skip
         following.cancel()

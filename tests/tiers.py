@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
-TIERS = ("unit", "property", "contract", "integration", "advisories", "conformance", "e2e")
+FAULTS = "faults"
+"""Takes minutes by itself, so it runs only where it is named: `make test-faults`."""
+TIERS = (
+    "unit", "property", "contract", "integration", "advisories", "conformance", "e2e", FAULTS,
+)  # fmt: skip
 KAFKA = "on Kafka"
 """Not a folder: tests of any tier that need a broker."""
 
-_KAFKA_FIXTURES = {"kafka", "own_broker"}
+_KAFKA_FIXTURES = {"kafka", "own_broker", "secured"}
 _on_kafka: set[str] = set()
 _TESTS = Path(__file__).parent
 _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
@@ -19,7 +23,13 @@ _OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 def tier_of(path: Path) -> str:
     """The first folder below tests/, "" for a path outside."""
-    return path.relative_to(_TESTS).parts[0] if path.is_relative_to(_TESTS) else ""
+    return path.relative_to(_TESTS).parts[0] if _TESTS in path.parents else ""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the faults tier alone unless it was named."""
+    named = any(FAULTS in Path(argument.split("::")[0]).parts for argument in config.args)
+    return True if tier_of(collection_path) == FAULTS and not named else None
 
 
 @pytest.hookimpl(trylast=True)
@@ -45,7 +55,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 counted[KAFKA][outcome] += 1
     terminalreporter.section("tiers")
     for tier, counts in counted.items():
-        terminalreporter.line(f"{tier:<12} {_said(counts)}")
+        hint = " (make test-faults)" if tier == FAULTS and not counts else ""
+        terminalreporter.line(f"{tier:<12} {_said(counts)}{hint}")
 
 
 def _said(counts: Counter[str]) -> str:

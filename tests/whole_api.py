@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from grantlog_api import grpc_door, rest_door
+from grantlog_api import rest_door
 from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import Api, open_api
 from grpc import aio
 
+from grantlog.serving import grpc_door
 from grantlog.wire.protojson import decode_object
 from grantlog.wire.transcode import ROUTES, Route
 

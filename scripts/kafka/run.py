@@ -31,7 +31,7 @@ PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller_port}
@@ -67,8 +67,13 @@ def java(*arguments: str) -> list[str]:
     return ["java", *JAVA_OPTIONS, "-cp", f"{LIB}/*", *arguments]
 
 
-def prepare(folder: Path, port: int) -> Path:
+def prepare(folder: Path, port: int, advertised_port: int = 0) -> Path:
     """Make a broker's folder, or find it as it was left; returns its properties file.
+
+    Args:
+        folder: where it keeps its data.
+        port: where it listens.
+        advertised_port: where it says that it listens, for a proxy in front of it; 0 is the same.
 
     Raises:
         SystemExit: the storage could not be formatted.
@@ -77,7 +82,12 @@ def prepare(folder: Path, port: int) -> Path:
     properties = folder / "server.properties"
     controller_port = _free_port()
     properties.write_text(
-        PROPERTIES.format(port=port, controller_port=controller_port, folder=folder)
+        PROPERTIES.format(
+            port=port,
+            advertised_port=advertised_port or port,
+            controller_port=controller_port,
+            folder=folder,
+        )
     )
     if not (folder / "data" / "meta.properties").exists():
         cluster = base64.urlsafe_b64encode(b"k" + secrets.token_bytes(15)).decode().rstrip("=")
@@ -100,12 +110,15 @@ def main() -> None:
         "--data-dir", type=Path, help="where it keeps its data; default: thrown away"
     )
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; default: a free one")
+    parser.add_argument(
+        "--advertised-port", type=int, default=0, help="of a proxy in front of it; default: none"
+    )
     options = parser.parse_args()
     if lack := missing():
         sys.exit(f"kafka: {lack}")
     folder: Path = options.data_dir or Path(tempfile.mkdtemp(prefix="grantlog-kafka-"))
     port: int = options.port or _free_port()
-    properties = prepare(folder.resolve(), port)
+    properties = prepare(folder.resolve(), port, options.advertised_port)
     print(f"kafka: GRANTLOG_KAFKA_BOOTSTRAP=127.0.0.1:{port}, data in {folder}", flush=True)
     command = java("kafka.Kafka", str(properties))
     os.execvp(command[0], command)

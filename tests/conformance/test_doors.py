@@ -10,10 +10,10 @@ import grpc
 import httpx
 import pytest
 from google.protobuf import json_format
-from grantlog_api.calls import Calls
 
 from grantlog.api.v1 import service_pb2, service_pb2_grpc
 from grantlog.errors import GrantlogError
+from grantlog.serving.calls import Calls
 from tests.conformance.asks import Answer, Ask, asks
 from tests.conformance.corpus import Case, cases, write_json
 from tests.memory_api import memory_api

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pytest
 
 from grantlog.testing.contracts.places import Copy, Primary
+from tests.contract import watching
 from tests.contract.memory import memory_primary, memory_replica
 from tests.contract.postgres import postgres_primary, postgres_replica
+from tests.contract.watching import Station
 
 NewDatabase = Callable[..., Awaitable[str]]
 
@@ -34,3 +38,9 @@ async def replica(adapter: str, migrated_database: NewDatabase) -> AsyncIterator
         return
     async with postgres_replica(await migrated_database(seed=False)) as ports:
         yield ports
+
+
+@pytest.fixture(params=["itself", "service"])
+def station(request: pytest.FixtureRequest) -> partial[AbstractAsyncContextManager[Station]]:
+    """Watching at a node that follows the log itself, and at one that relays a watch service."""
+    return partial(watching.station, relayed=request.param == "service")

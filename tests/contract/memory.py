@@ -7,6 +7,7 @@ from itertools import count
 
 from grantlog.changelog.memory.log import MemoryChangeLog
 from grantlog.model.ids import Revision, TenantId
+from grantlog.store.memory.copying import MemoryCopySource, MemoryCopyTarget
 from grantlog.store.memory.heads import MemoryHeads, MemoryPast
 from grantlog.store.memory.projection import MemoryProjection
 from grantlog.store.memory.reader import MemoryFactLister, MemoryFactReader
@@ -48,6 +49,8 @@ def memory_primary() -> Primary:
         reverse=MemoryReverseReader(tables),
         projection=MemoryProjection(tables),
         collect=collector(tables),
+        source=MemoryCopySource(tables, log.digest_at),
+        target=MemoryCopyTarget(tables),
         writer=MemoryWriter(
             tables, log.record, clock=clock, new_salt=lambda: next(salts).to_bytes(16, "big")
         ),
@@ -69,4 +72,6 @@ def memory_replica() -> Copy:
         reverse=MemoryReverseReader(tables),
         projection=MemoryProjection(tables),
         collect=collector(tables),
+        source=MemoryCopySource(tables, lambda _tenant, _revision: None),
+        target=MemoryCopyTarget(tables),
     )

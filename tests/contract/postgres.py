@@ -9,6 +9,8 @@ from grantlog.changelog.postgres.log import open_change_log
 from grantlog.model.ids import Revision, TenantId
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.collect import collect_before
+from grantlog.store.postgres.copy_source import PostgresCopySource
+from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.lister import open_fact_lister
@@ -50,6 +52,8 @@ async def postgres_primary(dsn: str) -> AsyncIterator[Primary]:
             reverse=reverse,
             projection=PostgresProjection(reading),
             collect=collect,
+            source=PostgresCopySource(reading),
+            target=PostgresCopyTarget(reading),
             writer=writer,
             heads=heads,
             past=PostgresPast(pool),
@@ -78,4 +82,6 @@ async def postgres_replica(dsn: str) -> AsyncIterator[Copy]:
             reverse=reverse,
             projection=PostgresProjection(pool),
             collect=collect,
+            source=PostgresCopySource(pool),
+            target=PostgresCopyTarget(pool),
         )

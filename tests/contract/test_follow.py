@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from grantlog.app.project import FollowLimits, Projector
+from grantlog.app.project import PIECES, FollowLimits, Projector
 from grantlog.app.replicas import Progress, Standing, rebuild, status, verify
 from grantlog.errors import UnavailableError
 from grantlog.model.change import Transaction
@@ -95,7 +95,7 @@ async def test_a_busy_tenant_does_not_starve_the_others(primary: Primary, replic
     await projector.start()
     await projector.round()
     assert {ACME, OTHER} <= set(log.reads)
-    assert log.reads.count(ACME) == 1
+    assert log.reads.count(ACME) <= PIECES
     assert await equal(primary, replica, OTHER)
     assert not await equal(primary, replica)
     assert projector.status.applied_through is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grantlog.testing.contracts.bundles import BundleContract
+from grantlog.testing.contracts.copying import CopyContract
 from grantlog.testing.contracts.following import (
     ChangeLogContract,
     ProjectionContract,
@@ -51,4 +52,8 @@ class TestProjection(ProjectionContract):
 
 
 class TestTenantLog(TenantLogContract):
+    pass
+
+
+class TestCopying(CopyContract):
     pass

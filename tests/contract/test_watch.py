@@ -20,13 +20,17 @@ from grantlog.errors import (
 from grantlog.model.ids import Epoch, Revision
 from grantlog.model.token import SnapToken, decode_token, encode_token
 from grantlog.testing.contracts.places import ACME, OTHER, Primary
-from tests.contract.watching import Watcher, data_of, place, station, token
+from tests.contract import watching
+from tests.contract.watching import Watcher, data_of, place, token
+from tests.waiting import until
 
 QUICK = WatchLimits(heartbeat_s=0.1, poll_s=0.05, transactions_max=8, page_changes_max=4)
 EVERYTHING = WatchFilter()
 
 
-async def test_the_first_message_is_the_place_and_then_comes_what_happens(primary: Primary) -> None:
+async def test_the_first_message_is_the_place_and_then_comes_what_happens(
+    primary: Primary, station
+) -> None:
     await primary.put("doc:0#viewer@user:1")
     async with station(primary) as open_, open_.watcher() as watcher:
         await watcher.until_revision(1)
@@ -38,7 +42,7 @@ async def test_the_first_message_is_the_place_and_then_comes_what_happens(primar
     assert watcher.changes() == (await data_of(primary))[1:]
 
 
-async def test_a_tenant_that_was_never_written_can_be_watched(primary: Primary) -> None:
+async def test_a_tenant_that_was_never_written_can_be_watched(primary: Primary, station) -> None:
     async with station(primary) as open_, open_.watcher() as watcher:
         await watcher.until_revision(0)
         await primary.put("doc:1#viewer@user:1")
@@ -62,7 +66,7 @@ async def test_a_watcher_of_a_dead_life_does_not_end_those_of_the_next(primary: 
                 following.cancel()
 
 
-async def test_from_every_token_exactly_the_rest_is_told(primary: Primary) -> None:
+async def test_from_every_token_exactly_the_rest_is_told(primary: Primary, station) -> None:
     for number in range(30):
         await primary.put(f"doc:{number}#viewer@user:1", f"doc:1$level|integer:{number}")
     everything = await data_of(primary)
@@ -73,10 +77,13 @@ async def test_from_every_token_exactly_the_rest_is_told(primary: Primary) -> No
             assert watcher.changes() == everything[revision:]
 
 
-async def test_history_meets_what_happens_without_a_gap_or_a_duplicate(primary: Primary) -> None:
+async def test_history_meets_what_happens_without_a_gap_or_a_duplicate(
+    primary: Primary, station
+) -> None:
     for number in range(20):
         await primary.put(f"doc:{number}#viewer@user:1")
-    async with station(primary) as open_, asyncio.TaskGroup() as group:
+    unhurried = replace(QUICK, transactions_max=100)  # nobody is to be cut here
+    async with station(primary, unhurried) as open_, asyncio.TaskGroup() as group:
 
         async def watch(start: int) -> Watcher:
             async with open_.watcher(token(start)) as watcher:
@@ -96,7 +103,7 @@ async def test_history_meets_what_happens_without_a_gap_or_a_duplicate(primary: 
         assert tokens == sorted(tokens)
 
 
-async def test_who_is_idle_hears_where_it_stands(primary: Primary) -> None:
+async def test_who_is_idle_hears_where_it_stands(primary: Primary, station) -> None:
     async with station(primary) as open_, open_.watcher() as watcher:
         await watcher.until_revision(0)
         schema = "entity user {}"
@@ -106,7 +113,7 @@ async def test_who_is_idle_hears_where_it_stands(primary: Primary) -> None:
     assert place(watcher.heard[-1]).revision == 1
 
 
-async def test_filters_leave_out_what_was_not_asked_for(primary: Primary) -> None:
+async def test_filters_leave_out_what_was_not_asked_for(primary: Primary, station) -> None:
     await primary.put(
         "doc:1#viewer@user:1",
         "doc:1#owner@user:2",
@@ -139,7 +146,7 @@ async def test_filters_leave_out_what_was_not_asked_for(primary: Primary) -> Non
             assert facts == expected
 
 
-async def test_a_filtered_watcher_still_learns_how_far_it_is(primary: Primary) -> None:
+async def test_a_filtered_watcher_still_learns_how_far_it_is(primary: Primary, station) -> None:
     where = WatchFilter(entity_types=frozenset({"film"}))
     async with station(primary) as open_, open_.watcher(token(0), where) as watcher:
         for number in range(5):
@@ -151,7 +158,7 @@ async def test_a_filtered_watcher_still_learns_how_far_it_is(primary: Primary) -
 async def test_a_watcher_that_does_not_keep_up_is_cut_and_goes_on_from_its_token(
     primary: Primary,
 ) -> None:
-    async with station(primary) as open_:
+    async with watching.station(primary) as open_:
         async with open_.watcher() as slow, open_.watcher() as quick:
             await slow.until_revision(0)
             await quick.until_revision(0)
@@ -172,7 +179,7 @@ async def test_a_watcher_that_does_not_keep_up_is_cut_and_goes_on_from_its_token
     assert slow.changes() + again.changes() == everything
 
 
-async def test_tokens_that_cannot_be_honoured_are_refused(primary: Primary) -> None:
+async def test_tokens_that_cannot_be_honoured_are_refused(primary: Primary, station) -> None:
     await primary.put("doc:1#viewer@user:1")
     async with station(primary) as open_:
         for text, expected in (
@@ -188,6 +195,7 @@ async def test_tokens_that_cannot_be_honoured_are_refused(primary: Primary) -> N
 
 async def test_a_deletion_ends_the_watch_and_its_token_leads_into_the_next_life(
     primary: Primary,
+    station,
 ) -> None:
     await primary.put("doc:1#viewer@user:1")
     async with station(primary) as open_:
@@ -206,7 +214,7 @@ async def test_a_deletion_ends_the_watch_and_its_token_leads_into_the_next_life(
     assert following.changes() == (await data_of(primary))[-1:]
 
 
-async def test_the_end_of_the_process_is_told_with_the_place(primary: Primary) -> None:
+async def test_the_end_of_the_process_is_told_with_the_place(primary: Primary, station) -> None:
     async with station(primary) as open_:
         async with open_.watcher() as watcher:
             await watcher.until_revision(0)
@@ -218,7 +226,7 @@ async def test_the_end_of_the_process_is_told_with_the_place(primary: Primary) -
             assert isinstance(await late.failure(), UnavailableError)
 
 
-async def test_a_new_epoch_that_lost_nothing_is_not_noticed(primary: Primary) -> None:
+async def test_a_new_epoch_that_lost_nothing_is_not_noticed(primary: Primary, station) -> None:
     await primary.put("doc:1#viewer@user:1")
     async with station(primary) as open_, open_.watcher(token(0)) as watcher:
         await watcher.until_revision(1)
@@ -259,7 +267,9 @@ class Disturbed:
 
 
 @pytest.mark.parametrize("more", [0, 1])
-async def test_history_that_was_told_and_then_lost_is_told_as_lost(primary: Primary, more) -> None:
+async def test_history_that_was_told_and_then_lost_is_told_as_lost(
+    primary: Primary, station, more
+) -> None:
     log = Disturbed(primary.log)
     await primary.put("doc:1#viewer@user:1")
     async with station(primary, log=log) as open_, open_.watcher(token(0)) as watcher:
@@ -274,6 +284,7 @@ async def test_history_that_was_told_and_then_lost_is_told_as_lost(primary: Prim
 
 async def test_watchers_wait_for_a_log_that_comes_back_and_are_told_if_it_does_not(
     primary: Primary,
+    station,
 ) -> None:
     log = Disturbed(primary.log)
     limits = replace(QUICK, unreachable_s_max=0.3, retry_s=0.02)
@@ -289,7 +300,7 @@ async def test_watchers_wait_for_a_log_that_comes_back_and_are_told_if_it_does_n
     assert error.facts == {"snap_token": watcher.heard[-1].snap_token}
 
 
-async def test_nothing_is_kept_of_watchers_that_left(primary: Primary) -> None:
+async def test_nothing_is_kept_of_watchers_that_left(primary: Primary, station) -> None:
     async with station(primary) as open_:
         for _ in range(3):
             async with open_.watcher() as watcher:
@@ -297,4 +308,4 @@ async def test_nothing_is_kept_of_watchers_that_left(primary: Primary) -> None:
                 await primary.put("doc:1#viewer@user:1")
                 await primary.remove("doc:1#viewer@user:1")
                 await watcher.until_revision(1)
-        assert open_.hub.watched == 0
+        await until(lambda: open_.hub.watched == 0)

@@ -102,11 +102,12 @@ async def serve(data_path: Path) -> AsyncIterator[Serve]:
     """Start `grantlog serve` on free ports and wait until it says that it serves."""
     running: list[Served] = []
 
-    async def start(*flags: str, data: Path = data_path, **environment: str) -> Served:
+    async def start(*flags: str, data: Path | None = data_path, **environment: str) -> Served:
         log = data_path.parent / f"log-{len(running)}"  # a pipe that nobody reads fills up
         with log.open("wb") as stderr:
             process = await spawn(
-                "serve", "--http-port", "0", "--grpc-port", "0", "--data-dir", str(data), *flags,
+                "serve", "--http-port", "0", "--grpc-port", "0",
+                *(("--data-dir", str(data)) if data else ()), *flags,
                 stderr=stderr, **environment,
             )  # fmt: skip
         served = Served(process, "", "", log)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import Server
+from tests.servers import WATCHED_EVERY_WAY, Server
+
+pytestmark = WATCHED_EVERY_WAY
 
 _HERE = Path(__file__).parent
 _PYTHON = _HERE.parents[1] / ".venv-clients" / "bin" / "python"

@@ -1,27 +1,21 @@
-"""Watching a served tenant: gRPC, lines of JSON, server-sent events; kill -9 and resume."""
+"""Watching a served tenant: gRPC, lines of JSON, server-sent events; at a watch service too."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import secrets
-import signal
 
 import grpc
 import httpx
 import pytest
-from google.rpc import error_details_pb2
 from grpc import aio
-from grpc_status import rpc_status
 
-from grantlog.api.v1 import service_pb2, service_pb2_grpc
-from tests.e2e.conftest import Serve
-from tests.servers import Server
+from grantlog.api.v1 import service_pb2_grpc
+from tests.e2e.watched import fact_of, heard, level, prepare, refused, sse, view, watching
+from tests.servers import WATCHED_EVERY_WAY, Server
 
-SCHEMA = """entity user {} entity team { relation member @user }
-entity doc { relation viewer @user @team#member  attribute level integer }"""
+pytestmark = WATCHED_EVERY_WAY
 
 
 @pytest.fixture
@@ -41,83 +35,6 @@ async def tenant(api) -> str:
     name = f"watch-{secrets.token_hex(6)}"
     await prepare(api, name)
     return name
-
-
-async def prepare(api, tenant):
-    answer = await api.post(f"/v1/tenants/{tenant}/schemas/write", json={"schema": SCHEMA})
-    assert answer.status_code == 200, answer.text
-
-
-async def view(api, tenant, *docs, subject=None) -> str:
-    tuples = [
-        {
-            "entity": {"type": "doc", "id": doc},
-            "relation": "viewer",
-            "subject": subject or {"type": "user", "id": "ann"},
-        }
-        for doc in docs
-    ]
-    body = {"metadata": {}, "tuples": tuples}
-    answer = await api.post(f"/v1/tenants/{tenant}/data/write", json=body)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["snap_token"]
-
-
-async def level(api, tenant, value) -> str:
-    fact = {
-        "entity": {"type": "doc", "id": "1"},
-        "attribute": "level",
-        "value": {"@type": "type.googleapis.com/base.v1.IntegerValue", "data": value},
-    }
-    body = {"metadata": {}, "attributes": [fact]}
-    answer = await api.post(f"/v1/tenants/{tenant}/data/write", json=body)
-    return answer.json()["snap_token"]
-
-
-def watching(stub, tenant, token="", **metadata):
-    pairs = tuple((f"grantlog-watch-{k.replace('_', '-')}", v) for k, v in metadata.items())
-    request = service_pb2.WatchRequest(tenant_id=tenant, snap_token=token)
-    return stub.Watch(request, metadata=pairs, timeout=30)
-
-
-async def heard(call, count) -> list:
-    """The next messages that have changes."""
-    found = []
-    while len(found) < count:
-        message = await call.read()
-        assert message is not aio.EOF
-        if message.changes.data_changes:
-            found.append(message.changes)
-    return found
-
-
-async def refused(call) -> aio.AioRpcError:
-    with pytest.raises(aio.AioRpcError) as caught:
-        await heard(call, 1_000_000)
-    return caught.value
-
-
-async def fact_of(error) -> str:
-    status = rpc_status.from_call(_Call(error))
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    return info.metadata["snap_token"]
-
-
-class _Call:
-    """What grpc_status reads of an error of the asyncio client."""
-
-    def __init__(self, error):
-        self._error = error
-
-    def code(self):
-        return self._error.code()
-
-    def details(self):
-        return self._error.details()
-
-    def trailing_metadata(self):
-        return tuple(self._error.trailing_metadata())
 
 
 async def test_a_write_is_told_with_its_token(api, stub, tenant):
@@ -231,20 +148,6 @@ async def test_rest_refuses_what_cannot_be_watched(api, tenant):
     assert answer.json()["message"].startswith("INVALID_SNAP_TOKEN")
 
 
-async def sse(response):
-    """Server-sent events as (id, event, data)."""
-    fields = {}
-    async for line in response.aiter_lines():
-        name, _, value = line.partition(": ")
-        if line:
-            fields[name] = value
-        elif "data" in fields:
-            yield fields.get("id"), fields.get("event", "message"), json.loads(fields["data"])
-            fields = {}
-        else:
-            fields = {}
-
-
 async def test_server_sent_events_resume_from_their_last_id(api, tenant):
     path = f"/v1/tenants/{tenant}/watch/events"
     async with api.stream("GET", path) as response:
@@ -294,55 +197,3 @@ async def test_a_large_write_is_told_in_one_message(api, stub, tenant):
     (changes,) = await heard(call, 1)
     assert len(changes.data_changes) == 1_000
     call.cancel()
-
-
-async def test_ending_the_service_ends_watches_at_once_with_where_to_go_on(serve: Serve):
-    served = await serve()
-    async with (
-        httpx.AsyncClient(base_url=served.rest, timeout=30) as api,
-        aio.insecure_channel(served.grpc) as channel,
-        api.stream("GET", "/v1/tenants/t1/watch/events") as response,
-    ):
-        events = sse(response)
-        place, _, _ = await anext(events)
-        call = watching(service_pb2_grpc.WatchStub(channel), "t1")
-        await call.read()
-        served.process.send_signal(signal.SIGTERM)
-        error = await refused(call)
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
-        assert await fact_of(error) == place
-        _, kind, data = await anext(events)
-        assert (kind, data["code"]) == ("error", 14)
-    assert await served.stop() == 0
-
-
-async def test_after_kill_9_a_watcher_goes_on_where_it_was(serve: Serve):
-    served = await serve()
-    told: list[str] = []
-    written: list[str] = []
-    async with httpx.AsyncClient(base_url=served.rest, timeout=30) as api:
-        await prepare(api, "t1")
-        written.append(await view(api, "t1", "start"))
-        token = written[0]
-        async with aio.insecure_channel(served.grpc) as channel:
-            call = watching(service_pb2_grpc.WatchStub(channel), "t1", token)
-            async with asyncio.TaskGroup() as group:
-
-                async def write() -> None:
-                    with contextlib.suppress(httpx.HTTPError):
-                        for number in range(10_000):
-                            acknowledged = await view(api, "t1", f"d{number}")
-                            written.append(acknowledged)
-
-                writing = group.create_task(write())
-                told += [c.snap_token for c in await heard(call, 30)]
-                os.kill(served.pids()["api"], signal.SIGKILL)
-                await writing
-    await served.ended()
-    again = await serve()
-    async with aio.insecure_channel(again.grpc) as channel:
-        call = watching(service_pb2_grpc.WatchStub(channel), "t1", told[-1])
-        rest = len(written) - 1 - len(told)  # -1 if the last one told was not acknowledged
-        told += [c.snap_token for c in await heard(call, rest)]
-        call.cancel()
-    assert told[: len(written) - 1] == written[1:]

@@ -26,7 +26,7 @@ from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver, token_of
 from grantlog.app.schemas import LoadedSchema, SchemaCache
 from grantlog.app.terms import Consistency, Terms
-from grantlog.cache import clocks as clocks_module
+from grantlog.cache import clock as clock_module
 from grantlog.cache import results as results_module
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
@@ -480,7 +480,7 @@ def small_bounds():
     """Bounds so small that a small world meets them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader_module, "PAGE_SUBJECTS_MAX", 2)
-        patch.setattr(clocks_module, "CHANGES_TOUCHED_MAX", 5)
+        patch.setattr(clock_module, "CHANGES_TOUCHED_MAX", 5)
         yield patch
 
 

@@ -17,7 +17,8 @@ from grantlog.app.follow_clocks import ClockFollower
 from grantlog.cache import digest as digest_module
 from grantlog.cache import relations as relations_module
 from grantlog.cache import results as results_module
-from grantlog.cache.clocks import SLOT_BYTES, Clock, Clocks, fact_dependency
+from grantlog.cache.clock import SLOT_BYTES, Clock, fact_dependency
+from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache, Whole
 from grantlog.cache.results import KeptResult, ResultCache
 from grantlog.engine.evaluation import Evaluation

@@ -43,11 +43,18 @@ def test_every_watcher_hears_its_part_of_the_log_once_and_in_order(steps) -> Non
     asyncio.run(live(steps))
 
 
-async def live(steps) -> None:
+@given(st.lists(operations, min_size=5, max_size=40))
+@settings(max_examples=20, deadline=None)
+def test_so_does_one_behind_a_node_that_relays_a_watch_service(steps) -> None:
+    asyncio.run(live(steps, relayed=True))
+
+
+async def live(steps, *, relayed=False) -> None:
     primary = memory_primary()
     ended = asyncio.Event()
     written: list[Transaction] = []
-    async with station(primary, TIGHT) as open_, asyncio.TaskGroup() as group:
+    opened = station(primary, TIGHT, relayed=relayed)
+    async with opened as open_, asyncio.TaskGroup() as group:
         watching = []
         for step in steps:
             if step[0] == "watch":

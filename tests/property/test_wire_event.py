@@ -1,13 +1,16 @@
-"""Event payloads: what is written is what is read, in parts of bounded size."""
+"""Event payloads: what is written is what is read, in parts of bounded size, as JSON too."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
+from google.protobuf import json_format
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grantlog.changelog.kafka.message import JSON_MESSAGE_BYTES_MAX
 from grantlog.errors import CorruptionError, LimitError
 from grantlog.event.v1 import event_pb2
 from grantlog.model.attributes import INT32_MAX, INT32_MIN, Attribute, AttributeType, AttributeValue
@@ -33,6 +36,7 @@ from grantlog.wire.event import (
     _pieces,
     decode_transaction,
     encode_transaction,
+    event_as_json,
 )
 
 UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -123,6 +127,27 @@ def test_decoding_gives_back_what_was_encoded(transaction: Transaction) -> None:
 
 
 @given(transactions)
+def test_json_and_protobuf_are_the_same_transaction(transaction: Transaction) -> None:
+    payloads = encode_transaction(transaction)
+    texts = [event_as_json(payload) for payload in payloads]
+    assert exact(decode_transaction(texts)) == exact(transaction)
+    assert [event_as_json(text) for text in texts] == texts
+    standard = [json_format.Parse(text, event_pb2.Event()) for text in texts]
+    assert [event.SerializeToString(deterministic=True) for event in standard] == payloads
+
+
+@given(transactions, st.integers())
+def test_members_of_the_json_that_are_not_known_are_ignored(
+    transaction: Transaction, extra: int
+) -> None:
+    texts = [
+        json.dumps(json.loads(event_as_json(part)) | {"later": extra}).encode()
+        for part in encode_transaction(transaction)
+    ]
+    assert exact(decode_transaction(texts)) == exact(transaction)
+
+
+@given(transactions)
 def test_encoding_is_a_function_of_the_transaction(transaction: Transaction) -> None:
     again = replace(transaction, metadata=dict(reversed(transaction.metadata.items())))
     assert encode_transaction(transaction) == encode_transaction(again)
@@ -195,8 +220,9 @@ def test_missing_double_and_foreign_parts_are_corruption() -> None:
 
 
 def test_unreadable_payloads_are_corruption() -> None:
-    with pytest.raises(CorruptionError, match="not readable"):
-        decode_transaction([b"\xff\xff"])
+    for part in (b"\xff\xff", b"{", b'{"tenant": 7}', b'{"revision": "-1"}'):
+        with pytest.raises(CorruptionError, match="not readable"):
+            decode_transaction([part])
 
 
 def test_kinds_that_are_not_known_are_corruption_and_never_skipped() -> None:
@@ -217,3 +243,44 @@ def test_kinds_that_are_not_known_are_corruption_and_never_skipped() -> None:
                 change.attribute.name = "public"
         with pytest.raises(CorruptionError, match="unknown"):
             decode_transaction([event.SerializeToString()])
+        with pytest.raises(CorruptionError, match="unknown"):
+            decode_transaction([event_as_json(event.SerializeToString())])
+
+
+def test_kinds_that_json_names_and_this_version_does_not_know_are_never_skipped() -> None:
+    (payload,) = encode_transaction(sample(DataWritten(tuple_changes(1), SchemaVersion("v"))))
+    text = event_as_json(payload)
+    for known, later, said in (
+        (b'"data_written"', b'"data_merged"', "kind that is not known"),
+        (b'"OPERATION_CREATE"', b'"OPERATION_RENAME"', "unknown operation"),
+        (b'"tuple"', b'"triple"', "unknown kind of fact"),
+    ):
+        assert known in text
+        with pytest.raises(CorruptionError, match=said):
+            decode_transaction([text.replace(known, later)])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        AttributeValue(AttributeType.BOOLEAN_ARRAY, (False,) * 500_000),
+        AttributeValue(AttributeType.STRING, "\x01" * 500_000),
+        AttributeValue(AttributeType.DOUBLE_ARRAY, (-1.7976931348623157e308,) * 60_000),
+        AttributeValue(AttributeType.INTEGER_ARRAY, (INT32_MIN,) * 50_000),
+        AttributeValue(AttributeType.STRING_ARRAY, ("",) * 250_000),
+    ],
+    ids=lambda value: value.type.name,
+)
+def test_the_json_of_a_part_has_room_in_a_message(value: AttributeValue) -> None:
+    change = AttributeChange(Operation.CREATE, Attribute(Entity("doc", "1"), "it", value))
+    payloads = encode_transaction(sample(DataWritten((change,), SchemaVersion("v"))))
+    assert all(len(event_as_json(part)) < JSON_MESSAGE_BYTES_MAX - 64_000 for part in payloads)
+
+
+def test_the_json_of_many_small_changes_has_room_in_a_message() -> None:
+    long = tuple(
+        TupleChange(Operation.CREATE, RelationTuple(Entity("doc", "\x01" * 20), "viewer", subject))
+        for subject in [Subject("user", "\x01" * 12)] * PART_CHANGES_MAX
+    )
+    payloads = encode_transaction(sample(DataWritten(long, SchemaVersion("v"))))
+    assert all(len(event_as_json(part)) < JSON_MESSAGE_BYTES_MAX - 64_000 for part in payloads)

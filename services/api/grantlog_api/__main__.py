@@ -12,7 +12,8 @@ from grantlog.runtime.logging import configure_logging
 from grantlog.runtime.service import run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
-from grantlog_api import grpc_door, rest_door
+from grantlog.serving import grpc_door
+from grantlog_api import rest_door
 from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import open_api, publishing
 
@@ -48,21 +49,24 @@ async def main(settings: ApiSettings) -> None:
                 stall_s_max=stall_s_max,
             )
             drain = settings.drain_s_max
+            leaving = asyncio.Event()
 
-            async def drain_health() -> None:
+            async def leave() -> None:
                 await stop.wait()
                 api.probe.drain()
+                await asyncio.sleep(settings.linger_s)
                 api.watches.close()
+                leaving.set()
 
             await supervise(
                 publishing(settings, stop)
                 | {
-                    "health": drain_health,
-                    "grpc": lambda: grpc_door.serve(server, stop, drain_s_max=drain),
-                    "rest": lambda: rest_door.serve(app, listener, stop, drain_s_max=drain),
+                    "leave": leave,
+                    "grpc": lambda: grpc_door.serve(server, leaving, drain_s_max=drain),
+                    "rest": lambda: rest_door.serve(app, listener, leaving, drain_s_max=drain),
                 },
                 stop=stop,
-                grace_s=drain + _GRACE_EXTRA_S,
+                grace_s=settings.linger_s + drain + _GRACE_EXTRA_S,
             )
 
 

@@ -14,6 +14,7 @@ from grantlog.cache.results import ResultCache
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
+from grantlog.store.postgres.proof import Proof
 from grantlog_api.settings import ApiSettings
 
 _MEBIBYTE: Final = 1024 * 1024
@@ -22,8 +23,12 @@ _CONNECTIONS_MAX: Final = 2
 
 
 @asynccontextmanager
-async def open_caches(settings: ApiSettings) -> AsyncGenerator[Caches]:
+async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Caches]:
     """The caches that the settings ask for, followed from the primary's log for the block.
+
+    Args:
+        settings: how large they may grow.
+        proof: of this node's memory, for connections to the log.
 
     Raises:
         UnavailableError: the primary does not answer.
@@ -41,6 +46,7 @@ async def open_caches(settings: ApiSettings) -> AsyncGenerator[Caches]:
             size_max=_CONNECTIONS_MAX,
             application_name="grantlog api caches",
             settings=INDEX_PLANS,
+            on_connect=proof.prove,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as log,
         background_tasks() as group,

@@ -16,13 +16,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from grantlog.serving.calls import Calls, failed
+from grantlog.serving.health import HealthProbe
+from grantlog.serving.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.openapi import NDJSON, openapi_document
 from grantlog.wire.transcode import bind, find_route
-from grantlog_api.calls import Calls, failed
-from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import ANSWERED, collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_body import read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
 from grantlog_api.rest_leaving import while_connected
@@ -40,17 +40,18 @@ _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 def build_app(
     calls: Calls, probe: HealthProbe, *, allowed_origins: list[str], stall_s_max: float = 30.0
 ) -> ASGIApp:
-    """The ASGI application: the contract's paths, /healthz, /docs and /openapi.json.
+    """The ASGI application: the contract's paths, /healthz, /livez, /docs and /openapi.json.
 
     Args:
         calls: what answers.
-        probe: what /healthz says.
+        probe: what /healthz says; /livez asks nobody.
         allowed_origins: whose pages may call.
         stall_s_max: how long the reader of a stream may leave a message unread.
     """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     speak_json(app)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
+    app.add_route("/livez", _livez, methods=["GET"])
     app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
     app.router.default = _contract(calls, stall_s_max)
     document = openapi_document(calls.methods_with_terms)
@@ -106,10 +107,19 @@ def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         del request
         serving = await probe.serving()
-        body = orjson.dumps({"status": "SERVING" if serving else "NOT_SERVING"})
+        told: dict[str, object] = {"status": "SERVING" if serving else "NOT_SERVING"}
+        if replicas := probe.replicas():
+            told["replicas"] = dict(replicas)
+        body = orjson.dumps(told)
         return Response(body, status_code=200 if serving else 503, media_type=JSON)
 
     return answer
+
+
+async def _livez(request: Request) -> Response:
+    """The process answers: whoever restarts what hangs must not restart what waits for others."""
+    del request
+    return Response(b'{"status":"ALIVE"}', media_type=JSON)
 
 
 class _Server(uvicorn.Server):

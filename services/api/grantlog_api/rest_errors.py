@@ -13,9 +13,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from grantlog.errors import UnavailableError
+from grantlog.serving.calls import failed
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.status import WireStatus, error_body, status_of, stream_error
-from grantlog_api.calls import failed
 
 JSON: Final = "application/json"
 _NOT_ALLOWED: Final = 405

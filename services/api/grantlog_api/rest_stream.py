@@ -12,9 +12,9 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from grantlog.serving.calls import failed, not_stalled
 from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
-from grantlog_api.calls import failed, not_stalled
 from grantlog_api.rest_errors import JSON
 from grantlog_api.rest_leaving import disconnected
 

@@ -14,15 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from grantlog.api.v1 import service_pb2
+from grantlog.serving.calls import Calls
+from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
+from grantlog.serving.watching import FILTERS, METADATA_PREFIX, METHOD
 from grantlog.wire.openapi import EVENTS_PATH
 from grantlog.wire.protojson import encode
 from grantlog.wire.status import WireStatus, error_body
-from grantlog_api.calls import Calls
-from grantlog_api.handlers.watch import FILTERS, METADATA_PREFIX
-from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 from grantlog_api.rest_stream import Framing, StreamResponse
 
-METHOD: Final = "/base.v1.Watch/Watch"
 RETRY_MS: Final = 1_000
 """How long a browser waits before it connects again."""
 

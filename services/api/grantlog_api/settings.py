@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
 from grantlog.app.resolve import STALENESS_S_DEFAULT
 from grantlog.app.terms import STALENESS_MS_MAX
-from grantlog.app.watch_hub import WatchLimits
-from grantlog.runtime.kafka_settings import KafkaSettings
+from grantlog.runtime.watch_settings import WatchSettings
 from grantlog.store.postgres.writer.limits import CHANGES_PER_WRITE_MAX
 
+ADDRESSES: Final = r"^(\s*[^\s,]+:[0-9]+\s*(,\s*[^\s,]+:[0-9]+\s*)*)?$"
+"""`host:port`, several separated by commas, or nothing."""
 
-class ApiSettings(KafkaSettings):
+
+class ApiSettings(WatchSettings):
     """`GRANTLOG_*` variables; docs/operations.md has the table."""
 
     host: str = "127.0.0.1"
@@ -25,7 +28,8 @@ class ApiSettings(KafkaSettings):
     database_url: SecretStr
     """The primary."""
     replica_url: SecretStr | None = None
-    """A projected replica; if given, facts are read there and the primary stands behind it."""
+    """Replicas, by addresses with spaces between them: databases that a projector folds into, and
+    physical standbys. If given, facts are read there and the primary stands behind them."""
     grpc_server: Literal["auto", "native", "grpcio"] = "auto"
     """Which gRPC server answers: native where there is a wheel of it, else grpcio."""
     consistency: Literal["head", "node", "bounded"] = "head"
@@ -37,32 +41,23 @@ class ApiSettings(KafkaSettings):
     """Tuples and attributes of one data write."""
     changes_per_write_max: int = Field(CHANGES_PER_WRITE_MAX, ge=1)
     """Changes of one transaction; bounds what a deletion by filter may match."""
-    request_timeout_s: float = Field(30.0, gt=0)
-    """A call that takes longer ends with DEADLINE_EXCEEDED, as does a stream silent for longer."""
-    streams_max: int = Field(500, ge=1, le=10_000)
-    """Streams open at once on this node; one more is refused."""
-    stream_stall_s_max: float = Field(30.0, gt=0)
-    """A stream whose reader reads nothing for so long is cut."""
-    watch_heartbeat_s: float = Field(10.0, gt=0)
-    """A watcher to whom nothing happens hears so often where it stands; never more rarely than
-    a third of request_timeout_s."""
-    watch_transactions_max: int = Field(1_000, ge=1)
-    """Transactions that wait for one watcher; with more it is cut and told where to go on."""
-    watch_changes_max: int = Field(10_000, ge=1)
-    """Changes that wait for one watcher."""
-    watch_connections_max: int = Field(3, ge=2)
-    """Connections to the primary for watching."""
+    watch_address: str = Field("", pattern=ADDRESSES)
+    """`host:port` of watch services, separated by commas, which then answer this node's watchers;
+    without it the node follows the log itself."""
     kafka_publish: bool = True
     """Whether this process may publish to Kafka; of those that may, one at a time does."""
     result_cache_mb: int = Field(64, ge=0, le=1_000_000)
     """Memory for answers of checks, in mebibytes; 0 keeps none."""
     relation_cache_mb: int = Field(128, ge=0, le=1_000_000)
     """Memory for facts that checks read, in mebibytes; 0 keeps none."""
+    linger_s: float = Field(0.0, ge=0, le=300)
+    """How long calls are still taken once the service is told to stop and health says so: as long
+    as what balances calls over nodes needs to notice."""
     drain_s_max: float = Field(10.0, ge=0)
-    """How long running calls may take once the service is told to stop."""
+    """How long running calls may take after that."""
     read_connections_max: int = Field(2, ge=1)
-    """Connections for reading facts: statements in flight, each for many checks. More of them make
-    each smaller."""
+    """Connections for reading facts, to each replica if there are any: statements in flight, each
+    for many checks. More of them make each smaller."""
     list_connections_max: int = Field(4, ge=1)
     """Connections for listing facts by filter."""
     write_connections_max: int = Field(8, ge=1)
@@ -81,19 +76,27 @@ class ApiSettings(KafkaSettings):
                 "GRANTLOG_CHANGES_PER_WRITE_MAX must be at least twice "
                 "GRANTLOG_FACTS_PER_WRITE_MAX: overwriting an attribute is two changes"
             )
+        if len(set(self.replica_dsns)) < len(self.replica_dsns):
+            raise ValueError("GRANTLOG_REPLICA_URL names an address twice")
+        if not all(map(_is_address, self.replica_dsns)):
+            raise ValueError(
+                "GRANTLOG_REPLICA_URL must hold postgresql:// addresses with spaces between them"
+            )
         return self
 
     @property
-    def watch_limits(self) -> WatchLimits:
-        """The bounds of watching; one connection is the hub's, the others read history."""
-        return WatchLimits(
-            heartbeat_s=min(self.watch_heartbeat_s, self.request_timeout_s / 3),
-            transactions_max=self.watch_transactions_max,
-            changes_max=self.watch_changes_max,
-            history_reads_max=self.watch_connections_max - 1,
-        )
+    def watch_addresses(self) -> tuple[str, ...]:
+        """Where watch services are; empty where this node follows the log itself."""
+        return tuple(part.strip() for part in self.watch_address.split(",") if part.strip())
 
     @property
-    def replica_dsn(self) -> str | None:
-        """The replica's address; None where the primary's own tables are read."""
-        return (self.replica_url.get_secret_value() if self.replica_url else "") or None
+    def replica_dsns(self) -> list[str]:
+        """The replicas' addresses; none where the primary's own tables are read."""
+        return self.replica_url.get_secret_value().split() if self.replica_url else []
+
+
+def _is_address(dsn: str) -> bool:
+    try:
+        return urlsplit(dsn).scheme in {"postgresql", "postgres"}
+    except ValueError:
+        return False

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable
+
+from grantlog.api.v1 import service_pb2
 from grantlog.app.terms import OfNow
-from grantlog_api.calls import Handler, StreamHandler
+from grantlog.serving.calls import Handler, StreamHandler
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
 from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
-from grantlog_api.handlers.watch import WatchHandlers
+
+WatchCall = Callable[[service_pb2.WatchRequest], AsyncGenerator[service_pb2.WatchResponse]]
+"""What answers watchers: the log itself, or watch services."""
 
 
 def handler_table(
@@ -50,9 +55,9 @@ def handler_table(
     }
 
 
-def stream_table(*, lookup: LookupHandlers, watch: WatchHandlers) -> dict[str, StreamHandler]:
+def stream_table(*, lookup: LookupHandlers, watch: WatchCall) -> dict[str, StreamHandler]:
     """The calls that answer with a stream, by full method: async generator functions."""
     return {
         "/base.v1.Permission/LookupEntityStream": lookup.lookup_entity_stream,
-        "/base.v1.Watch/Watch": OfNow(watch.watch),
+        "/base.v1.Watch/Watch": OfNow(watch),
     }

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
 
-import orjson
-import structlog
-
-from grantlog.app.project import FollowLimits, FollowStatus, Projector
-from grantlog.changelog.postgres.log import open_change_log
-from grantlog.errors import GrantlogError
-from grantlog.ports.log import ChangeLog
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
-from grantlog.store.postgres.collect import collect_window, copy_floors
-from grantlog.store.postgres.followers import Role, beat, keep_role, pause
-from grantlog.store.postgres.migrate import check_schema_range
-from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
-from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
+from grantlog.store.postgres.collect import collect_window
+from grantlog.store.postgres.followers import Role, beat, keep_role
+from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.purge import purge_dead_lives
-from grantlog_projector.settings import ProjectorSettings
-
-_LOG = structlog.get_logger("grantlog.projector")
-_CONNECTIONS_MAX: Final = 3
-_STOPPED_SHOWN_MAX: Final = 20
+from grantlog_projector.replica import project
+from grantlog_projector.settings import MAINTENANCE, ProjectorSettings
+from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
 
 
 def jobs(settings: ProjectorSettings, stop: asyncio.Event) -> dict[str, Job]:
@@ -40,7 +26,7 @@ def jobs(settings: ProjectorSettings, stop: asyncio.Event) -> dict[str, Job]:
         found["publisher"] = lambda: _publish(settings, stop)
     replica = settings.replica_dsn
     if replica is not None:
-        work = partial(_project, settings, replica)
+        work = partial(project, settings, replica)
         found["projector"] = lambda: keep_role(replica, Role.PROJECTOR, work, stop)
     return found
 
@@ -50,11 +36,11 @@ async def _maintain(settings: ProjectorSettings, until: asyncio.Event) -> None:
     dsn = settings.database_url.get_secret_value()
     async with open_pool(
         dsn,
-        size_max=_CONNECTIONS_MAX,
+        size_max=CONNECTIONS_MAX,
         application_name="grantlog maintenance",
         settings=INDEX_PLANS,
     ) as pool:
-        await _check(pool)
+        await require_version(pool)
 
         async def keep_up() -> None:
             await purge_dead_lives(pool)
@@ -63,107 +49,17 @@ async def _maintain(settings: ProjectorSettings, until: asyncio.Event) -> None:
 
         async with background_tasks() as group:
             upkeep = group.create_task(
-                _repeat("upkeep", keep_up, settings.upkeep_s, until), name="upkeep"
+                repeat("upkeep", keep_up, settings.upkeep_s, until), name="upkeep"
             )
             try:
-                await _repeat(
-                    "beat", lambda: beat(pool, "maintenance", "maintenance"), settings.beat_s, until
+                await repeat(
+                    "beat", lambda: beat(pool, MAINTENANCE, MAINTENANCE), settings.beat_s, until
                 )
             finally:
                 upkeep.cancel()
 
 
-async def _project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.Event) -> None:
-    """Follow the log into the replica, beat for it in the primary, and keep it tidy."""
-    dsn = settings.database_url.get_secret_value()
-    limits = FollowLimits(changes_max=settings.changes_per_slice_max)
-    async with (
-        open_pool(
-            dsn,
-            size_max=_CONNECTIONS_MAX,
-            application_name="grantlog projector",
-            settings=INDEX_PLANS,
-        ) as primary,
-        open_pool(
-            replica_dsn,
-            size_max=_CONNECTIONS_MAX,
-            application_name="grantlog projector",
-            settings=PROJECTING,
-        ) as replica,
-        _open_log(settings, primary) as log,
-    ):
-        await _check(primary)
-        await _check(replica)
-        store = PostgresProjection(replica)
-        await store.require_replica()
-        projector = Projector(log, store, limits)
-
-        async def tell() -> None:
-            at = projector.status
-            await beat(
-                primary,
-                settings.replica_name,
-                "replica",
-                through=at.applied_through,
-                detail=_detail(at),
-            )
-
-        async def keep_up() -> None:
-            await purge_dead_lives(replica)
-            await copy_floors(primary, replica)
-
-        async with background_tasks() as group:
-            beats = group.create_task(_repeat("beat", tell, settings.beat_s, until), name="beats")
-            upkeep = group.create_task(
-                _repeat("upkeep", keep_up, settings.upkeep_s, until), name="upkeep"
-            )
-            try:
-                await projector.run(until)
-            finally:
-                beats.cancel()
-                upkeep.cancel()
-
-
-@asynccontextmanager
-async def _open_log(settings: ProjectorSettings, pool: Pool) -> AsyncGenerator[ChangeLog]:
-    """The log that the replica follows: on Kafka where that is configured."""
-    dsn = settings.database_url.get_secret_value()
-    async with open_change_log(pool, listen_dsn=dsn) as primary:
-        if not settings.kafka_bootstrap:
-            yield primary
-            return
-        from grantlog.runtime.kafka import open_log  # noqa: PLC0415 - its client takes time to load
-
-        async with open_log(settings, pool, primary) as log:
-            yield log
-
-
 async def _publish(settings: ProjectorSettings, until: asyncio.Event) -> None:
-    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
+    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - its client takes time to load
 
     await publish(settings.database_url.get_secret_value(), settings, until)
-
-
-async def _check(pool: Pool) -> None:
-    async with acquired(pool, doing="reading the database's version") as connection:
-        await check_schema_range(connection)
-
-
-async def _repeat(
-    what: str, step: Callable[[], Awaitable[object]], every_s: float, until: asyncio.Event
-) -> None:
-    """Do a step again and again; what fails is told and tried again: the follower goes on."""
-    while not until.is_set():
-        try:
-            await step()
-        except GrantlogError as error:
-            tell = _LOG.warning if error.retriable else _LOG.error
-            tell("not done, trying again", step=what, because=error.explanation)
-        await pause(every_s, until)
-
-
-def _detail(status: FollowStatus) -> str:
-    """A follower's state as JSON, for people: `grantlog projector status` shows it."""
-    stopped = dict(list(status.stopped.items())[:_STOPPED_SHOWN_MAX])
-    detail = {"behind": status.behind, "stopped": len(status.stopped), "reasons": stopped}
-    return orjson.dumps(detail).decode()

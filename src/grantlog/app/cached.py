@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from grantlog.app.schemas import LoadedSchema
-from grantlog.cache.clocks import Cause, Clock, Clocks
+from grantlog.cache.clock import Cause, Clock
+from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import KeptResult, ResultCache, ResultKey, result_key
 from grantlog.engine.check import Decision, decide

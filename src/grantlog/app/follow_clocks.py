@@ -12,7 +12,8 @@ from typing import Final
 
 import structlog
 
-from grantlog.cache.clocks import Clock, Clocks
+from grantlog.cache.clock import Clock
+from grantlog.cache.clocks import Clocks
 from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import LogHead, TenantLog

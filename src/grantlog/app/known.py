@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from cachetools import LRUCache
 
-from grantlog.model.ids import NOTHING, Revision, TenantId
+from grantlog.model.ids import NOTHING, Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, encode_token
 from grantlog.ports.heads import Head
 from grantlog.ports.standing import stand_at
@@ -60,6 +60,10 @@ class KnownHeads:
         known = self._known.get(tenant)
         return known.head if known is not None else None
 
+    def heads(self) -> dict[TenantId, Head]:
+        """The newest head known of every tenant."""
+        return {tenant: known.head for tenant, known in self._known.items()}
+
     def find(self, tenant: TenantId) -> Known | None:
         """The newest head known and its age, None if there is none."""
         return self._known.get(tenant)
@@ -106,3 +110,8 @@ class KnownHeads:
     def forget(self, tenant: TenantId) -> None:
         """Ask the primary the next time."""
         self._known.pop(tenant, None)
+
+    def forget_before(self, epoch: Epoch) -> None:
+        """Ask the primary about every tenant that is known from an earlier epoch only."""
+        for tenant in [t for t, known in self._known.items() if known.head.epoch < epoch]:
+            self.forget(tenant)

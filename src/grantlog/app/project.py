@@ -7,17 +7,23 @@ skipped. So everything here may be wrong about where a tenant stands, and only c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 import structlog
 
-from grantlog.errors import ConflictError, CorruptionError, UnavailableError
+from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
+from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
+from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
 
 _LOG = structlog.get_logger("grantlog.project")
+
+PIECES: Final = 4
+"""A slice is read and applied in so many pieces: one is read while the one before is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +31,13 @@ class FollowLimits:
     """The bounds of following."""
 
     changes_max: int = 10_000
-    """Changes of one slice: memory, and how long other tenants wait."""
+    """Changes of one slice, about: memory, and how long other tenants wait."""
     poll_s: float = 0.2
     """Without a signal, the log is looked at so often."""
     backoff_s_min: float = 0.1
     backoff_s_max: float = 5.0
+    copy_revisions_min: int = 1_000
+    """A tenant that is not here at all and has so many revisions is copied rather than folded."""
     look_again_s: float = 10.0
     """A tenant that stopped is looked at so often: it goes on when somebody rebuilt it."""
 
@@ -45,6 +53,10 @@ class FollowStatus:
     stopped: Mapping[TenantId, str] = field(default_factory=dict[TenantId, str])
     """Tenants that are not folded any more, and why. They do not hold `applied_through` back:
     reads of theirs are refused at what they lack, whatever the time."""
+    changes: int = 0
+    """Changes folded since this follower began."""
+    copied: CopyProgress = NOT_COPYING
+    """What it copied since it began."""
 
 
 @dataclass(slots=True)
@@ -56,13 +68,25 @@ class _Goal:
 
 
 class Projector:
-    """Keeps a replica at the head of the log."""
+    """Keeps a replica at the head of the log.
+
+    Args:
+        log: what is followed.
+        store: the replica.
+        limits: bounds, the defaults if None.
+        copier: brings tenants with a long log that are not in the replica; None folds all.
+    """
 
     def __init__(
-        self, log: ChangeLog, store: ProjectionStore, limits: FollowLimits | None = None
+        self,
+        log: ChangeLog,
+        store: ProjectionStore,
+        limits: FollowLimits | None = None,
+        copier: Copier | None = None,
     ) -> None:
         self._log = log
         self._store = store
+        self._copier = copier
         self._limits = limits or FollowLimits()
         self._positions: dict[TenantId, Position] = {}
         self._targets: dict[TenantId, Position] = {}
@@ -72,12 +96,16 @@ class Projector:
         self._applied_through: datetime | None = None
         self._look_again_at = 0.0
         self._failed_at: dict[TenantId, Position] = {}
+        self._changes = 0
 
     @property
     def status(self) -> FollowStatus:
         """How far this follower is."""
         stopped = {tenant: reason for tenant, (reason, _) in self._stopped.items()}
-        return FollowStatus(self._applied_through, len(self._targets), stopped)
+        copied = self._copier.progress if self._copier else NOT_COPYING
+        return FollowStatus(
+            self._applied_through, len(self._targets), stopped, self._changes, copied
+        )
 
     @property
     def positions(self) -> Mapping[TenantId, Position]:
@@ -107,6 +135,8 @@ class Projector:
     async def start(self) -> None:
         """Find out where every tenant stands, and look at the whole log again."""
         self._positions = await self._store.positions()
+        if self._copier is not None:
+            await self._copier.start()
         self._targets.clear()
         self._mark = None
         self._goal = None
@@ -171,22 +201,72 @@ class Projector:
             )
 
     async def _advance(self, tenant: TenantId) -> None:
-        """Fold one slice of a tenant's log."""
+        """Fold one slice of a tenant's log, or copy one page of a tenant that is to be copied."""
         at = self._positions.get(tenant, NOWHERE)
         target = self._targets[tenant]
-        slice_ = await self._log.read(
-            tenant, after=at.revision, changes_max=self._limits.changes_max
-        )
-        if not slice_:
+        copier = self._copier
+        if copier is not None and at == NOWHERE and self._is_long(tenant, target, copier):
+            copied = await copier.step(tenant)
+            if copied is None and not copier.is_copying(tenant):
+                copied = (await self._store.positions()).get(tenant)
+            if copied is not None:
+                await self._reached(tenant, copied, target)
+            return
+        changes_max = max(self._limits.changes_max // PIECES, 1)
+        piece = await self._log.read(tenant, after=at.revision, changes_max=changes_max)
+        if not piece:
             raise CorruptionError(
                 f"the log ends at revision {at.revision}, its head is at {target.revision}"
             )
-        await self._store.apply(slice_)
-        last = slice_[-1]
-        self._positions[tenant] = Position(last.epoch, last.revision, last.digest)
-        if last.revision == target.revision:
+        for pieces_left in reversed(range(PIECES)):
+            last = piece[-1]
+            following: Sequence[Transaction] = ()
+            if pieces_left and last.revision < target.revision:
+                following = await self._apply_while_reading(piece, last, changes_max)
+            else:
+                await self._store.apply(piece)
+            self._changes += sum(transaction.size for transaction in piece)
+            await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
+            if not following:
+                return
+            piece = following
+
+    async def _apply_while_reading(
+        self, piece: Sequence[Transaction], last: Transaction, changes_max: int
+    ) -> Sequence[Transaction]:
+        """Apply a piece; the next one, empty if it could not be read: it is read again then.
+
+        The two wait for different databases; one after the other they take twice as long.
+        """
+        failure: Exception | None = None
+
+        async def read() -> Sequence[Transaction]:
+            try:
+                return await self._log.read(
+                    last.tenant, after=last.revision, changes_max=changes_max
+                )
+            except GrantlogError:
+                return ()
+
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read(), name="read ahead")
+            try:
+                await self._store.apply(piece)
+            except Exception as error:  # noqa: BLE001 - raised again below, not in a group
+                failure = error
+        if failure is not None:
+            raise failure
+        return reading.result()
+
+    def _is_long(self, tenant: TenantId, target: Position, copier: Copier) -> bool:
+        long = target.revision >= self._limits.copy_revisions_min
+        return long or copier.is_copying(tenant)
+
+    async def _reached(self, tenant: TenantId, at: Position, target: Position) -> None:
+        self._positions[tenant] = at
+        if at.revision == target.revision:
             await self._compare(tenant, target)
-        elif last.revision > target.revision:
+        elif at.revision > target.revision:
             del self._targets[tenant]
 
     async def _guarded(self, tenant: TenantId, step: Callable[[], Awaitable[None]]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
+from grantlog.app.copying import Copier
 from grantlog.app.project import FollowLimits, FollowStatus, Projector
 from grantlog.errors import BehindWindowError, ProjectionLaggingError
 from grantlog.model.ids import Revision, TenantId
@@ -67,7 +68,10 @@ class Progress:
     """How far a rebuild is."""
 
     revisions_done: int
+    """Of tenants that are copied, none before the copy is whole."""
     revisions: int
+    rows_copied: int = 0
+    changes_folded: int = 0
 
 
 async def status(log: ChangeLog, store: ProjectionStore) -> list[TenantStatus]:
@@ -97,17 +101,19 @@ async def rebuild(
     log: ChangeLog,
     store: ProjectionStore,
     *,
+    copier: Copier | None = None,
     resume: bool = False,
     progress: Callable[[Progress], None] | None = None,
     limits: FollowLimits | None = None,
 ) -> FollowStatus:
-    """Empty the replica and fold the whole log into it, up to the heads at the start.
+    """Empty the replica and bring it to the heads at the start.
 
-    A follower that runs meanwhile does no harm: both fold, each slice once.
+    A follower that runs meanwhile does no harm: both copy and fold, each page and slice once.
 
     Args:
         log: the primary's.
         store: the replica.
+        copier: copies tenants with a long log; None folds every log from its beginning.
         resume: keep what is there and go on from it: after an interruption.
         progress: told after every round.
         limits: bounds, the defaults if None.
@@ -118,7 +124,7 @@ async def rebuild(
     """
     if not resume:
         await store.clear()
-    projector = Projector(log, store, limits)
+    projector = Projector(log, store, limits, copier)
     await projector.start()
     goals = {tenant: head.revision for tenant, head in (await log.heads_moved(None)).heads.items()}
     total = sum(goals.values())
@@ -127,14 +133,20 @@ async def rebuild(
         at = projector.positions
         done = sum(min(at.get(t, NOWHERE).revision, goal) for t, goal in goals.items())
         if progress is not None:
-            progress(Progress(done, total))
+            now = projector.status
+            progress(Progress(done, total, now.copied.rows, now.changes))
         stopped = projector.status.stopped
         if all(t in stopped or at.get(t, NOWHERE).revision >= goals[t] for t in goals):
             return projector.status
 
 
 async def verify(
-    log: ChangeLog, primary: Digests, replica: Digests, *, wait_s_max: float = 30.0
+    log: ChangeLog,
+    primary: Digests,
+    replica: Digests,
+    *,
+    wait_s_max: float = 30.0,
+    tell: Callable[[Verdict], None] | None = None,
 ) -> list[Verdict]:
     """Compare every tenant's digest in the primary and in the replica at the same revision.
 
@@ -145,12 +157,17 @@ async def verify(
         primary: the primary's tables.
         replica: the replica.
         wait_s_max: seconds that the replica may take to reach each head.
+        tell: given each verdict as it is known.
 
     Raises:
         UnavailableError: a database does not answer.
     """
-    tenants = (await log.heads_moved(None)).heads
-    return [await _verify(tenant, primary, replica, wait_s_max) for tenant in sorted(tenants)]
+    verdicts: list[Verdict] = []
+    for tenant in sorted((await log.heads_moved(None)).heads):
+        verdicts.append(await _verify(tenant, primary, replica, wait_s_max))
+        if tell is not None:
+            tell(verdicts[-1])
+    return verdicts
 
 
 async def _verify(

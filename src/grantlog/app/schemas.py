@@ -128,6 +128,10 @@ class SchemaCache:
             if key[0] == tenant and loaded.revision < begins:
                 del self._loaded[key]
 
+    def clear(self) -> None:
+        """Drop all versions: some may be of writes that were lost."""
+        self._loaded.clear()
+
 
 def _compile_text(text: str) -> tuple[CompiledSchema, Plan]:
     schema = compile_schema(text)

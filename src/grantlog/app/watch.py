@@ -16,7 +16,7 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.watch_hub import Place, WatchHub, WatchLimits, lost_behind
 from grantlog.errors import CorruptionError, GrantlogError, LostWriteError, TenantDeletedError
 from grantlog.model.change import Change, DataWritten, TenantDeleted, Transaction, TupleChange
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.model.ids import NOTHING, Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, decode_token, encode_token
 from grantlog.model.tuples import Subject
 from grantlog.ports.log import TenantLog
@@ -97,11 +97,17 @@ class Watch:
         self._reading = asyncio.Semaphore(limits.history_reads_max)
 
     async def __call__(
-        self, tenant: TenantId, *, snap_token: str, where: WatchFilter
+        self,
+        tenant: TenantId,
+        *,
+        snap_token: str,
+        where: WatchFilter,
+        heartbeat_s: float | None = None,
     ) -> AsyncGenerator[Told]:
         """Tell the admitted changes of every revision behind the token, or behind the head.
 
-        At once, and whenever nothing was told for `heartbeat_s`, it tells where it stands.
+        At once, and whenever nothing was told for `heartbeat_s`, or for as long as the limits say
+        if that is less, it tells where it stands.
 
         Raises:
             InvalidTokenError, BeyondHeadError, LostWriteError: the token cannot be honoured.
@@ -110,18 +116,21 @@ class Watch:
                 `snap_token`, as it is of TenantDeletedError and UnavailableError.
             UnavailableError: the log cannot be read, or this node is going to stop.
         """
+        silent_s_max = self._limits.heartbeat_s
+        if heartbeat_s is not None:
+            silent_s_max = min(silent_s_max, heartbeat_s)
         place = await self._start(tenant, snap_token)
         token = _token(tenant, place)
         yield Told(token, token, ())
         told_at, told = self._clock(), place
         try:
-            async with aclosing(self._follow(tenant, place)) as transactions:
+            async with aclosing(self._follow(tenant, place, silent_s_max)) as transactions:
                 async for transaction in transactions:
                     changes: tuple[Change, ...] = ()
                     if transaction is not None:
                         place = place.then(transaction)
                         changes = _changes(transaction, where)
-                    if changes or self._clock() - told_at >= self._limits.heartbeat_s:
+                    if changes or self._clock() - told_at >= silent_s_max:
                         yield Told(_token(tenant, place), _token(tenant, told), changes)
                         told_at, told = self._clock(), place
         except GrantlogError as error:
@@ -129,16 +138,35 @@ class Watch:
 
     async def _start(self, tenant: TenantId, snap_token: str) -> Place:
         """Where to begin: at the token, or at the head as the primary has it now."""
-        if not snap_token:
+        if snap_token:
+            token = decode_token(tenant, snap_token)
+            await self._resolver.admit(tenant, token)
+        else:
             head = await self._resolver.refresh(tenant)
-            return Place(head.epoch, head.revision, None)
-        token = decode_token(tenant, snap_token)
-        await self._resolver.admit(tenant, token)
+            token = SnapToken(head.epoch, head.revision)
         place = Place(token.epoch, token.revision, None)
         await self._require_alive(tenant, place)
-        return place
+        return await self._anchored(tenant, place)
 
-    async def _follow(self, tenant: TenantId, place: Place) -> AsyncGenerator[Transaction | None]:
+    async def _anchored(self, tenant: TenantId, place: Place) -> Place:
+        """The place with the digest of its transaction: what follows must continue that one.
+
+        Raises:
+            LostWriteError: the log holds another transaction there than the token's, or none.
+        """
+        if place.revision == NOTHING:
+            return place
+        page = await self._log.read(tenant, after=Revision(place.revision - 1), changes_max=1)
+        held = page[0] if page else None
+        if held is None or held.revision < place.revision or held.epoch > place.epoch:
+            raise lost_behind(place)
+        if held.revision > place.revision:  # a deletion since, behind which nothing is left
+            raise _deleted(tenant, held.epoch, held.revision)
+        return Place(place.epoch, place.revision, held.digest)
+
+    async def _follow(
+        self, tenant: TenantId, place: Place, silent_s_max: float
+    ) -> AsyncGenerator[Transaction | None]:
         """Transactions behind a place, in order; None when none came for a while."""
         while not await self._is_near_the_end(tenant, place):
             for transaction in await self._history(tenant, place):
@@ -153,7 +181,7 @@ class Watch:
                     place = place.then(transaction)
                     yield transaction
             while True:
-                following = await subscription.next(self._limits.heartbeat_s)
+                following = await subscription.next(silent_s_max)
                 if following is None:
                     yield None
                 elif following.revision > place.revision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from grantlog.cache.clocks import Cause
+from grantlog.cache.clock import Cause
 
 
 def _none() -> dict[Cause, int]:

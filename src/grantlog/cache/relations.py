@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sys import getsizeof, intern
 from typing import Final, NamedTuple, TypeAlias
 
-from grantlog.cache.clocks import Cause, Clock, fact_dependency, kind_dependency
+from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
 from grantlog.cache.shelf import Shelf
 from grantlog.cache.sizes import size_of_dependencies, size_of_subjects, size_of_value

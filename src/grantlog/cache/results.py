@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
-from grantlog.cache.clocks import Cause, Clock, fact_dependency, kind_dependency
+from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
 from grantlog.cache.digest import context_digest
 from grantlog.cache.shelf import Shelf

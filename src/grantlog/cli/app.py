@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from grantlog.cli import ask, data, maintain, serve
+from grantlog.cli import ask, data, maintain, serve, service
 
 app = typer.Typer(
     name="grantlog",
@@ -17,6 +17,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("serve")(serve.serve)
+app.command("run")(service.run)
+app.add_typer(service.health_app, name="health")
 app.command("migrate")(maintain.migrate)
 app.command("check")(ask.check)
 app.add_typer(ask.schema_app, name="schema")

@@ -75,13 +75,19 @@ def projector_status(
     database_url: DatabaseUrlOption = None,
     replica_url: ReplicaUrlOption = None,
     pg_bin: PgBinOption = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every tenant, also those that are current.")
+    ] = False,
 ) -> None:
-    """Print how far the replica got, tenant by tenant, and who follows the log."""
-    from grantlog.cli.projecting import status  # noqa: PLC0415 - on demand
+    """Print how far the replica is and who holds history back; exit code 1: a tenant is wrong."""
+    from grantlog.cli.replica_status import status  # noqa: PLC0415 - on demand
 
-    _with_databases(
-        lambda databases: status(databases, typer.echo), data_dir, database_url, replica_url, pg_bin
-    )
+    well = _with_databases(
+        lambda databases: status(databases, typer.echo, every_tenant=every),
+        data_dir, database_url, replica_url, pg_bin,
+    )  # fmt: skip
+    if not well:
+        raise typer.Exit(EXIT_DIFFERENT)
 
 
 @projector_app.command("verify")
@@ -112,14 +118,31 @@ def projector_rebuild(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a rebuild that was interrupted.")
     ] = False,
+    from_log: Annotated[
+        bool, typer.Option("--from-log", help="Fold every log from its first revision; copy none.")
+    ] = False,
 ) -> None:
-    """Empty the replica and fold the whole log anew; reads go to the primary meanwhile."""
+    """Empty the replica and bring it to the heads anew; reads go to the primary meanwhile."""
     from grantlog.cli.projecting import rebuild  # noqa: PLC0415 - on demand
 
     _with_databases(
-        lambda databases: rebuild(databases, typer.echo, resume=resume),
+        lambda databases: rebuild(databases, typer.echo, resume=resume, from_log=from_log),
         data_dir, database_url, replica_url, pg_bin,
     )  # fmt: skip
+
+
+@projector_app.command("forget")
+def projector_forget(
+    name: Annotated[str, typer.Argument(help="As `grantlog projector status` shows it.")],
+    *,
+    data_dir: DataDirOption = None,
+    database_url: DatabaseUrlOption = None,
+    pg_bin: PgBinOption = None,
+) -> None:
+    """Let history no longer wait for a replica that is gone for good, or for a hold."""
+    from grantlog.cli.projecting import forget  # noqa: PLC0415 - on demand
+
+    _with_databases(lambda databases: forget(databases, name), data_dir, database_url, None, pg_bin)
 
 
 @topic_app.command("status")

@@ -46,7 +46,8 @@ ReplicaUrlOption = Annotated[
         "--replica-url",
         envvar="GRANTLOG_REPLICA_URL",
         help="postgresql:// address of a database that the log is projected into and that is "
-        "read instead of the primary.",
+        "read instead of the primary; services read several, physical standbys too, with spaces "
+        "between them.",
         show_default=False,
     ),
 ]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import orjson
+from grpc_health.v1 import health_pb2
 
 from grantlog.api.v1 import base_pb2, service_pb2, service_pb2_grpc
 from grantlog.cli.grpc_client import connected, errors_told
+from grantlog.errors import UnavailableError
 from grantlog.model.tuples import parse_entity, parse_subject
 from grantlog.wire.convert import entity_message, subject_message
 from grantlog.wire.protojson import encode
 
 CALL_S_MAX: Final = 30.0
+HEALTH_S_MAX: Final = 3.0
+_HEALTH: Final = "/grpc.health.v1.Health/Check"
 
 
 class Question(NamedTuple):
@@ -80,3 +84,23 @@ async def read_schema(address: str, tenant: str, version: str) -> str:
             answer = await service_pb2_grpc.SchemaStub(channel).Read(request, timeout=CALL_S_MAX)
     members = orjson.loads(encode(answer.schema))
     return orjson.dumps(members, option=orjson.OPT_INDENT_2).decode()
+
+
+async def require_serving(host: str, port: int) -> None:
+    """Return if the server there says over gRPC that it serves.
+
+    Raises:
+        UnavailableError: it does not, or nobody answers.
+        CallFailedError: it knows of no health.
+    """
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    async with connected(place) as channel:
+        ask_health = channel.unary_unary(
+            _HEALTH,
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        with errors_told():
+            answer = await ask_health(health_pb2.HealthCheckRequest(), timeout=HEALTH_S_MAX)
+    if answer.status != health_pb2.HealthCheckResponse.SERVING:
+        raise UnavailableError(f"{place} is not serving; its log says why")

@@ -18,7 +18,7 @@ import structlog
 
 from grantlog.cli.databases import PRIMARY, REPLICA, Databases, ensure_database, served_cluster
 from grantlog.cli.ports import free_port
-from grantlog.errors import InvalidInputError
+from grantlog.errors import InvalidInputError, UnavailableError
 from grantlog.runtime.data_dir import claimed
 from grantlog.runtime.embedded import EmbeddedPostgres
 from grantlog.runtime.health import is_serving
@@ -32,6 +32,7 @@ from grantlog.runtime.processes import (
 )
 from grantlog.runtime.settings import inherited_environment
 from grantlog.runtime.supervise import run_jobs, supervise
+from grantlog.store.postgres.lives import is_standby
 from grantlog.store.postgres.migrate import migrate
 
 API: Final = "api"
@@ -127,8 +128,10 @@ async def _start(stack: contextlib.AsyncExitStack, options: ServeOptions) -> _St
     postgres = None
     if data_dir:
         postgres = await stack.enter_async_context(served_cluster(data_dir, options.pg_bin))
-    settings = _settings(options, await _migrated(options, postgres))
-    api.begin(settings | {"GRANTLOG_KAFKA_PUBLISH": "false"})
+    databases = await _migrated(options, postgres)
+    settings = _settings(options, databases)
+    read = {"GRANTLOG_REPLICA_URL": options.replica_url or databases.replica or ""}
+    api.begin(settings | read | {"GRANTLOG_KAFKA_PUBLISH": "false"})
     settings["GRANTLOG_KAFKA_PUBLISH"] = "true"  # a relay never stops a check
     follower.begin(settings)
     return _Started(options, api, follower, postgres, settings, environment, run_folder)
@@ -149,7 +152,7 @@ def _with_free_ports(options: ServeOptions) -> ServeOptions:
 
 async def _migrated(options: ServeOptions, postgres: EmbeddedPostgres | None) -> Databases:
     """The databases, made where they are ours to make, in the shape of this version."""
-    replica = options.replica_url
+    replica = await _projected(options.replica_url)
     if options.database_url:
         primary = options.database_url
     else:
@@ -162,6 +165,31 @@ async def _migrated(options: ServeOptions, postgres: EmbeddedPostgres | None) ->
         if applied:
             _LOG.info("migrated", database="primary" if seed else "replica", applied=applied)
     return Databases(primary, replica)
+
+
+async def _projected(replica_url: str | None) -> str | None:
+    """The address among those to read that is folded into here: physical standbys fill themselves.
+
+    Raises:
+        InvalidInputError: several are folded into.
+        UnavailableError: the only one does not answer.
+    """
+    addresses = (replica_url or "").split()
+    found: list[str] = []
+    for number, dsn in enumerate(addresses, start=1):
+        try:
+            if not await is_standby(dsn):
+                found.append(dsn)
+        except UnavailableError as error:
+            if len(addresses) == 1:
+                raise
+            _LOG.warning("replica not reached", replica=number, because=error.explanation)
+    if len(found) > 1:
+        raise InvalidInputError(
+            "grantlog serve folds into one replica, and --replica-url names several that are no "
+            "physical standbys: run the services by themselves, with a projector for each"
+        )
+    return found[0] if found else None
 
 
 def _settings(options: ServeOptions, databases: Databases) -> dict[str, str]:

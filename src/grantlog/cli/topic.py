@@ -12,6 +12,8 @@ from grantlog.changelog.postgres.outbox import Outbox, PartitionStatus, TopicRec
 from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.runtime.kafka import options_of, spec_of
 from grantlog.runtime.kafka_settings import KafkaSettings
+from grantlog.store.postgres.epoch import newest_epoch
+from grantlog.store.postgres.pool import Pool
 from grantlog.store.postgres.primary import open_primary_pool
 
 Say = Callable[[str], None]
@@ -19,16 +21,20 @@ Say = Callable[[str], None]
 
 async def status(dsn: str, settings: KafkaSettings, say: Say) -> bool:
     """Say who publishes what and how far, and what Kafka has; whether all is well."""
-    async with _opened(dsn) as outbox:
+    async with _opened_pool(dsn) as pool:
+        outbox = Outbox(pool, owner="")
         recorded = await outbox.topic()
         if recorded is None:
             say("no topic carries the log: nothing was published yet")
             return True
         partitions, behind = await outbox.status()
+        epoch = await newest_epoch(pool)
     say(
         f"topic {recorded.name}, {recorded.partitions} partitions, on the Kafka cluster "
         f"{recorded.cluster_id}"
     )
+    if epoch is not None:
+        say(epoch.line)
     for each in partitions:
         say(_line(each))
     say(f"{behind.tenants} tenants with {behind.revisions} revisions are not published yet")
@@ -110,5 +116,11 @@ async def _problem(
 
 @asynccontextmanager
 async def _opened(dsn: str) -> AsyncGenerator[Outbox]:
-    async with open_primary_pool(dsn, size_max=1, application_name="grantlog topic") as pool:
+    async with _opened_pool(dsn) as pool:
         yield Outbox(pool, owner="")
+
+
+@asynccontextmanager
+async def _opened_pool(dsn: str) -> AsyncGenerator[Pool]:
+    async with open_primary_pool(dsn, size_max=1, application_name="grantlog topic") as pool:
+        yield pool

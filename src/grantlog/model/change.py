@@ -110,3 +110,8 @@ class Transaction:
     """16 bytes chosen by the node that wrote; finds the outcome of a lost COMMIT."""
     actor: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def size(self) -> int:
+        """Its changes of facts; anything else that a transaction does counts as one."""
+        return len(self.body.changes) if isinstance(self.body, DataWritten) else 1

@@ -30,11 +30,13 @@ class Standing:
             where the request itself named the revision.
         source: the copy furthest from the writes that was read; if none was, the node's memory
             where it knew the answer, else the primary, which resolves revisions.
+        copy: which replica answers the request, as its adapter knows it: it stays with one.
     """
 
     snap_token: str = ""
     complete_at: float | None = None
     source: Source = Source.PRIMARY
+    copy: object = None
 
 
 _CURRENT: ContextVar[Standing | None] = ContextVar("standing of the answer", default=None)
@@ -56,11 +58,12 @@ def stand_at(snap_token: str, complete_at: float | None = None) -> None:
         standing.source = Source.PRIMARY
 
 
-def read_from_replica() -> None:
-    """Note that a replica's facts are in the answer."""
+def read_from_replica(copy: object = None) -> None:
+    """Note that a replica's facts are in the answer, and which one's."""
     standing = _CURRENT.get()
     if standing is not None:
         standing.source = Source.REPLICA
+        standing.copy = copy
 
 
 def answered_from_memory() -> None:
@@ -68,3 +71,9 @@ def answered_from_memory() -> None:
     standing = _CURRENT.get()
     if standing is not None:
         standing.source = Source.CACHE
+
+
+def replica_stayed_with() -> object:
+    """The replica that answered this request's last read, None if none did."""
+    standing = _CURRENT.get()
+    return standing.copy if standing is not None else None

@@ -11,6 +11,11 @@ _TIMEOUT_S: Final = 3.0
 
 async def is_serving(host: str, port: int) -> bool:
     """Whether `GET /healthz` there says SERVING; False where nobody answers."""
+    return bool(await health_of(host, port))
+
+
+async def health_of(host: str, port: int) -> bool | None:
+    """Whether `GET /healthz` there says SERVING; None where nobody answers in time."""
     with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
         async with asyncio.timeout(_TIMEOUT_S):
             reader, writer = await asyncio.open_connection(reachable(host), port)
@@ -22,8 +27,8 @@ async def is_serving(host: str, port: int) -> bool:
                 body = await reader.read()
             finally:
                 writer.close()
-            return b" 200 " in head and b'"SERVING"' in body
-    return False
+            return b" 200 " in head and b'"SERVING"' in body if head else None
+    return None
 
 
 def reachable(host: str) -> str:

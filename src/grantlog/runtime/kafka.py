@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -19,11 +19,16 @@ from grantlog.changelog.kafka.log import (
 )
 from grantlog.changelog.kafka.opening import open_agreed_writer
 from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.tail import TopicTail
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.model.ids import Epoch, TenantId
+from grantlog.ports.log import Position
 from grantlog.runtime.kafka_settings import KafkaSettings
-from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+from grantlog.store.postgres.epoch import Seen, open_if_set_back
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
+from grantlog.store.postgres.proof import Proof
 
 
 def options_of(settings: KafkaSettings) -> KafkaOptions:
@@ -48,6 +53,7 @@ def spec_of(settings: KafkaSettings) -> TopicSpec:
         partitions=settings.kafka_partitions,
         replication=settings.kafka_replication,
         retention=timedelta(hours=settings.kafka_retention_hours),
+        form=settings.kafka_format,
     )
 
 
@@ -66,12 +72,28 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
     options, spec = options_of(settings), spec_of(settings)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(
-            open_pool(dsn, size_max=2, application_name="grantlog publisher", settings=INDEX_PLANS)
+            open_pool(
+                dsn,
+                size_max=2,
+                application_name="grantlog publisher",
+                settings=INDEX_PLANS,
+                on_connect=Proof().prove,
+            )
         )
         log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
         outbox = Outbox(pool, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+
+        async def hold(places: Mapping[TenantId, Position]) -> Epoch | None:
+            seen = {tenant: Seen(at.epoch, at.revision, at.digest) for tenant, at in places.items()}
+            async with acquired(pool, doing="comparing the log with its topic") as connection:
+                return await open_if_set_back(connection, seen, who="the topic")
+
         publisher = Publisher(
-            log, outbox, lambda: open_agreed_writer(options, spec, outbox), spec=spec
+            log,
+            outbox,
+            lambda: open_agreed_writer(options, spec, outbox),
+            spec=spec,
+            look_back=TopicTail(options, spec, hold).look_back,
         )
         await publisher.run(stop)
 

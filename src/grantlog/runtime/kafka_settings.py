@@ -24,6 +24,9 @@ class KafkaSettings(ServiceSettings):
     brokers."""
     kafka_retention_hours: float = Field(168.0, ge=1)
     """How long a topic that is made keeps messages."""
+    kafka_format: Literal["protobuf", "json"] = "protobuf"
+    """How messages are written. What follows the topic with us reads either; nodes with different
+    formats mix them. JSON needs topics with room for 6 MiB a message."""
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How brokers are spoken to."""
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"

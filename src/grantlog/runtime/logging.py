@@ -16,6 +16,10 @@ _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _QUIETER: Final = ("asyncio", "uvicorn", "uvicorn.error", "uvicorn.access", "grpc")
 """Libraries that report what our own lines say already: heard from WARNING on."""
 
+_AT_DEBUG: Final = ("aiokafka", "asyncpg.pool")
+"""Drivers that tell each of their attempts, many a second while the other side is away, and with
+tracebacks: what comes of it stands in our own lines."""
+
 
 def configure_logging(
     service: str,
@@ -84,3 +88,7 @@ def _route_libraries(
     manager = logging.root.manager
     for name in _QUIETER:
         manager.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
+    for name in _AT_DEBUG:
+        manager.getLogger(name).setLevel(
+            logging.DEBUG if level == "debug" else logging.CRITICAL + 1
+        )

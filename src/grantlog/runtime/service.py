@@ -38,10 +38,12 @@ def find_service(name: str) -> Callable[[], None]:
     Raises:
         PreconditionError: no installed package brings that service.
     """
-    for point in entry_points(group=GROUP, name=name):
+    points = entry_points(group=GROUP)
+    for point in points.select(name=name):
         loaded: Callable[[], None] = point.load()
         return loaded
-    raise PreconditionError(f"the service {name!r} is not installed")
+    installed = ", ".join(sorted(points.names))
+    raise PreconditionError(f"there is no service {name!r}; there are: {installed or 'none'}")
 
 
 def run_service(main: Callable[[], Coroutine[Any, Any, None]]) -> int:

@@ -19,7 +19,14 @@ from grantlog.model.attributes import Attribute
 from grantlog.model.bundle import Bundle, BundleOperation
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
-from grantlog.wire.values import attribute_value_from_any, attribute_value_to_any
+from grantlog.wire import facts
+from grantlog.wire.values import attribute_value_to_any
+
+# Who converts requests finds everything here.
+entity: Final = facts.entity
+subject: Final = facts.subject
+relation_tuple: Final = facts.relation_tuple
+attribute: Final = facts.attribute
 
 CONTEXT_FACTS_MAX: Final = 10_000
 """Tuples and attributes that may be sent with one question."""
@@ -33,35 +40,7 @@ FILTER_VALUES_MAX: Final = 10_000
 SCOPE_IDS_MAX: Final = 100_000
 """Ids that the scope of a lookup may have, of all types together."""
 
-_ELLIPSIS: Final = "..."
 _UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def entity(message: base_pb2.Entity) -> Entity:
-    """The entity of a message."""
-    return Entity(message.type, message.id)
-
-
-def subject(message: base_pb2.Subject) -> Subject:
-    """The subject of a message, with `...` taken as no relation."""
-    relation = message.relation
-    return Subject(message.type, message.id, "" if relation == _ELLIPSIS else relation)
-
-
-def relation_tuple(message: base_pb2.Tuple) -> RelationTuple:
-    """The tuple of a message."""
-    return RelationTuple(entity(message.entity), message.relation, subject(message.subject))
-
-
-def attribute(message: base_pb2.Attribute) -> Attribute:
-    """The attribute of a message.
-
-    Raises:
-        ForeignValueError: the value is missing or of none of the eight types.
-        InvalidInputError: the value is unreadable, not finite or holds a NUL.
-    """
-    value = attribute_value_from_any(message.value)
-    return Attribute(entity(message.entity), message.attribute, value)
 
 
 def argument_names(arguments: Iterable[base_pb2.Argument]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 A transaction is cut into parts of bounded size; each part repeats everything but the body. The
 payload is `grantlog.event.v1.Event`, additive for ever: fields that this version does not know are
-ignored, a body, an operation or a value that it does not know is an error, never skipped.
+ignored, a body, an operation or a value that it does not know is an error, never skipped. It is
+protobuf in the primary's table, protobuf or JSON on the topic; what reads it takes either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, assert_never
 
 from google.protobuf.message import DecodeError
 
-from grantlog.errors import CorruptionError, LimitError
+from grantlog.errors import CorruptionError, FieldViolationError, LimitError
 from grantlog.event.v1 import event_pb2
 from grantlog.model.chain import microseconds
 from grantlog.model.change import (
@@ -28,6 +29,7 @@ from grantlog.model.change import (
     Transaction,
 )
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.wire import protojson
 from grantlog.wire.event_facts import change_from_wire, fill_change
 
 PART_CHANGES_MAX: Final = 10_000
@@ -146,18 +148,22 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
         CorruptionError: a part is missing, double, foreign or unreadable, or holds a kind of body,
             operation or value that this version does not know.
     """
-    events = sorted((_parse(part) for part in parts), key=lambda event: event.part)
+    events = [_parse(part) for part in parts]
     if not events:
         raise CorruptionError("a transaction without parts")
+    if len(events) > 1:
+        events.sort(key=lambda event: event.part)
+        identity = _identity(events[0])
+        if any(_identity(event) != identity for event in events[1:]):
+            raise CorruptionError(
+                f"parts of revision {events[0].revision} are of different transactions"
+            )
     first = events[0]
     if [event.part for event in events] != list(range(first.parts)):
         raise CorruptionError(
             f"revision {first.revision} has {first.parts} parts, "
             f"found {[event.part for event in events]}"
         )
-    identity = _identity(first)
-    if any(_identity(event) != identity for event in events[1:]):
-        raise CorruptionError(f"parts of revision {first.revision} are of different transactions")
     return Transaction(
         tenant=TenantId(first.tenant),
         epoch=Epoch(first.epoch),
@@ -182,10 +188,25 @@ def is_deletion(payload: bytes) -> bool:
     return _parse(payload).WhichOneof("body") == "tenant_deleted"
 
 
+def event_as_json(payload: bytes) -> bytes:
+    """The JSON form of a part: proto field names, every field told, 64-bit integers as strings.
+
+    Fields that this version does not know are left out; a body that it does not know leaves none,
+    and readers stop at that as they do at an unknown one.
+
+    Raises:
+        CorruptionError: it is not readable.
+    """
+    return protojson.encode(_parse(payload))
+
+
 def _parse(part: bytes) -> event_pb2.Event:
     try:
+        # As protobuf this byte would begin a group, which events never have.
+        if part.startswith(b"{"):
+            return protojson.decode(event_pb2.Event, part)
         return event_pb2.Event.FromString(part)
-    except DecodeError as error:
+    except (DecodeError, FieldViolationError) as error:
         raise CorruptionError("an event payload is not readable") from error
 
 

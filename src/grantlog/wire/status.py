@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Final, cast
 
 from google.protobuf.any_pb2 import Any as PackedAny
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from grantlog.api.v1 import errors_pb2
 from grantlog.errors import (
@@ -229,6 +229,56 @@ def details_trailer(status: WireStatus) -> tuple[tuple[str, bytes], ...]:
     if not status.details:
         return ()
     return (("grpc-status-details-bin", rpc_status(status).SerializeToString()),)
+
+
+def error_of(code: int, message: str, details: bytes | None) -> GrantlogError | None:
+    """The error that another process of ours ended a call with; `status_of` gives that status.
+
+    Args:
+        code: of the gRPC status.
+        message: of the gRPC status.
+        details: its `grpc-status-details-bin`.
+
+    Returns:
+        None where the status is not of our making: the transport's, or another program's.
+    """
+    info = _error_info(details or b"")
+    if info is None:
+        kind = _class(code, message)
+        ours = message in _NUMBERS or message == kind.default_reason
+        return kind(reason=message) if ours else None
+    facts = dict(info.metadata)
+    explanation = facts.pop("explanation", "")
+    prefix = f"{info.reason}: "
+    if message.startswith(prefix):
+        explanation = message.removeprefix(prefix)  # less of it is cut off
+    elif message != info.reason:
+        return FieldViolationError(message)
+    return _class(code, info.reason)(explanation, reason=info.reason, facts=facts)
+
+
+def _class(code: int, reason: str) -> type[GrantlogError]:
+    """The class of an error: whose own reason it is, else the one of its code."""
+    family = next((kind for kind, of in _CODE_OF_CLASS if of == code), GrantlogError)
+    waiting = [family]
+    while waiting and reason not in _NUMBERS:
+        kind = waiting.pop()
+        if kind.default_reason == reason:
+            return kind
+        waiting += kind.__subclasses__()
+    return family
+
+
+def _error_info(details: bytes) -> error_details_pb2.ErrorInfo | None:
+    try:
+        status = status_pb2.Status.FromString(details)
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                return info
+    except DecodeError:
+        return None
+    return None
 
 
 def error_body(status: WireStatus) -> bytes:

@@ -10,12 +10,12 @@ from pathlib import Path
 import grpc
 import pytest
 from grantlog_api import rest_protocol
-from grantlog_api.calls import ANSWER_BYTES_MAX
 from grpc import aio
 from grpc_status import rpc_status
 
 from grantlog.app import listing, lookup
 from grantlog.model.ids import ID_BYTES_MAX, NAME_BYTES_MAX
+from grantlog.serving.calls import ANSWER_BYTES_MAX
 from scripts.limits import LIMITS, PAGES
 from tests.integration.api.calls_beyond import BEYOND, LIMITED, deep, users
 from tests.integration.api.refused_calls import TENANT, Asked, check, fact, write

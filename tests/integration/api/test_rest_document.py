@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import httpx
 from grantlog_api import rest_door
-from grantlog_api.calls import Calls
-from grantlog_api.health import HealthProbe
 
 from grantlog.app.terms import OfNow
+from grantlog.serving.calls import Calls
+from grantlog.serving.health import HealthProbe
 
 
 async def unused(*_args):

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from grantlog_api import rest_door, rest_protocol
-from grantlog_api.calls import Calls
-from grantlog_api.health import HealthProbe
 
 from grantlog.api.v1 import service_pb2
+from grantlog.serving.calls import Calls
+from grantlog.serving.health import HealthProbe
 from tests.waiting import until
 
 LIST = "/v1/tenants/list"
@@ -119,6 +119,7 @@ async def test_an_unknown_path_is_not_found_whatever_the_verb():
         ("/v1/tenants/t1/schemas/partial-write", "OPTIONS, PATCH"),
         (EVENTS, "GET, HEAD, OPTIONS"),
         ("/healthz", "GET, HEAD, OPTIONS"),
+        ("/livez", "GET, HEAD, OPTIONS"),
         ("/openapi.json", "GET, HEAD, OPTIONS"),
         ("/docs", "GET, HEAD, OPTIONS"),
     ],
@@ -135,7 +136,7 @@ async def test_a_wrong_verb_is_told_which_are_right(path, allow):
 
 async def test_head_answers_as_get_without_a_body():
     async with door() as here:
-        for path in ("/healthz", "/openapi.json", "/docs", EVENTS):
+        for path in ("/healthz", "/livez", "/openapi.json", "/docs", EVENTS):
             answer = await here.client.head(path)
             assert (answer.status_code, answer.content) == (200, b""), path
         assert answer.headers["content-type"].startswith("text/event-stream")
@@ -311,6 +312,17 @@ async def test_a_defect_says_nothing_about_itself():
         assert (answer.status_code, answer.text) == (
             500, '{"code":13,"message":"ERROR_CODE_INTERNAL","details":[]}',
         )  # fmt: skip
+
+
+async def test_a_node_that_is_not_serving_is_alive_nevertheless(monkeypatch):
+    async def away() -> bool:
+        return False
+
+    monkeypatch.setattr(HealthProbe, "serving", lambda self: away())
+    async with door() as here:
+        assert (await here.client.get("/healthz")).status_code == 503
+        answer = await here.client.get("/livez")
+        assert (answer.status_code, answer.json()) == (200, {"status": "ALIVE"})
 
 
 async def test_a_defect_outside_the_calls_says_nothing_either(monkeypatch):

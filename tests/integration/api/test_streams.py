@@ -11,15 +11,16 @@ from contextlib import asynccontextmanager
 import grpc
 import httpx
 import pytest
-from grantlog_api import grpc_door, rest_door
-from grantlog_api.calls import Calls
-from grantlog_api.health import HealthProbe
-from grantlog_api.metadata import request_metadata
+from grantlog_api import rest_door
 from grpc import aio
 
 from grantlog.api.v1 import service_pb2, service_pb2_grpc
 from grantlog.app.terms import OfNow
 from grantlog.errors import PreconditionError
+from grantlog.serving import grpc_door
+from grantlog.serving.calls import Calls
+from grantlog.serving.health import HealthProbe
+from grantlog.serving.metadata import request_metadata
 from tests.waiting import until
 
 METHOD = "/base.v1.Watch/Watch"

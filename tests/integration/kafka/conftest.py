@@ -75,16 +75,15 @@ class Stage:
 
     async def messages(self) -> list[EventMessage | HeartbeatMessage]:
         """All that is on the topic now, partition by partition."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.options.bootstrap, enable_auto_commit=False
-        )
+        consumer = AIOKafkaConsumer(**self.options.arguments("test"), enable_auto_commit=False)
         found = []
         async with consumer:
             places = [TopicPartition(self.spec.name, n) for n in range(self.spec.partitions)]
+            begins = await consumer.beginning_offsets(places)
             ends = await consumer.end_offsets(places)
             for place in places:
                 consumer.assign([place])
-                consumer.seek(place, 0)
+                consumer.seek(place, begins[place])
                 while await consumer.position(place) < ends[place]:
                     for records in (await consumer.getmany(timeout_ms=200)).values():
                         found += [read_message(r.key, r.value, r.headers) for r in records]

@@ -59,6 +59,28 @@ async def test_a_large_transaction_goes_out_in_parts_and_in_several_batches(stag
     assert whole == (await stage.primary.history())[0]
 
 
+async def test_as_json_the_log_goes_over_a_topic_that_protobuf_began(stage: Stage) -> None:
+    stage.limits = replace(stage.limits, batch_bytes_max=300_000)
+    spec = replace(stage.spec, form="json")
+    as_json = replace(stage, spec=spec)
+    async with as_json.publishing():
+        await stage.primary.put(*(f"doc:{n:0100}#viewer@user:{n:0100}" for n in range(8_000)))
+        await stage.reach({(ACME, 1, 0)})
+    async with stage.publishing("two"):
+        await stage.primary.put("doc:1#viewer@user:1")
+        await stage.reach({(ACME, 2, 0)})
+    first: dict[tuple[int, int], bytes] = {}
+    for each in await stage.messages():
+        if isinstance(each, EventMessage) and each.tenant == ACME:
+            first.setdefault((each.revision, each.part), each.payload)
+    assert first[1, 0].startswith(b"{")
+    assert not first[2, 0].startswith(b"{")
+    log = await stage.primary.history()
+    for revision in (1, 2):
+        parts = [payload for (of, _), payload in first.items() if of == revision]
+        assert decode_transaction(parts) == log[revision - 1]
+
+
 async def test_heartbeats_tell_what_is_complete(stage: Stage) -> None:
     done = await stage.primary.put("doc:1#viewer@user:1")
     partition = partition_of(ACME, stage.spec.partitions)

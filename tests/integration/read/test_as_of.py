@@ -13,9 +13,11 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
 from grantlog.store.postgres.replica_reads import ReplicaFactLister, ReplicaFactReader
 from grantlog.store.postgres.replica_reverse import ReplicaReverseReader
+from grantlog.store.postgres.replica_state import Reads
 from grantlog.testing.contracts.places import Copy, Primary
 from tests.contract.postgres import postgres_primary, postgres_replica
 from tests.property.pasts import SOME, Act, Calls, agree, lived, moments, pasts
+from tests.unit.read.copies import copy_of
 
 NewDatabase = Callable[..., Awaitable[str]]
 # What fails here and not in memory is read, not shrunk: each step writes to a database.
@@ -39,6 +41,10 @@ async def primary(migrated_database: NewDatabase) -> AsyncIterator[Primary]:
 async def replica(migrated_database: NewDatabase) -> AsyncIterator[Copy]:
     async with postgres_replica(await migrated_database(seed=False)) as copy:
         yield copy
+
+
+def reads(copy: Copy) -> Reads:
+    return Reads(copy.facts, copy.lister, copy.reverse)
 
 
 @MODEST
@@ -65,12 +71,12 @@ async def test_a_replica_answers_for_what_it_holds_and_the_primary_for_the_rest(
     if reached:
         floor = data.draw(st.integers(0, reached), label="the replica's oldest revision")
         await replica.collect(tenant, Revision(floor))
-    first = ReplicaFirst(replica.facts, QUICK)
+    first = ReplicaFirst([copy_of(reads(replica))], reads(primary), QUICK)
     calls = Calls(
         primary,
-        ReplicaFactReader(first, replica.facts, primary.facts),
-        ReplicaFactLister(first, replica.lister, primary.lister),
-        ReplicaReverseReader(first, replica.reverse, primary.reverse),
+        ReplicaFactReader(first),
+        ReplicaFactLister(first),
+        ReplicaReverseReader(first),
     )
     for terms, stood in moments(data, history):
         await agree(calls, tenant, terms, stood, some)

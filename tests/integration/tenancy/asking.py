@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from grantlog_api.calls import Calls
-from grantlog_api.metadata import set_request_metadata
 
 from grantlog.api.v1 import service_pb2
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import Epoch, Revision
 from grantlog.model.token import SnapToken, decode_token, encode_token
+from grantlog.serving.calls import Calls
+from grantlog.serving.metadata import set_request_metadata
 
 T = TypeVar("T")
 REQUESTS = {

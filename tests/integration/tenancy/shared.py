@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from grantlog_api.calls import Calls
 from grantlog_api.settings import ApiSettings
 from grantlog_api.wiring import open_api
 from structlog.testing import capture_logs
 
 from grantlog.app.project import FollowLimits, Projector
 from grantlog.changelog.postgres.log import open_change_log
+from grantlog.serving.calls import Calls
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.purge import purge_dead_lives

@@ -15,13 +15,13 @@ from itertools import count, pairwise
 from typing import Any
 
 import pytest
-from grantlog_api.calls import Calls
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from grantlog.errors import NotFoundError
 from grantlog.model.ids import Epoch, Revision
 from grantlog.model.token import SnapToken, encode_token
+from grantlog.serving.calls import Calls
 from tests.integration.tenancy.acts import (
     BUNDLES,
     ENTITIES,

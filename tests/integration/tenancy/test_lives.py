@@ -12,10 +12,9 @@ from contextlib import aclosing
 from itertools import count
 from typing import Any
 
-from grantlog_api.calls import Calls
-
 from grantlog.errors import GrantlogError
 from grantlog.model.token import decode_token
+from grantlog.serving.calls import Calls
 from tests.integration.tenancy.asking import Tenant, entity, request_of, subject
 from tests.integration.tenancy.shared import Shared
 from tests.waiting import until

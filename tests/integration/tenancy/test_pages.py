@@ -7,10 +7,10 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from grantlog_api.calls import Calls
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from grantlog.serving.calls import Calls
 from tests.integration.tenancy.acts import (
     FITTING,
     SCHEMAS,

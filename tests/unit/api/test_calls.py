@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from grantlog_api.calls import Calls
 
 from grantlog.api.v1 import service_pb2
 from grantlog.errors import NotImplementedYetError
+from grantlog.serving.calls import Calls
 
 
 async def test_a_call_that_nobody_handles_is_not_served():

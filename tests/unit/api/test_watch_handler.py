@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from grantlog_api.handlers.watch import MESSAGE_BYTES_MAX, VALUES_MAX, WatchHandlers, watch_filter
-from grantlog_api.metadata import request_metadata, set_request_metadata
 
 from grantlog.api.v1 import service_pb2
 from grantlog.app.watch import Told, WatchedSubject, WatchFilter
@@ -12,6 +10,8 @@ from grantlog.errors import InvalidInputError
 from grantlog.model.attributes import parse_attribute
 from grantlog.model.change import AttributeChange, Operation, TupleChange
 from grantlog.model.tuples import parse_tuple
+from grantlog.serving.metadata import request_metadata, set_request_metadata
+from grantlog.serving.watching import MESSAGE_BYTES_MAX, VALUES_MAX, WatchHandlers, watch_filter
 
 
 def test_metadata_of_others_are_not_kept_and_lists_are_joined():
@@ -62,7 +62,7 @@ def told(*changes):
 
 
 async def messages(*heard):
-    async def watch(tenant, *, snap_token, where):
+    async def watch(tenant, *, snap_token, where, heartbeat_s):
         for each in heard:
             yield each
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from grantlog.app.follow_clocks import ClockFollower, FollowLimits
-from grantlog.cache.clocks import Clock, Clocks
+from grantlog.cache.clock import Clock
+from grantlog.cache.clocks import Clocks
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.ids import Revision
 from grantlog.testing.contracts.places import ACME, Primary

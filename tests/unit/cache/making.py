@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import count
 
-from grantlog.cache.clocks import Clock
+from grantlog.cache.clock import Clock
 from grantlog.model.attributes import parse_attribute
 from grantlog.model.change import (
     AttributeChange,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from grantlog.cache.clocks import (
+from grantlog.cache.clock import (
     CHANGES_TOUCHED_MAX,
     KIND_SLOTS,
     SLOT_BYTES,
     SLOTS_MIN,
     Cause,
-    Clocks,
     fact_dependency,
     kind_dependency,
 )
+from grantlog.cache.clocks import Clocks
 from grantlog.model.change import SchemaWritten, TenantDeleted
 from grantlog.model.ids import Revision, SchemaVersion, TenantId
 from tests.unit.cache.making import ACME, clock, head, transaction, written

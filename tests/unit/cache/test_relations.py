@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from grantlog.cache.clocks import Cause, Clock
+from grantlog.cache.clock import Cause, Clock
 from grantlog.cache.relations import RelationCache
 from grantlog.model.attributes import AttributeType, AttributeValue
 from grantlog.model.ids import Revision

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from grantlog.cache.clocks import Cause, fact_dependency, kind_dependency
+from grantlog.cache.clock import Cause, fact_dependency, kind_dependency
 from grantlog.cache.results import (
     DEPENDENCIES_MAX,
     KeptResult,

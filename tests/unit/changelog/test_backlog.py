@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from grantlog.changelog.kafka.backlog import Backlog
-from grantlog.changelog.postgres.outbox import WHOLE, Part, Place
+from grantlog.changelog.parts import Part
+from grantlog.changelog.postgres.outbox import WHOLE, Place
 from grantlog.event.v1 import event_pb2
 from grantlog.model.ids import Epoch, Revision, TenantId
 

@@ -9,6 +9,8 @@ import pytest
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import (
+    CONTENT_TYPE,
+    CONTENT_TYPES,
     EVENT,
     KIND,
     MESSAGE_BYTES_MAX,
@@ -17,6 +19,7 @@ from grantlog.changelog.kafka.message import (
     REVISION,
     EventMessage,
     Fence,
+    Form,
     HeartbeatMessage,
     event_message,
     heartbeat_message,
@@ -24,11 +27,38 @@ from grantlog.changelog.kafka.message import (
     read_message,
 )
 from grantlog.changelog.kafka.topic import TopicSpec, TopicState, problem_of
-from grantlog.changelog.postgres.outbox import Part
+from grantlog.changelog.parts import Part
 from grantlog.errors import CorruptionError, PreconditionError, UnavailableError
+from grantlog.model.change import TenantCreated, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.wire.event import decode_transaction, encode_transaction
 
 FENCE = Fence(Epoch(2), 7)
+NOON = datetime(2030, 1, 1, 12, 0, 0, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("form", ["protobuf", "json"])
+def test_messages_read_the_same_in_either_form(form: Form) -> None:
+    told = Transaction(
+        tenant=TenantId("acme"), epoch=Epoch(1), revision=Revision(9), body=TenantCreated("Acme"),
+        commit_time=NOON, salt=b"s", previous_digest=b"p", digest=b"d",
+    )  # fmt: skip
+    (payload,) = encode_transaction(told)
+    part = Part(told.tenant, told.revision, 0, 1, told.epoch, payload)
+    sent = event_message(part, partition=4, fence=FENCE, form=form)
+    assert dict(sent.headers)[CONTENT_TYPE] == CONTENT_TYPES[form]
+    read = read_message(sent.key, sent.value, sent.headers)
+    assert isinstance(read, EventMessage)
+    assert decode_transaction([read.payload]) == told
+    beat = heartbeat_message(partition=4, fence=FENCE, through=NOON, form=form)
+    assert read_message(None, beat.value, beat.headers) == HeartbeatMessage(FENCE, NOON)
+    assert beat.value.startswith(b"{") == (form == "json")
+
+
+def test_messages_of_old_say_no_content_type() -> None:
+    beat = heartbeat_message(partition=4, fence=FENCE, through=NOON)
+    old = [header for header in beat.headers if header[0] != CONTENT_TYPE]
+    assert read_message(None, beat.value, old) == HeartbeatMessage(FENCE, NOON)
 
 
 def test_an_event_reads_as_it_was_written() -> None:
@@ -41,9 +71,8 @@ def test_an_event_reads_as_it_was_written() -> None:
 
 
 def test_a_heartbeat_reads_as_it_was_written() -> None:
-    noon = datetime(2030, 1, 1, 12, 0, 0, 1, tzinfo=UTC)
-    sent = heartbeat_message(partition=4, fence=FENCE, through=noon)
-    assert read_message(sent.key, sent.value, sent.headers) == HeartbeatMessage(FENCE, noon)
+    sent = heartbeat_message(partition=4, fence=FENCE, through=NOON)
+    assert read_message(sent.key, sent.value, sent.headers) == HeartbeatMessage(FENCE, NOON)
 
 
 _WELL = {KIND: EVENT, PUBLISHER: b"1.1", REVISION: b"1", PART: b"0/1"}
@@ -61,6 +90,10 @@ _WELL = {KIND: EVENT, PUBLISHER: b"1.1", REVISION: b"1", PART: b"0/1"}
         (b"acme", b"x", _WELL | {PUBLISHER: b"a.b"}),
         (b"acme", b"x", _WELL | {PART: b"1/1"}),
         (b"acme", b"x", _WELL | {PART: b"-1/1"}),
+        (b"acme", b"x", _WELL | {CONTENT_TYPE: b"text/xml"}),
+        (b"acme", b"x", _WELL | {CONTENT_TYPE: CONTENT_TYPES["json"]}),
+        (b"acme", b"{}", _WELL | {CONTENT_TYPE: CONTENT_TYPES["protobuf"]}),
+        (None, b"{", {KIND: b"heartbeat", PUBLISHER: b"1.1", CONTENT_TYPE: b"application/json"}),
         (b"acme", b"x", {name: value for name, value in _WELL.items() if name != REVISION}),
         (None, b"\xff\xff", {KIND: b"heartbeat", PUBLISHER: b"1.1"}),
     ],
@@ -108,6 +141,11 @@ def test_unsafe_settings_are_named_with_what_to_do(change: dict[str, str], said:
         == ""
     )
     assert said in problem_of(TopicState("c", 4, 3, SAFE | change), spec)
+
+
+def test_json_needs_more_room_for_a_message() -> None:
+    said = problem_of(TopicState("c", 4, 3, SAFE), TopicSpec(partitions=4, form="json"))
+    assert "max.message.bytes is 1048576: set it to 6291456 or more" in said
 
 
 def test_another_number_of_partitions_is_named() -> None:

@@ -23,14 +23,21 @@ NOT_RUN = {
     ("CONTRIBUTING.md", "uv pip compile"): "asks the package index",
     ("README.md", "make serve"): "what the tests start by themselves, on other ports",
     ("README.md", "sudo python3 examples/posix"): "minutes; tests/e2e has it with --generated",
+    ("README.md", "cp deploy/example.env"): "tests/e2e/deployed runs what compose.yaml says",
+    ("docs/deploying.md", "cp deploy/example.env"): "tests/e2e/deployed runs what it says",
+    ("docs/deploying.md", "docker compose up"): "tests/e2e/deployed/test_docker.py, with an engine",
     ("benchmarks/README.md", "make bench"): "minutes",
+    ("docs/change-topic.md", '{\n  "tenant"'): "tests/unit/wire/test_topic_page.py compares it",
+    ("docs/change-topic.md", '{"epoch"'): "tests/unit/wire/test_topic_page.py compares it",
     ("docs/operations.md", "grantlog serve "): "a tree of processes",
     ("docs/operations.md", "grantlog is serving"): "what every test that serves waits for",
     ("docs/operations.md", "grantlog.json"): "a list of files",
     ("docs/operations.md", 'psql "postgresql'): "the folder's name is another on each machine",
+    ("examples/consumer/README.md", "python3 examples"): "tests/e2e/test_consumer.py runs it",
     ("examples/posix/README.md", "make serve"): "minutes; tests/e2e has it with --generated",
     ("services/api/README.md", "GRANTLOG_DATABASE_URL"): "integration tests start it so",
     ("services/projector/README.md", "GRANTLOG_DATABASE_URL"): "integration tests start it so",
+    ("services/watch/README.md", "GRANTLOG_DATABASE_URL"): "e2e tests start it so",
 }
 """By page and first words."""
 

@@ -9,6 +9,8 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
 from grantlog.store.postgres.replica_reverse import ReplicaReverseReader
+from grantlog.store.postgres.replica_state import Reads
+from tests.unit.read.copies import copy_of
 
 T1, R = TenantId("t1"), Revision(5)
 OF = OfKindKey("doc", "1", "viewer", "user", "", "a")
@@ -55,7 +57,8 @@ class Copy:
 
 def reader(replica: Copy, primary: Copy) -> ReplicaReverseReader:
     limits = ReplicaLimits(wait_s_max=0.0, poll_s=0.0)
-    return ReplicaReverseReader(ReplicaFirst(replica, limits), replica, primary)
+    copies = [copy_of(Reads(replica, None, replica))]
+    return ReplicaReverseReader(ReplicaFirst(copies, Reads(primary, None, primary), limits))
 
 
 async def all_answers(both: ReplicaReverseReader) -> set[str]:

@@ -50,6 +50,16 @@ def test_libraries_lines_have_the_same_form():
     assert line["level"] == "warning"
 
 
+@pytest.mark.parametrize("library", ["aiokafka", "aiokafka.producer.sender", "asyncpg.pool"])
+def test_a_driver_that_tries_again_is_heard_at_debug_alone(library: str):
+    """Without a broker it says so a dozen times a second, and we say it in our words."""
+    for level, heard in (("info", 0), ("debug", 1)):
+        stream = io.StringIO()
+        configure_logging("api", level, stream=stream)
+        logging.root.manager.getLogger(library).error("Unable to connect")
+        assert len(written(stream)) == heard
+
+
 def test_a_traceback_stays_in_its_line():
     stream = io.StringIO()
     configure_logging("api", stream=stream)

@@ -2,6 +2,7 @@ import pytest
 import typer
 from grantlog_api.settings import ApiSettings
 from grantlog_projector.settings import ProjectorSettings
+from grantlog_watch.settings import WatchServiceSettings
 
 from grantlog.cli.app import app
 from grantlog.errors import InvalidInputError
@@ -11,7 +12,7 @@ from grantlog.runtime.settings import ENV_PREFIX, KNOWN, read_settings, refuse_u
 def test_every_setting_that_is_read_is_known_and_no_other():
     read = {
         f"{ENV_PREFIX}{name.upper()}"
-        for settings in (ApiSettings, ProjectorSettings)
+        for settings in (ApiSettings, ProjectorSettings, WatchServiceSettings)
         for name in settings.model_fields
     }
     group = typer.main.get_command(app)
@@ -71,3 +72,35 @@ def test_bounds_that_contradict_each_other_are_refused(monkeypatch):
     monkeypatch.setenv("GRANTLOG_FACTS_PER_WRITE_MAX", "100000")
     with pytest.raises(InvalidInputError, match="at least twice"):
         read_settings(ApiSettings)
+
+
+def test_replicas_are_addresses_with_spaces_between_them(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql://p")
+    assert read_settings(ApiSettings).replica_dsns == []
+    monkeypatch.setenv("GRANTLOG_REPLICA_URL", " postgresql://a/x  postgres://b ")
+    assert read_settings(ApiSettings).replica_dsns == ["postgresql://a/x", "postgres://b"]
+
+
+@pytest.mark.parametrize(
+    ("addresses", "said"),
+    [
+        ("postgresql://a postgresql://b postgresql://a", "names an address twice"),
+        ("postgresql://a host=b", "must hold postgresql:// addresses with spaces between them"),
+        ("postgresql://u:secret@[b/x", "must hold postgresql:// addresses with spaces between"),
+    ],
+)
+def test_replicas_that_are_no_addresses_are_refused_without_showing_them(
+    monkeypatch, addresses, said
+):
+    monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql://p")
+    monkeypatch.setenv("GRANTLOG_REPLICA_URL", addresses)
+    with pytest.raises(InvalidInputError, match=said) as caught:
+        read_settings(ApiSettings)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_projector_folds_into_one_replica(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql://p")
+    monkeypatch.setenv("GRANTLOG_REPLICA_URL", "postgresql://a postgresql://b")
+    with pytest.raises(InvalidInputError, match="a projector folds into one"):
+        read_settings(ProjectorSettings)

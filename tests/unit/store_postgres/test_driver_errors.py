@@ -15,7 +15,11 @@ from grantlog.errors import (
     PreconditionError,
     UnavailableError,
 )
-from grantlog.store.postgres.driver_errors import breaks_connection, translating
+from grantlog.store.postgres.driver_errors import (
+    StatementCancelledError,
+    breaks_connection,
+    translating,
+)
 
 SECRET = "INSERT INTO secret VALUES ('hunter2') at 10.0.0.1"
 
@@ -35,7 +39,7 @@ def raised(error: BaseException) -> GrantlogError:
         (asyncpg.CannotConnectNowError, UnavailableError),
         (asyncpg.TooManyConnectionsError, UnavailableError),
         (asyncpg.DiskFullError, UnavailableError),
-        (asyncpg.QueryCanceledError, UnavailableError),
+        (asyncpg.QueryCanceledError, StatementCancelledError),
         (asyncpg.LockNotAvailableError, UnavailableError),
         (asyncpg.ReadOnlySQLTransactionError, UnavailableError),
         (asyncpg.ConnectionDoesNotExistError, UnavailableError),

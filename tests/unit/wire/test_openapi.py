@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from grantlog_api.handlers.watch import FILTERS
-from grantlog_api.metadata import ANSWERED
 
 from grantlog.api.v1 import service_pb2
 from grantlog.app.terms import CONSISTENCY, KEYS, MAX_STALENESS, STALENESS_MS_MAX, Consistency
 from grantlog.engine.question import DEPTH_MAX
 from grantlog.errors import FieldViolationError
+from grantlog.serving.metadata import ANSWERED
+from grantlog.serving.watching import FILTERS
 from grantlog.wire import openapi_texts
 from grantlog.wire.openapi import openapi_document
 from grantlog.wire.openapi_examples import EXAMPLES

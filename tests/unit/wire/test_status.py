@@ -15,6 +15,7 @@ from grantlog.wire.status import (
     Code,
     details_trailer,
     error_body,
+    error_of,
     status_of,
     stream_error,
     stream_item,
@@ -182,3 +183,39 @@ def test_long_texts_are_cut_so_that_trailers_stay_small() -> None:
     unknown = status_of(errors.NotFoundError("x" * 100_000, reason="ERROR_CODE_NOT_FOUND"))
     ((_, trailer),) = details_trailer(unknown)
     assert len(trailer) < 2048
+
+
+def relayed(error: errors.GrantlogError) -> errors.GrantlogError | None:
+    """What another process makes of the status that an error became."""
+    status = status_of(error)
+    details = dict(details_trailer(status)).get("grpc-status-details-bin")
+    return error_of(status.code, status.message, details)
+
+
+RELAYED = [c for c in error_classes() if c not in (errors.GrantlogError, errors.SchemaError)]
+"""Errors that a stream may end with: nobody raises the first one, and no schema is written."""
+
+
+@pytest.mark.parametrize("kind", RELAYED, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("explanation", ["", "what and why", "long " * 250])
+def test_an_error_that_came_over_the_wire_becomes_the_same_status_again(kind, explanation) -> None:
+    error = kind(explanation or ("broken" if kind is errors.FieldViolationError else ""))
+    if explanation and kind is not errors.FieldViolationError:
+        error.facts = {"snap_token": "t"}
+    again = relayed(error)
+    assert again is not None
+    assert status_of(again) == status_of(error)
+
+
+@pytest.mark.parametrize(
+    "kind", [errors.SlowReaderError, errors.TenantDeletedError, errors.LostWriteError]
+)
+def test_an_error_of_a_class_of_its_own_keeps_it_over_the_wire(kind) -> None:
+    assert type(relayed(kind("why"))) is kind
+
+
+@pytest.mark.parametrize(
+    ("message", "details"), [("connection refused", None), ("x", b"\xff"), ("", b"")]
+)
+def test_a_status_that_is_not_ours_is_no_error_of_ours(message, details) -> None:
+    assert error_of(14, message, details) is None

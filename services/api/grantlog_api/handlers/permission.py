@@ -16,9 +16,9 @@ from grantlog.engine.expand import ExpandQuery
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import TenantId
+from grantlog.serving.metadata import ITEM_ERRORS, say_with_answer
 from grantlog.wire import convert
 from grantlog.wire.expand import tree_message
-from grantlog_api.metadata import ITEM_ERRORS, say_with_answer
 
 _ALLOWED = base_pb2.CHECK_RESULT_ALLOWED
 _DENIED = base_pb2.CHECK_RESULT_DENIED

@@ -9,7 +9,8 @@ from typing import Final
 
 import structlog
 
-from grantlog.changelog.postgres.outbox import WHOLE, Part, Place
+from grantlog.changelog.parts import Part
+from grantlog.changelog.postgres.outbox import WHOLE, Place
 from grantlog.model.ids import NOTHING, Revision, TenantId
 from grantlog.wire.event import is_deletion
 

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, TypedDict
 
 from aiokafka.errors import (
@@ -95,16 +96,39 @@ class KafkaOptions:
     def _ssl_context(self) -> ssl.SSLContext | None:
         if not self.security_protocol.endswith("SSL"):
             return None
+        for name, path in (
+            ("CA", self.tls_ca_file),
+            ("CERT", self.tls_cert_file),
+            ("KEY", self.tls_key_file),
+        ):
+            _require_readable(f"GRANTLOG_KAFKA_TLS_{name}_FILE", path)
         try:
             context = ssl.create_default_context(cafile=self.tls_ca_file)
-            if self.tls_cert_file:
-                context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
         except OSError as error:  # ssl.SSLError is one
             raise PreconditionError(
-                "GRANTLOG_KAFKA_TLS_*: a certificate or key cannot be read "
-                f"({error.strerror or 'not PEM'})"
+                "the file of GRANTLOG_KAFKA_TLS_CA_FILE is not a certificate in PEM"
+            ) from error
+        try:
+            if self.tls_cert_file:
+                context.load_cert_chain(self.tls_cert_file, self.tls_key_file)
+        except OSError as error:
+            raise PreconditionError(
+                "the files of GRANTLOG_KAFKA_TLS_CERT_FILE and GRANTLOG_KAFKA_TLS_KEY_FILE do not "
+                "hold a certificate and its key in PEM"
             ) from error
         return context
+
+
+def _require_readable(setting: str, path: str | None) -> None:
+    if path is None:
+        return
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise PreconditionError(
+            f"the file of {setting} cannot be read: {error.strerror}"
+        ) from error
 
 
 @contextmanager
@@ -137,11 +161,14 @@ async def closed(close: Callable[[], Awaitable[None]]) -> None:
         await close()
 
 
+_NO_MECHANISM: Final = (
+    "Kafka does not offer the SASL mechanism that GRANTLOG_KAFKA_SASL_MECHANISM names"
+)
 _REFUSED: Final[dict[type[BaseException], str]] = {
     AuthenticationFailedError: "Kafka refuses the user or password",
     SaslAuthenticationFailed: "Kafka refuses the user or password",
-    AuthenticationMethodNotSupported: "Kafka does not know this SASL mechanism",
-    UnsupportedSaslMechanismError: "Kafka does not know this SASL mechanism",
+    AuthenticationMethodNotSupported: _NO_MECHANISM,
+    UnsupportedSaslMechanismError: _NO_MECHANISM,
     TopicAuthorizationFailedError: "Kafka refuses this user the right to the topic",
     ClusterAuthorizationFailedError: "Kafka refuses this user a right on the cluster",
     GroupAuthorizationFailedError: "Kafka refuses this user the right to the group",

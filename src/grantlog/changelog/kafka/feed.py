@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -14,11 +14,18 @@ from aiokafka.errors import OffsetOutOfRangeError
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.heads import KnownHeads
 from grantlog.changelog.kafka.intake import Intake, Whole
-from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, read_message
+from grantlog.changelog.kafka.message import (
+    EventMessage,
+    Fence,
+    HeartbeatMessage,
+    partition_of,
+    read_message,
+)
 from grantlog.changelog.kafka.producer import START_S_MAX
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.changelog.postgres.log import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
-from grantlog.model.ids import TenantId
+from grantlog.model.ids import Epoch, TenantId
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -35,6 +42,12 @@ _RECORDS_AT_ONCE: Final = 50
 _BACKOFF_S_MIN: Final = 0.1
 _BACKOFF_S_MAX: Final = 2.0
 
+_ASK_AGAIN_S: Final = 1.0
+"""Messages of publishers that nobody knows make the primary be asked no more often."""
+_NO_FENCE: Final = (Epoch(0), -1)
+
+Publishers = Callable[[], Awaitable[Mapping[int, tuple[Epoch, int]]]]
+
 
 class Feed:
     """What the topic said since this follower began, and whether it still says something.
@@ -45,6 +58,7 @@ class Feed:
         partitions: its number of partitions.
         agree: makes sure, before each connection, that this is the log's topic.
         clock: seconds that never go back.
+        publishers: by partition, the highest fence that the primary gave away; None trusts all.
     """
 
     def __init__(
@@ -55,7 +69,11 @@ class Feed:
         partitions: int,
         agree: Callable[[], Awaitable[object]],
         clock: Callable[[], float],
+        publishers: Publishers | None = None,
     ) -> None:
+        self._publishers = publishers
+        self._fences: Mapping[int, tuple[Epoch, int]] = {}
+        self._ask_again_at = 0.0
         self.intake = Intake(partitions)
         self.heads = KnownHeads()
         self.woken = asyncio.Event()
@@ -108,7 +126,7 @@ class Feed:
             max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
         )
         try:
-            with translating_kafka("beginning to read the topic"):
+            async with connecting_kafka(self._options, "beginning to read the topic"):
                 async with asyncio.timeout(START_S_MAX):
                     await consumer.start()
                     ends = await consumer.end_offsets(self._places)
@@ -159,6 +177,7 @@ class Feed:
             self._heard[partition] = self.clock()
         try:
             message = read_message(record.key, record.value, record.headers)
+            await self._require_ours(partition, message)
             if not self.intake.admits(partition, message.fence):
                 return
             match message:
@@ -171,6 +190,40 @@ class Feed:
                             await self._keep(whole)
         except CorruptionError as error:
             self._refuse(record, error)
+
+    async def _require_ours(self, partition: int, message: EventMessage | HeartbeatMessage) -> None:
+        """Refuse a message in a place that is not its own, or with a fence that nobody was given.
+
+        Such a fence would shut every real publisher out.
+
+        Raises:
+            CorruptionError: it is so.
+        """
+        if isinstance(message, EventMessage):
+            own = partition_of(message.tenant, len(self._places))
+            if own != partition:
+                raise CorruptionError(f"its tenant's place is partition {own}")
+        fence = message.fence
+        if fence > await self._highest_fence(partition, fence):
+            raise CorruptionError(
+                f"its publisher ({fence.epoch}.{fence.publisher_epoch}) is none that the primary "
+                "knows"
+            )
+
+    async def _highest_fence(self, partition: int, met: Fence) -> tuple[int, int]:
+        """The highest fence that the primary gave away, as far as that can be known."""
+        if self._publishers is None:
+            return met
+        known = self._fences.get(partition, _NO_FENCE)
+        if met > known and self.clock() >= self._ask_again_at:
+            try:
+                self._fences = await self._publishers()
+            except GrantlogError:
+                return met  # nobody can tell: what it says is compared with the primary anyway
+            known = self._fences.get(partition, _NO_FENCE)
+            if met > known:
+                self._ask_again_at = self.clock() + _ASK_AGAIN_S
+        return known
 
     async def _keep(self, whole: Whole) -> None:
         transaction = await assembled(whole.tenant, whole.revision, whole.payloads)

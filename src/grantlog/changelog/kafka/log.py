@@ -224,7 +224,14 @@ async def open_feed(options: KafkaOptions, spec: TopicSpec, pool: Pool) -> Async
     except UnavailableError as error:
         _LOG.warning("Kafka is not there yet", because=error.explanation)
     clock = asyncio.get_running_loop().time
-    feed = Feed(options, topic=spec.name, partitions=spec.partitions, agree=agree, clock=clock)
+    feed = Feed(
+        options,
+        topic=spec.name,
+        partitions=spec.partitions,
+        agree=agree,
+        clock=clock,
+        publishers=outbox.publishers,
+    )
     async with background_tasks() as group:
         reading = group.create_task(feed.run(), name="topic feed")
         try:

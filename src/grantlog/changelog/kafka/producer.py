@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
-from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX, Outgoing
+from grantlog.changelog.kafka.message import JSON_MESSAGE_BYTES_MAX, Outgoing
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.errors import GrantlogError
 
 SEND_S_MAX: Final = 30.0
@@ -119,10 +120,10 @@ async def open_topic_writer(options: KafkaOptions, topic: str) -> AsyncGenerator
         enable_idempotence=True,
         acks="all",
         max_batch_size=_BATCH_BYTES_MAX,
-        max_request_size=2 * MESSAGE_BYTES_MAX,
+        max_request_size=2 * JSON_MESSAGE_BYTES_MAX,
     )
     try:
-        with translating_kafka("connecting to Kafka"):
+        async with connecting_kafka(options, "connecting to Kafka"):
             async with asyncio.timeout(START_S_MAX):
                 await producer.start()
         async with open_topic_ends(options, topic) as ends_of:
@@ -143,7 +144,7 @@ async def open_topic_ends(options: KafkaOptions, topic: str) -> AsyncGenerator[E
         return {place.partition: offset for place, offset in ends.items()}
 
     try:
-        with translating_kafka("connecting to Kafka"):
+        async with connecting_kafka(options, "connecting to Kafka"):
             async with asyncio.timeout(START_S_MAX):
                 await consumer.start()
         yield ends_of

@@ -8,7 +8,7 @@ the fence that each message carries.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,13 +26,16 @@ from grantlog.changelog.kafka.message import (
 )
 from grantlog.changelog.kafka.producer import TopicWriter
 from grantlog.changelog.kafka.topic import TopicSpec
-from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox, Part
+from grantlog.changelog.parts import Part
+from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox
 from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import ChangeLog
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 
+LookBack = Callable[[Collection[Lease]], Awaitable[Epoch | None]]
+"""Holds partitions against the log, before anything is sent there: `TopicTail.look_back`."""
 OpenWriter = Callable[[], AbstractAsyncContextManager[TopicWriter]]
 
 
@@ -65,7 +68,9 @@ class Publisher:
         *,
         spec: TopicSpec,
         limits: PublishLimits | None = None,
+        look_back: LookBack | None = None,
     ) -> None:
+        self._look_back = look_back
         self._log = log
         self._outbox = outbox
         self._open_writer = open_writer
@@ -166,6 +171,7 @@ class Publisher:
         )
         leases = {lease.partition: lease for lease in held}
         self._hold_at = asyncio.get_running_loop().time() + self._limits.hold_s
+        await self._look_behind(leases)
         epoch = await self._outbox.epoch()
         troubles = await self._compare_ends(writer, leases)
         same = (
@@ -179,6 +185,13 @@ class Publisher:
             self._mark = None
             self._backlog = Backlog(await self._outbox.marks(working))
             _LOG.info("publishing", partitions=sorted(working), epoch=epoch)
+
+    async def _look_behind(self, leases: dict[int, Lease]) -> None:
+        """Of partitions that were just taken, see what the topic has and the log may lack."""
+        known = _epochs(self._leases)
+        taken = [each for each in leases.values() if known.get(each.partition) is None]
+        if taken and self._look_back is not None:
+            await self._look_back(taken)
 
     async def _compare_ends(self, writer: TopicWriter, leases: dict[int, Lease]) -> dict[int, str]:
         """By partition, why the topic is not what it was: it ends before what was acknowledged."""
@@ -205,7 +218,7 @@ class Publisher:
             return
         parts = await self._outbox.unpublished(turn, bytes_max=self._limits.batch_bytes_max)
         sendable = self._backlog.sendable(parts, [tenant for tenant, _ in turn])
-        await self._send(writer, [self._event(part) for part in sendable], {}, sendable)
+        await self._send(writer, await self._events(sendable), {}, sendable)
 
     async def _beat(self, writer: TopicWriter) -> None:
         """Say on every partition what is complete."""
@@ -213,7 +226,9 @@ class Publisher:
         if through is None:
             return
         beats = [
-            heartbeat_message(partition=each, fence=self._fence(each), through=through)
+            heartbeat_message(
+                partition=each, fence=self._fence(each), through=through, form=self._spec.form
+            )
             for each in sorted(self._working())
         ]
         await self._send(writer, beats, dict.fromkeys(self._working(), through), [])
@@ -254,9 +269,16 @@ class Publisher:
     def _fence(self, partition: int) -> Fence:
         return Fence(self._epoch, self._leases[partition].publisher_epoch)
 
+    async def _events(self, parts: Sequence[Part]) -> list[Outgoing]:
+        if self._spec.form == "json":  # a part takes up to a tenth of a second
+            return await asyncio.to_thread(lambda: [self._event(part) for part in parts])
+        return [self._event(part) for part in parts]
+
     def _event(self, part: Part) -> Outgoing:
         partition = self._partition(part.tenant)
-        return event_message(part, partition=partition, fence=self._fence(partition))
+        return event_message(
+            part, partition=partition, fence=self._fence(partition), form=self._spec.form
+        )
 
     async def _release(self) -> None:
         """Let a successor begin at once; if the primary does not answer, it waits for the lease."""

@@ -6,6 +6,7 @@ setting, its value and what to do.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ from aiokafka.errors import (
 )
 
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translated, translating_kafka
-from grantlog.changelog.kafka.message import MESSAGE_BYTES_MAX
+from grantlog.changelog.kafka.message import Form, message_bytes_max
+from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.errors import PreconditionError, UnavailableError
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
@@ -34,6 +36,8 @@ RETENTION_MIN: Final = timedelta(hours=1)
 """A consumer that was away for less must find what it missed."""
 
 _FOR_EVER: Final = -1
+_NEW_LOOKS_MAX: Final = 50
+_NEW_LOOK_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class TopicSpec:
     replication: int | None = None
     """Copies of each partition; None means three, or as many as there are brokers."""
     retention: timedelta = timedelta(days=7)
+    form: Form = "protobuf"
+    """What is sent from now on; the topic may hold messages of the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,7 @@ async def prepare_topic(
         state = await _state(admin, spec.name)
         if state is None:
             await _create(admin, spec)
-            state = await _state(admin, spec.name)
+            state = await _state_of_new(admin, spec.name)
         if state is None:
             raise UnavailableError(f"the topic {spec.name} was made and is not there yet")
     if problem := problem_of(state, spec):
@@ -106,11 +112,12 @@ def problem_of(state: TopicState, spec: TopicSpec) -> str:
     policy = state.settings.get("cleanup.policy", "delete")
     if policy != "delete":
         return f"cleanup.policy is {policy}: set it to delete, compaction removes events"
-    room = int(state.settings.get("max.message.bytes", MESSAGE_BYTES_MAX))
-    if room < MESSAGE_BYTES_MAX:
+    needed = message_bytes_max(spec.form)
+    room = int(state.settings.get("max.message.bytes", needed))
+    if room < needed:
         return (
-            f"max.message.bytes is {room}: set it to {MESSAGE_BYTES_MAX} or more, large "
-            "transactions do not fit"
+            f"max.message.bytes is {room}: set it to {needed} or more, large transactions do not "
+            f"fit as {spec.form}"
         )
     return _retention_problem(state) or _replication_problem(state)
 
@@ -150,7 +157,8 @@ async def _administration(options: KafkaOptions) -> AsyncGenerator[AIOKafkaAdmin
     admin = AIOKafkaAdminClient(**options.arguments("grantlog-admin"))
     with translating_kafka("looking at the topic"):
         try:
-            await admin.start()
+            async with connecting_kafka(options, "looking at the topic"):
+                await admin.start()
             yield admin
         finally:
             await closed(admin.close)
@@ -177,6 +185,15 @@ async def _state(admin: AIOKafkaAdminClient, name: str) -> TopicState | None:
     )
 
 
+async def _state_of_new(admin: AIOKafkaAdminClient, name: str) -> TopicState | None:
+    """A topic that was just made: brokers hear of it a moment later than its maker."""
+    for _ in range(_NEW_LOOKS_MAX):
+        if (state := await _state(admin, name)) is not None:
+            return state
+        await asyncio.sleep(_NEW_LOOK_S)
+    return None
+
+
 async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
     brokers = len((await admin.describe_cluster())["brokers"])
     replication = spec.replication or min(REPLICATION_WANTED, brokers)
@@ -184,7 +201,7 @@ async def _create(admin: AIOKafkaAdminClient, spec: TopicSpec) -> None:
         "cleanup.policy": "delete",
         "retention.ms": str(spec.retention // timedelta(milliseconds=1)),
         "min.insync.replicas": "2" if replication >= REPLICATION_WANTED else "1",
-        "max.message.bytes": str(2 * MESSAGE_BYTES_MAX),
+        "max.message.bytes": str(2 * message_bytes_max(spec.form)),
         "unclean.leader.election.enable": "false",
     }
     topic = NewTopic(spec.name, spec.partitions, replication, topic_configs=settings)

@@ -65,6 +65,11 @@ class MemoryChangeLog:
         ends = (t.revision for t in self._tenants[tenant] if isinstance(t.body, TenantDeleted))
         return max(ends, default=Revision(0))
 
+    def digest_at(self, tenant: TenantId, revision: Revision) -> bytes | None:
+        """The digest of a transaction, None if it is not in the log."""
+        held = self._tenants.get(tenant, [])
+        return held[revision - 1].digest if 0 < revision <= len(held) else None
+
     async def read(
         self, tenant: TenantId, *, after: Revision, changes_max: int
     ) -> Sequence[Transaction]:

@@ -30,8 +30,11 @@ BYTES_ON_LOOP_MAX: Final = 32 * 1024
 BYTES_BETWEEN_OTHERS_MAX: Final = 2 * 1024
 """Behind a transaction with more, other tasks go on first: rows come by the dozen."""
 
-ROWS_PREFETCHED: Final = 64
-"""Parts of transactions fetched at once; each has at most 512 KiB."""
+ROWS_FETCHED_FIRST: Final = 64
+ROWS_FETCHED_MAX: Final = 1_000
+BYTES_FETCHED: Final = 1024 * 1024
+"""Parts of transactions are fetched 64 at first, then about a mebibyte at a time by the size of
+those seen: each has at most 512 KiB, and most have a few hundred bytes."""
 
 
 class PostgresChangeLog:
@@ -108,13 +111,20 @@ async def _transactions(
     """Transactions as their last part arrives."""
     parts: list[bytes] = []
     told, revision = after, after
-    rows = connection.cursor(_READ, tenant, after, prefetch=ROWS_PREFETCHED)
-    async for row in rows:
-        if parts and row["revision"] != revision:
-            yield _following(told, await assembled(tenant, revision, parts))
-            told, parts = revision, []
-        revision = Revision(row["revision"])
-        parts.append(row["payload"])
+    cursor = await connection.cursor(_READ, tenant, after)
+    wanted = ROWS_FETCHED_FIRST
+    while rows := await cursor.fetch(wanted):
+        size = 0
+        for row_revision, payload in rows:
+            if parts and row_revision != revision:
+                yield _following(told, await assembled(tenant, revision, parts))
+                told, parts = revision, []
+            revision = Revision(row_revision)
+            parts.append(payload)
+            size += len(payload)
+        if len(rows) < wanted:
+            break
+        wanted = min(max(BYTES_FETCHED * len(rows) // max(size, 1), 1), ROWS_FETCHED_MAX)
     if parts:
         yield _following(told, await assembled(tenant, revision, parts))
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from grantlog.changelog.parts import Part
 from grantlog.errors import PreconditionError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.pool import Connection, Pool, acquired
@@ -23,7 +24,6 @@ _SQL: Final = load("publish", package="grantlog.changelog.postgres")
 
 ROWS_PER_TENANT_MAX: Final = 500
 """Parts of one tenant read at once, so that it does not keep the others waiting."""
-
 
 WHOLE: Final = 2**31 - 1
 """The part of a place that stands behind all parts of its revision."""
@@ -47,23 +47,6 @@ class Lease:
     publisher_epoch: int
     acknowledged_offset: int
     """The highest offset that Kafka ever acknowledged; -1 before the first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A row of the log: one part of one transaction."""
-
-    tenant: TenantId
-    revision: Revision
-    part: int
-    parts: int
-    epoch: Epoch
-    payload: bytes
-
-    @property
-    def is_last(self) -> bool:
-        """Whether its transaction is complete with it."""
-        return self.part == self.parts - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +133,12 @@ class Outbox:
         """The log's epoch."""
         async with acquired(self._pool, doing="reading the epoch") as connection:
             return Epoch(await connection.fetchval(_SQL["epoch"]))
+
+    async def publishers(self) -> dict[int, tuple[Epoch, int]]:
+        """By partition, the log's epoch and the epoch of the last publisher that took it."""
+        async with acquired(self._pool, doing="reading who publishes") as connection:
+            rows = await connection.fetch(_SQL["publishers"])
+        return {row["partition"]: (Epoch(row["epoch"]), row["publisher_epoch"]) for row in rows}
 
     async def hold(self, lease_s: float, *, name: str, partitions: int) -> list[Lease]:
         """Renew what this publisher holds and take what nobody holds; all that it holds now.

@@ -163,6 +163,23 @@ class LifeFacts:
             if held is not None:
                 yield Attribute(Entity(key[0], key[1]), key[2], held.value), held.created
 
+    def tuple_rows(self) -> Iterator[tuple[RelationTuple, Revision, Revision | None]]:
+        """Every tuple that is kept, with its creation and, if it does not hold now, its end."""
+        for (type_, id_, relation), subjects in self._relations.items():
+            for subject, created in subjects.live.items():
+                yield RelationTuple(Entity(type_, id_), relation, subject), created, None
+            for subject, spans in subjects.past.items():
+                for created, expired in spans:
+                    yield RelationTuple(Entity(type_, id_), relation, subject), created, expired
+
+    def attribute_rows(self) -> Iterator[tuple[Attribute, Revision, Revision | None]]:
+        """Every attribute that is kept, with its creation and, if it is not set now, its end."""
+        for (type_, id_, name), held in self._values.items():
+            yield Attribute(Entity(type_, id_), name, held.value), held.created, None
+        for (type_, id_, name), spans in self._past_values.items():
+            for value, created, expired in spans:
+                yield Attribute(Entity(type_, id_), name, value), created, expired
+
     def collect(self, floor: Revision) -> None:
         """Forget what no read at `floor` or later can see; live facts are never touched."""
         for subjects in self._relations.values():

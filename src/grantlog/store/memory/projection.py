@@ -60,3 +60,4 @@ class MemoryProjection:
         """Forget everything, to be rebuilt from nothing."""
         self._tables.tenants.clear()
         self._tables.listed.clear()
+        self._tables.copies.clear()

@@ -81,6 +81,8 @@ class MemoryTables:
         default_factory=dict[tuple[TenantId, Epoch], Revision]
     )
     """The head of each tenant when the epoch behind the key's one opened."""
+    copies: dict[TenantId, object] = field(default_factory=dict[TenantId, object])
+    """In a replica, the copies under way (`copying.py`)."""
 
     def open_epoch(self) -> Epoch:
         """Begin the log's next life, recording where the last one ended."""

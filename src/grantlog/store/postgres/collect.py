@@ -62,7 +62,11 @@ async def delete_in_batches(pool: Pool, statement: str, *key: int | str, rows_ma
 async def collect_window(pool: Pool, window: timedelta) -> int:
     """Collect, in a primary, the history that is older than the window; returns rows deleted.
 
-    A replica that follows holds back what it has not applied.
+    A replica that follows holds back what it has not applied, a hold everything, and where the log
+    goes to a topic, what is not there yet stays too.
+
+    Raises:
+        UnavailableError: the database does not answer; calling again goes on.
     """
     async with acquired(pool, doing=_DOING) as connection:
         horizon = await connection.fetchval(_SQL["horizon"], window, REPLICA_SILENCE_MAX)

@@ -35,10 +35,15 @@ _CONNECTION: Final = (
     TimeoutError,
 )
 
+
+class StatementCancelledError(UnavailableError):
+    """The server took one statement back; it says nothing about the next one."""
+
+
 # By SQLSTATE: an exact code first, then its class (the first two characters).
 _CODES: Final[dict[str, tuple[type[GrantlogError], str]]] = {
     "25006": (UnavailableError, "the database accepts no writes now: it is not a primary"),
-    "57014": (UnavailableError, "a statement took too long and was cancelled"),
+    "57014": (StatementCancelledError, "a statement took too long and was cancelled"),
     "55000": (UnavailableError, "the database does not take this now: it is no primary, or closed"),
     "55P03": (UnavailableError, "a lock was not granted in time"),
     "25P03": (UnavailableError, "a transaction was left idle for too long"),

@@ -6,14 +6,18 @@ epoch tells the two histories apart: a token of the older life is worth what the
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
 
 import asyncpg
+import structlog
 
 from grantlog.errors import CorruptionError
-from grantlog.model.ids import Epoch
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.driver_errors import translating
-from grantlog.store.postgres.pool import Connection, connect
+from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("epoch")
@@ -24,8 +28,48 @@ _INSERT_EPOCH: Final = _SQL["insert_epoch"]
 _RECORD_HEADS: Final = _SQL["record_heads"]
 _MOVE_HEADS: Final = _SQL["move_heads"]
 
+_LOWER_RECORDED: Final = _SQL["lower_recorded"]
+_SET_BACK: Final = _SQL["set_back"]
+_NEWEST: Final = _SQL["newest"]
+
+_LOG: Final = structlog.get_logger("grantlog.epoch")
+
+TENANTS_PER_STATEMENT_MAX: Final = 5_000
+"""Whose logs are held against what was seen of them, at once."""
+
 _LOCK_KEY: Final = 0x6772_616E_7465_7063
 """Of the advisory lock under which epochs open ("grantepc")."""
+
+
+class Server(NamedTuple):
+    """A run of a server: one that was put back, promoted or only restarted is another one."""
+
+    system_identifier: str
+    timeline: int
+    started: datetime
+
+
+class Seen(NamedTuple):
+    """What somebody outside the database saw committed of a tenant."""
+
+    epoch: Epoch
+    revision: Revision
+    digest: bytes | None = None
+    """Of the transaction; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """An epoch, for people."""
+
+    epoch: Epoch
+    opened_at: datetime
+    reason: str
+
+    @property
+    def line(self) -> str:
+        """What a status says of it."""
+        return f"epoch {self.epoch} since {self.opened_at:%Y-%m-%d %H:%M:%S} UTC ({self.reason})"
 
 
 async def ensure_epoch(connection: Connection) -> Epoch:
@@ -35,16 +79,87 @@ async def ensure_epoch(connection: Connection) -> Epoch:
         UnavailableError: the server is no primary.
         PreconditionError: the database has not been migrated.
     """
+    epoch, _ = await identify(connection)
+    return epoch
+
+
+async def identify(connection: Connection) -> tuple[Epoch, Server]:
+    """As `ensure_epoch`, and which run of which server is behind the connection."""
     with translating("comparing the database with the log's last known one"):
         life = await _life(connection)
         if _is_known(life):
-            return Epoch(life["epoch"])
+            return Epoch(life["epoch"]), _server(life)
         async with connection.transaction():
             await connection.execute(_LOCK_EPOCHS, _LOCK_KEY)
             life = await _life(connection)
             if _is_known(life):
-                return Epoch(life["epoch"])
-            return await _open(connection, life, _reason(life))
+                return Epoch(life["epoch"]), _server(life)
+            epoch = await _open(connection, life, _reason(life))
+        return _tell(epoch, _reason(life)), _server(life)
+
+
+async def open_if_set_back(
+    connection: Connection, seen: Mapping[TenantId, Seen], *, who: str
+) -> Epoch | None:
+    """Open an epoch if the log lacks what was seen of it; the epoch, None if all of it is there.
+
+    The new epoch is later than any that was seen. Of tenants whose log holds something else where
+    it was looked at, no more is recorded as survived than what stands before.
+
+    Args:
+        connection: to the primary, in no transaction.
+        seen: the last that was seen of each tenant.
+        who: whose memory it is, for the epoch's reason.
+
+    Raises:
+        UnavailableError: the server does not answer, or is no primary.
+    """
+    if not seen or not await _missing(connection, seen):
+        return None
+    with translating("opening an epoch"):
+        async with connection.transaction():
+            await connection.execute(_LOCK_EPOCHS, _LOCK_KEY)
+            missing = await _missing(connection, seen)
+            if not missing:  # another was quicker
+                return None
+            reason = _lacks(missing, who)
+            epoch, latest = Epoch(0), max(row["epoch"] for row in missing)
+            while epoch <= latest:
+                epoch = await _open(connection, await _life(connection), reason, missing)
+    return _tell(epoch, reason)
+
+
+async def _missing(connection: Connection, seen: Mapping[TenantId, Seen]) -> list[asyncpg.Record]:
+    found: list[asyncpg.Record] = []
+    with translating("comparing the log with what was seen of it"):
+        everyone = list(seen.items())
+        for start in range(0, len(everyone), TENANTS_PER_STATEMENT_MAX):
+            some = everyone[start : start + TENANTS_PER_STATEMENT_MAX]
+            found += await connection.fetch(
+                _SET_BACK,
+                [tenant for tenant, _ in some],
+                [each.epoch for _, each in some],
+                [each.revision for _, each in some],
+                [each.digest for _, each in some],
+            )
+    return found
+
+
+def _lacks(missing: Sequence[asyncpg.Record], who: str) -> str:
+    first = missing[0]
+    also = f" (and of {len(missing) - 1} other tenants)" if len(missing) > 1 else ""
+    return (
+        f"{who} saw revision {first['revision']} of epoch {first['epoch']} of tenant "
+        f"{first['tenant_id']}{also}, which the log does not hold; it ends at {first['head']}: "
+        "the database was restored or failed over"
+    )
+
+
+async def newest_epoch(pool: Pool) -> EpochRecord | None:
+    """The epoch that is written in, None in a database that has none (a replica)."""
+    async with acquired(pool, doing="reading the epoch") as connection:
+        row = await connection.fetchrow(_NEWEST)
+    return EpochRecord(*row.values()) if row is not None else None
 
 
 async def open_epoch(dsn: str, *, reason: str) -> Epoch:
@@ -55,11 +170,15 @@ async def open_epoch(dsn: str, *, reason: str) -> Epoch:
         PreconditionError: the database has not been migrated.
     """
     async with connect(dsn, application_name="grantlog epoch") as connection:
-        return await open_epoch_on(connection, reason=reason)
+        return await _opened(connection, reason)
 
 
 async def open_epoch_on(connection: Connection, *, reason: str) -> Epoch:
-    """As `open_epoch`, on a connection that is in no transaction."""
+    """As `open_epoch`, on a connection that is in no transaction, and told to operators."""
+    return _tell(await _opened(connection, reason), reason)
+
+
+async def _opened(connection: Connection, reason: str) -> Epoch:
     with translating("opening an epoch"):
         async with connection.transaction():
             await connection.execute(_LOCK_EPOCHS, _LOCK_KEY)
@@ -81,6 +200,10 @@ def _is_known(life: asyncpg.Record) -> bool:
     )
 
 
+def _server(life: asyncpg.Record) -> Server:
+    return Server(life["system_identifier"], life["timeline"], life["started"])
+
+
 def _reason(life: asyncpg.Record) -> str:
     if life["epoch"] is None:
         return "first start"
@@ -89,7 +212,12 @@ def _reason(life: asyncpg.Record) -> str:
     return f"timeline {life['known_timeline']} became {life['timeline']} (failover or restore)"
 
 
-async def _open(connection: Connection, life: asyncpg.Record, reason: str) -> Epoch:
+async def _open(
+    connection: Connection,
+    life: asyncpg.Record,
+    reason: str,
+    missing: Sequence[asyncpg.Record] = (),
+) -> Epoch:
     # Writers hold a row lock under a ROW SHARE table lock until they end: from here to the end of
     # this transaction none is under way and none starts, so the heads recorded are the heads kept.
     await connection.execute(_STOP_WRITERS)
@@ -97,5 +225,16 @@ async def _open(connection: Connection, life: asyncpg.Record, reason: str) -> Ep
         _INSERT_EPOCH, life["system_identifier"], life["timeline"], reason
     )
     await connection.execute(_RECORD_HEADS, epoch)
+    rewritten = {row["tenant_id"]: row["revision"] for row in missing if row["epoch"] == epoch - 1}
+    if rewritten:
+        lowered = [revision - 1 for revision in rewritten.values()]
+        await connection.execute(_LOWER_RECORDED, epoch, list(rewritten), lowered)
     await connection.execute(_MOVE_HEADS, epoch)
     return Epoch(epoch)
+
+
+def _tell(epoch: Epoch, reason: str) -> Epoch:
+    """Tell operators of an epoch that none of them asked for."""
+    if epoch > 1:
+        _LOG.error("a new epoch of the log began", epoch=epoch, because=reason)
+    return epoch

@@ -8,7 +8,8 @@ not needed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -18,6 +19,7 @@ import asyncpg
 import structlog
 
 from grantlog.errors import UnavailableError
+from grantlog.model.ids import Revision, TenantId
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect
@@ -29,6 +31,10 @@ _SQL: Final = load("follow")
 STANDBY_POLL_S: Final = 1.0
 BACKOFF_S_MIN: Final = 0.1
 BACKOFF_S_MAX: Final = 5.0
+
+HOLD: Final = "hold"
+"""The kind of a follower that only holds history back."""
+HOLD_BEAT_S: Final = 60.0
 
 
 class Role(Enum):
@@ -45,7 +51,10 @@ class Follower:
     name: str
     kind: str
     age: timedelta
+    """Since its last beat."""
     applied_through: datetime | None
+    """A replica has folded everything that was committed before."""
+    applied_age: timedelta | None
     detail: str
 
 
@@ -73,6 +82,47 @@ async def forget_follower(pool: Pool, name: str) -> bool:
     async with acquired(pool, doing="forgetting a follower") as connection:
         status = await connection.execute(_SQL["forget_follower"], name)
     return status == "DELETE 1"
+
+
+@asynccontextmanager
+async def holding(pool: Pool, name: str) -> AsyncGenerator[None]:
+    """Let no history be collected while the block runs.
+
+    If the process is killed, the hold ends a day later, with the same name's next one, or with
+    `forget_follower`. So it does when the block fails: its work is going to be taken up again.
+
+    Raises:
+        UnavailableError: the primary does not answer at the beginning.
+    """
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(HOLD_BEAT_S)
+            with suppress(UnavailableError):
+                await beat(pool, name, HOLD)
+
+    await beat(pool, name, HOLD)
+    async with background_tasks() as group:
+        keeping = group.create_task(keep(), name="hold")
+        try:
+            yield
+        finally:
+            keeping.cancel()
+    await forget_follower(pool, name)
+
+
+async def lags(pool: Pool, applied: Mapping[TenantId, Revision]) -> dict[TenantId, timedelta]:
+    """How long ago the first transaction behind each of these revisions was committed."""
+    async with acquired(pool, doing="reading lags") as connection:
+        rows = await connection.fetch(_SQL["lags"], list(applied), list(applied.values()))
+    return {TenantId(row["tenant_id"]): row["lag"] for row in rows}
+
+
+async def unpublished_tenants(pool: Pool) -> int:
+    """Tenants whose log is not on the topic up to its head; 0 where there is no topic."""
+    async with acquired(pool, doing="reading what is published") as connection:
+        count: int = await connection.fetchval(_SQL["unpublished_tenants"])
+    return count
 
 
 Work = Callable[[asyncio.Event], Awaitable[None]]

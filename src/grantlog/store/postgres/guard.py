@@ -9,14 +9,6 @@ from grantlog.errors import BehindWindowError, GrantlogError, ProjectionLaggingE
 from grantlog.model.ids import Epoch, Revision, TenantId
 
 NO_EPOCH: Final = Epoch(0)
-EpochFloor: TypeAlias = "Callable[[TenantId], Epoch]"
-"""The epoch that the primary is known to have for a tenant."""
-
-
-def no_floor(tenant: TenantId) -> Epoch:
-    """Any epoch will do: in the primary itself."""
-    del tenant
-    return NO_EPOCH
 
 
 class Guard(NamedTuple):
@@ -27,14 +19,15 @@ class Guard(NamedTuple):
     begins: Revision
     epoch: Epoch
 
-    def refusal(self, at: Revision, epoch_floor: Epoch = NO_EPOCH) -> GrantlogError | None:
+    def refusal(self, at: Revision, epoch: Epoch = NO_EPOCH) -> GrantlogError | None:
         """Why a read at `at` cannot be answered from this snapshot, None if it can.
 
-        At exactly `begins` the tenant is empty, at exactly `floor` its history is whole. In an
-        epoch before `epoch_floor`, a failover's, the same revision may name another history.
+        At exactly `begins` the tenant is empty, at exactly `floor` its history is whole. In
+        another epoch than `epoch` the same revision may name another history: a failover lies
+        between them, or two servers that both believe to be the primary. 0 takes any.
         """
-        if at and self.epoch < epoch_floor:
-            return ProjectionLaggingError(f"epoch {epoch_floor} is not here yet: {self.epoch} is")
+        if at and epoch not in {NO_EPOCH, self.epoch}:
+            return ProjectionLaggingError(f"epoch {epoch} is asked for, {self.epoch} is here")
         if at > self.revision:
             return ProjectionLaggingError(f"revision {at} is not here yet: {self.revision} is")
         if at < self.begins:
@@ -42,3 +35,13 @@ class Guard(NamedTuple):
         if at < self.floor:
             return BehindWindowError(f"history before revision {self.floor} has been collected")
         return None
+
+
+Admit: TypeAlias = "Callable[[TenantId, Revision, Guard], GrantlogError | None]"
+"""Why what was read under a guard may not be answered, None if it may; called for every read."""
+
+
+def admit_any(tenant: TenantId, at: Revision, guard: Guard) -> GrantlogError | None:
+    """Whatever the guard allows: in the primary itself."""
+    del tenant
+    return guard.refusal(at)

@@ -13,7 +13,7 @@ from grantlog.model.attributes import Attribute
 from grantlog.model.ids import Revision, TenantId
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
-from grantlog.store.postgres.guard import EpochFloor, Guard, no_floor
+from grantlog.store.postgres.guard import Admit, Guard, admit_any
 from grantlog.store.postgres.pool import Pool, acquired, open_pool
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.values import decode_value
@@ -32,9 +32,9 @@ LISTING_PLANS: Final[Mapping[str, str]] = MappingProxyType(
 class PostgresFactLister:
     """Lists tuples and attributes of a primary or a replica, over a pool with `LISTING_PLANS`."""
 
-    def __init__(self, pool: Pool, epoch_floor: EpochFloor = no_floor) -> None:
+    def __init__(self, pool: Pool, admit: Admit = admit_any) -> None:
         self._pool = pool
-        self._epoch_floor = epoch_floor
+        self._admit = admit
 
     async def tuples(
         self,
@@ -90,7 +90,7 @@ class PostgresFactLister:
         async with acquired(self._pool, doing=_DOING) as connection:
             rows = await connection.fetch(statement, tenant, revision, *arguments)
         guard = Guard._make(list(rows[0].values())[:4])
-        refusal = guard.refusal(revision, self._epoch_floor(tenant))
+        refusal = self._admit(tenant, revision, guard)
         if refusal is not None:
             raise refusal
         return [row for row in rows if row["entity_type"] is not None]
@@ -120,10 +120,10 @@ async def open_fact_lister(
     *,
     size_max: int = 4,
     application_name: str = "grantlog lists",
-    epoch_floor: EpochFloor = no_floor,
+    admit: Admit = admit_any,
 ) -> AsyncGenerator[PostgresFactLister]:
     """A lister with a pool of its own; errors as `open_pool`."""
     async with open_pool(
         dsn, size_max=size_max, application_name=application_name, settings=LISTING_PLANS
     ) as pool:
-        yield PostgresFactLister(pool, epoch_floor)
+        yield PostgresFactLister(pool, admit)

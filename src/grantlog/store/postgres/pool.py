@@ -38,7 +38,7 @@ QUERIES_PER_CONNECTION_MAX: Final = 10_000_000
 
 
 @asynccontextmanager
-async def open_pool(
+async def open_pool(  # noqa: PLR0913 - options by name, and each has its default
     dsn: str,
     *,
     size_max: int,
@@ -47,8 +47,9 @@ async def open_pool(
     statement_cache_size: int = 200,
     settings: Mapping[str, str] = MappingProxyType({}),
     on_connect: Setup | None = None,
+    lazy: bool = False,
 ) -> AsyncGenerator[Pool]:
-    """A pool whose first connections stand; it closes when the block ends.
+    """A pool whose first connection stands, unless it is lazy; it closes when the block ends.
 
     Releasing a connection costs no round trip: whoever changes a session's state must undo it.
 
@@ -60,6 +61,7 @@ async def open_pool(
         statement_cache_size: prepared statements a connection keeps; 0 behind a transaction pooler.
         settings: further session settings, such as `INDEX_PLANS`.
         on_connect: runs on every new connection before anyone gets it.
+        lazy: connect when somebody asks: the server may be away at the start.
 
     Raises:
         UnavailableError: the server does not answer.
@@ -67,7 +69,7 @@ async def open_pool(
     """
     pool = asyncpg.create_pool(
         dsn,
-        min_size=1,
+        min_size=0 if lazy else 1,
         max_size=size_max,
         max_queries=QUERIES_PER_CONNECTION_MAX,
         max_inactive_connection_lifetime=300.0,

@@ -18,6 +18,7 @@ from grantlog.ports.log import NOWHERE, Position
 from grantlog.projection.chain import unapplied
 from grantlog.projection.fold import fold, lives
 from grantlog.store.postgres.digest import tenant_digest
+from grantlog.store.postgres.lives import unfollow
 from grantlog.store.postgres.pool import INDEX_PLANS, Connection, Pool, acquired
 from grantlog.store.postgres.rows import apply_rows
 from grantlog.store.postgres.statements import load
@@ -45,7 +46,7 @@ class PostgresProjection:
             PreconditionError: it is.
         """
         async with acquired(self._pool, doing=_DOING) as connection:
-            await _require_replica(connection)
+            await require_replica(connection)
 
     async def positions(self) -> dict[TenantId, Position]:
         """How far each tenant has been folded."""
@@ -70,7 +71,7 @@ class PostgresProjection:
             acquired(self._pool, doing=_DOING) as connection,
             connection.transaction(),
         ):
-            await _require_replica(connection)
+            await require_replica(connection)
             head = await _lock_head(connection, transactions[0])
             fresh = unapplied(head.position, transactions)
             if fresh:
@@ -98,11 +99,17 @@ class PostgresProjection:
             acquired(self._pool, doing="clearing the replica") as connection,
             connection.transaction(),
         ):
-            await _require_replica(connection)
+            await require_replica(connection)
             await connection.execute(_SQL["clear"])
+            await unfollow(connection)
 
 
-async def _require_replica(connection: Connection) -> None:
+async def require_replica(connection: Connection) -> None:
+    """Refuse a database that is somebody's primary.
+
+    Raises:
+        PreconditionError: it is.
+    """
     if await connection.fetchval(_SQL["is_primary"]):
         raise PreconditionError(
             "the replica's address is a primary's database: give the replica one of its own"

@@ -20,7 +20,7 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection, translated
-from grantlog.store.postgres.guard import EpochFloor, no_floor
+from grantlog.store.postgres.guard import Admit, admit_any
 from grantlog.store.postgres.pool import CONNECT_TIMEOUT_S, Pool
 from grantlog.store.postgres.reader_batch import ReadBatch
 from grantlog.store.postgres.statements import load
@@ -51,10 +51,10 @@ class _Running(NamedTuple):
 class PostgresFactReader:
     """Answers fact keys from a primary or a replica; opened by `open_fact_reader`."""
 
-    def __init__(self, pool: Pool, *, keys_max: int, epoch_floor: EpochFloor) -> None:
+    def __init__(self, pool: Pool, *, keys_max: int, admit: Admit) -> None:
         self._pool = pool
         self._keys_max = keys_max
-        self._epoch_floor = epoch_floor
+        self._admit = admit
         self._pending: deque[_Call] = deque()
         self._idle: list[asyncio.Future[None]] = []
         self._running: list[_Running] = []
@@ -159,6 +159,8 @@ class PostgresFactReader:
                     await self._serve([call])
             else:
                 _fail(calls, error, error.__cause__)
+        except GrantlogError as error:  # a new connection that proved to be another database's
+            _fail(calls, error, error.__cause__)
         except DRIVER_ERRORS as error:
             _fail(calls, translated(error, _DOING), error)
         except asyncio.CancelledError:
@@ -172,8 +174,7 @@ class PostgresFactReader:
         for call, (place, numbers) in zip(calls, places, strict=True):
             if call.answer.done():
                 continue
-            guard = batch.guard(place)
-            refusal = guard.refusal(call.revision, self._epoch_floor(call.tenant))
+            refusal = self._admit(call.tenant, call.revision, batch.guard(place))
             if refusal is None:
                 call.answer.set_result(batch.answers(numbers))
             else:
@@ -227,7 +228,7 @@ async def open_fact_reader(
     *,
     keys_max: int = KEYS_PER_STATEMENT_MAX,
     statements_max: int = STATEMENTS_MAX,
-    epoch_floor: EpochFloor = no_floor,
+    admit: Admit = admit_any,
 ) -> AsyncGenerator[PostgresFactReader]:
     """A reader over a pool that was opened with `INDEX_PLANS`.
 
@@ -235,10 +236,9 @@ async def open_fact_reader(
         pool: at least `statements_max` connections.
         keys_max: keys of one statement.
         statements_max: statements in flight.
-        epoch_floor: on a replica, the epoch that the primary is known to have for a tenant; a
-            copy of an older one answers nothing.
+        admit: judges, for every read, the guard of the snapshot that it was read from.
     """
-    reader = PostgresFactReader(pool, keys_max=keys_max, epoch_floor=epoch_floor)
+    reader = PostgresFactReader(pool, keys_max=keys_max, admit=admit)
     async with background_tasks() as group:
         workers = [
             group.create_task(reader.work(), name=f"fact-reader-{number}")

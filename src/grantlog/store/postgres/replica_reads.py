@@ -1,59 +1,56 @@
-"""Reading a replica that may lag or be dead: wait a little, then ask the primary, never guess.
+"""Reading replicas that lag or die: ask another, wait a little, ask the primary, never guess.
 
-`replica_first` decides who answers; here are the readers over it.
+`replica_first` decides who answers; here are the readers over it, and what they stand on.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple
-from grantlog.ports.facts import AttributeFilter, FactAnswer, FactKey, FactReader, TupleFilter
-from grantlog.ports.listing import FactLister
-from grantlog.ports.reverse import ReverseReader
-from grantlog.store.postgres.guard import EpochFloor
-from grantlog.store.postgres.lister import open_fact_lister
-from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
+from grantlog.ports.facts import AttributeFilter, FactAnswer, FactKey, TupleFilter
+from grantlog.store.postgres.background import background_tasks
+from grantlog.store.postgres.guard import Admit, admit_any
+from grantlog.store.postgres.lister import LISTING_PLANS, PostgresFactLister
+from grantlog.store.postgres.lives import READERS, read_lives
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, Setup, open_pool
 from grantlog.store.postgres.reader import open_fact_reader
 from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
+from grantlog.store.postgres.replica_probe import LogWatch, ReplicaProbe, proving
 from grantlog.store.postgres.replica_reverse import ReplicaReverseReader
-from grantlog.store.postgres.reverse import open_reverse_reader
+from grantlog.store.postgres.replica_state import OwnLog, Reads, ReplicaCopy, ReplicaState
+from grantlog.store.postgres.reverse import PostgresReverseReader
 
 COMMAND_TIMEOUT_S: Final = 3.0
 """A statement of a few milliseconds that takes so long: that database is not well."""
 
 
 class ReplicaFactReader:
-    """FactReader over a replica, with the primary behind it."""
+    """FactReader over replicas, with the primary behind them."""
 
-    def __init__(self, first: ReplicaFirst, replica: FactReader, primary: FactReader) -> None:
+    def __init__(self, first: ReplicaFirst) -> None:
         self._first = first
-        self._replica = replica
-        self._primary = primary
 
     async def read(
         self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
     ) -> Sequence[FactAnswer]:
         """Answer every key, in order, as of exactly `revision`; errors as `ReplicaFirst`."""
         return await self._first.answer(
-            tenant,
-            revision,
-            replica=lambda: self._replica.read(tenant, revision, keys),
-            primary=lambda: self._primary.read(tenant, revision, keys),
+            tenant, revision, lambda reads: reads.facts.read(tenant, revision, keys)
         )
 
 
 class ReplicaFactLister:
-    """FactLister over a replica, with the primary behind it."""
+    """FactLister over replicas, with the primary behind them."""
 
-    def __init__(self, first: ReplicaFirst, replica: FactLister, primary: FactLister) -> None:
+    def __init__(self, first: ReplicaFirst) -> None:
         self._first = first
-        self._replica = replica
-        self._primary = primary
 
     async def tuples(
         self,
@@ -66,12 +63,10 @@ class ReplicaFactLister:
     ) -> Sequence[RelationTuple]:
         """The first `limit` tuples behind `after`; errors as `ReplicaFirst`."""
 
-        def page(lister: FactLister) -> Callable[[], Awaitable[Sequence[RelationTuple]]]:
-            return lambda: lister.tuples(tenant, revision, where, limit=limit, after=after)
+        def page(reads: Reads) -> Awaitable[Sequence[RelationTuple]]:
+            return reads.lister.tuples(tenant, revision, where, limit=limit, after=after)
 
-        return await self._first.answer(
-            tenant, revision, replica=page(self._replica), primary=page(self._primary)
-        )
+        return await self._first.answer(tenant, revision, page)
 
     async def attributes(
         self,
@@ -84,76 +79,139 @@ class ReplicaFactLister:
     ) -> Sequence[Attribute]:
         """The first `limit` attributes behind `after`; errors as `ReplicaFirst`."""
 
-        def page(lister: FactLister) -> Callable[[], Awaitable[Sequence[Attribute]]]:
-            return lambda: lister.attributes(tenant, revision, where, limit=limit, after=after)
+        def page(reads: Reads) -> Awaitable[Sequence[Attribute]]:
+            return reads.lister.attributes(tenant, revision, where, limit=limit, after=after)
 
-        return await self._first.answer(
-            tenant, revision, replica=page(self._replica), primary=page(self._primary)
-        )
+        return await self._first.answer(tenant, revision, page)
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections reading may take."""
+
+    reads_max: int = 2
+    """Of each replica, for reads of facts: statements in flight."""
+    lists_max: int = 4
+    """Of each replica, for listing facts, and as many for finding ids."""
+    fallback_max: int = 2
+    """Of the primary, for what no replica can answer, for each of the three."""
 
 
 class ReplicaReads(NamedTuple):
-    """All that reads facts."""
+    """What reads facts, and how its replicas do."""
 
-    facts: FactReader
-    lister: FactLister
-    reverse: ReverseReader
+    reads: Reads
+    states: Sequence[ReplicaState]
 
 
 @asynccontextmanager
 async def open_replica_reads(
     primary_dsn: str,
-    replica_dsn: str,
+    replica_dsns: Sequence[str],
     *,
-    epoch_floor: EpochFloor,
-    read_connections_max: int = 2,
-    fallback_connections_max: int = 2,
-    list_connections_max: int = 4,
+    known_epoch: Callable[[TenantId], Epoch],
+    epoch_began: Callable[[Epoch], None],
+    connections: Connections | None = None,
     limits: ReplicaLimits | None = None,
 ) -> AsyncGenerator[ReplicaReads]:
-    """Readers over a replica, with their own small pools of the primary.
+    """Readers over replicas, with their own small pools of the primary.
+
+    A replica that does not answer, or is not this log's, is left out until it does and is.
 
     Args:
         primary_dsn: where writes commit.
-        replica_dsn: where the projector folds.
-        epoch_floor: the epoch that the primary is known to have for a tenant (0 if unknown).
-        read_connections_max: of the replica, for reads of facts.
-        fallback_connections_max: of the primary, for what the replica cannot answer.
-        list_connections_max: of the replica, for listing facts.
+        replica_dsns: databases that a projector folds into, and physical standbys.
+        known_epoch: the epoch that this node knows of a tenant's head, 0 if none.
+        epoch_began: is told when a new epoch of the log is met.
+        connections: bounds, the defaults if None.
         limits: bounds, the defaults if None.
 
     Raises:
-        UnavailableError: one of the databases does not answer at the start.
+        UnavailableError: the primary does not answer at the start.
     """
-    async with (
-        open_pool(
-            replica_dsn,
-            size_max=read_connections_max,
-            application_name="grantlog replica reads",
-            command_timeout_s=COMMAND_TIMEOUT_S,
-            settings=INDEX_PLANS,
-        ) as replica_pool,
-        open_pool(
-            primary_dsn,
-            size_max=fallback_connections_max,
-            application_name="grantlog fallback reads",
-            command_timeout_s=COMMAND_TIMEOUT_S,
-            settings=INDEX_PLANS,
-        ) as primary_pool,
-        open_fact_reader(
-            replica_pool, statements_max=read_connections_max, epoch_floor=epoch_floor
-        ) as replica,
-        open_fact_reader(primary_pool, statements_max=fallback_connections_max) as primary,
-        open_fact_lister(
-            replica_dsn, size_max=list_connections_max, epoch_floor=epoch_floor
-        ) as replica_lister,
-        open_fact_lister(primary_dsn, size_max=fallback_connections_max) as primary_lister,
-        open_reverse_reader(replica_dsn, epoch_floor=epoch_floor) as replica_reverse,
-        open_reverse_reader(primary_dsn, size_max=fallback_connections_max) as primary_reverse,
-    ):
-        first = ReplicaFirst(replica, limits or ReplicaLimits())
-        yield ReplicaReads(
-            ReplicaFactReader(first, replica, primary),
-            ReplicaFactLister(first, replica_lister, primary_lister),
-            ReplicaReverseReader(first, replica_reverse, primary_reverse),
+    connections, limits = connections or Connections(), limits or ReplicaLimits()
+    async with AsyncExitStack() as stack:
+        primary, (primary_pool, *_) = await _open_reads(
+            stack, primary_dsn, connections.fallback_max, connections.fallback_max
         )
+        log = OwnLog(await read_lives(primary_pool), known_epoch)
+        opened = [
+            await _open_replica(stack, ReplicaState(number, log), log, dsn, connections)
+            for number, dsn in enumerate(replica_dsns, start=1)
+        ]
+        states = [replica.copy.state for replica in opened]
+        probes = [ReplicaProbe(r.copy.state, r.probing, log, limits) for r in opened]
+        pools = [pool for replica in opened for pool in replica.reading]
+        watch = LogWatch(log, primary_pool, states, pools, began=epoch_began, limits=limits)
+        async with asyncio.TaskGroup() as asking:
+            for probe in probes:
+                asking.create_task(probe.probe(), name="first probe of a replica")
+        await _keep_running(stack, [watch.run, *(probe.run for probe in probes)])
+        first = ReplicaFirst([replica.copy for replica in opened], primary, limits)
+        readers = ReplicaFactReader(first), ReplicaFactLister(first), ReplicaReverseReader(first)
+        yield ReplicaReads(Reads(*readers), states)
+
+
+async def _keep_running(
+    stack: AsyncExitStack, jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]
+) -> None:
+    group = await stack.enter_async_context(background_tasks())
+    for job in jobs:
+        stack.callback(group.create_task(job(), name="replica probe").cancel)
+
+
+class _Opened(NamedTuple):
+    copy: ReplicaCopy
+    reading: Sequence[Pool]
+    probing: Pool
+
+
+async def _open_replica(
+    stack: AsyncExitStack, state: ReplicaState, log: OwnLog, dsn: str, connections: Connections
+) -> _Opened:
+    """A replica's readers, over connections that are made when they are needed."""
+    reads, reading = await _open_reads(
+        stack,
+        dsn,
+        connections.reads_max,
+        connections.lists_max,
+        admit=state.admit,
+        prove=proving(log),
+    )
+    probing = open_pool(dsn, size_max=1, application_name="grantlog probe", lazy=True)
+    return _Opened(ReplicaCopy(state, reads), reading, await stack.enter_async_context(probing))
+
+
+async def _open_reads(
+    stack: AsyncExitStack,
+    dsn: str,
+    reads_max: int,
+    lists_max: int,
+    *,
+    admit: Admit = admit_any,
+    prove: Setup | None = None,
+) -> tuple[Reads, Sequence[Pool]]:
+    """All readers over one database, with a pool each; a replica's must `prove` themselves."""
+    name = READERS if prove else "grantlog fallback reads"
+    shapes = ((reads_max, INDEX_PLANS), (lists_max, LISTING_PLANS), (lists_max, LISTING_PLANS))
+    pools = [
+        await stack.enter_async_context(
+            open_pool(
+                dsn,
+                size_max=size_max,
+                application_name=name,
+                command_timeout_s=COMMAND_TIMEOUT_S if plans is INDEX_PLANS else 30.0,
+                settings=plans,
+                on_connect=prove,
+                lazy=prove is not None,
+            )
+        )
+        for size_max, plans in shapes
+    ]
+    reader = open_fact_reader(pools[0], statements_max=reads_max, admit=admit)
+    reads = Reads(
+        await stack.enter_async_context(reader),
+        PostgresFactLister(pools[1], admit),
+        PostgresReverseReader(pools[2], admit),
+    )
+    return reads, pools

@@ -1,4 +1,4 @@
-"""Finding ids in a replica, with the primary behind it."""
+"""Finding ids in replicas, with the primary behind them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ T = TypeVar("T")
 
 
 class ReplicaReverseReader:
-    """ReverseReader over a replica, with the primary behind it; errors as `ReplicaFirst`."""
+    """ReverseReader over replicas, with the primary behind them; errors as `ReplicaFirst`."""
 
-    def __init__(self, first: ReplicaFirst, replica: ReverseReader, primary: ReverseReader) -> None:
+    def __init__(self, first: ReplicaFirst) -> None:
         self._first = first
-        self._replica = replica
-        self._primary = primary
 
     async def entities(
         self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
@@ -98,9 +96,4 @@ class ReplicaReverseReader:
     async def _either(
         self, tenant: TenantId, revision: Revision, ask: Callable[[ReverseReader], Awaitable[T]]
     ) -> T:
-        return await self._first.answer(
-            tenant,
-            revision,
-            replica=lambda: ask(self._replica),
-            primary=lambda: ask(self._primary),
-        )
+        return await self._first.answer(tenant, revision, lambda reads: ask(reads.reverse))

@@ -10,7 +10,7 @@ import asyncpg
 
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage, OfKindKey, ValuePage
-from grantlog.store.postgres.guard import EpochFloor, Guard, no_floor
+from grantlog.store.postgres.guard import Admit, Guard, admit_any
 from grantlog.store.postgres.lister import LISTING_PLANS
 from grantlog.store.postgres.pool import Pool, acquired, open_pool
 from grantlog.store.postgres.statements import load
@@ -27,9 +27,9 @@ KEYS_PER_STATEMENT_MAX: Final = 1_000
 class PostgresReverseReader:
     """Finds ids in a primary or a replica, over a pool with `LISTING_PLANS`."""
 
-    def __init__(self, pool: Pool, epoch_floor: EpochFloor = no_floor) -> None:
+    def __init__(self, pool: Pool, admit: Admit = admit_any) -> None:
         self._pool = pool
-        self._epoch_floor = epoch_floor
+        self._admit = admit
 
     async def entities(
         self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
@@ -123,7 +123,7 @@ class PostgresReverseReader:
         async with acquired(self._pool, doing=_DOING) as connection:
             rows = await connection.fetch(_SQL[name], tenant, revision, *arguments)
         guard = Guard._make(list(rows[0].values())[:_GUARD])
-        refusal = guard.refusal(revision, self._epoch_floor(tenant))
+        refusal = self._admit(tenant, revision, guard)
         if refusal is not None:
             raise refusal
         return rows
@@ -149,10 +149,10 @@ async def open_reverse_reader(
     *,
     size_max: int = 4,
     application_name: str = "grantlog lookups",
-    epoch_floor: EpochFloor = no_floor,
+    admit: Admit = admit_any,
 ) -> AsyncGenerator[PostgresReverseReader]:
     """A reader with a pool of its own; errors as `open_pool`."""
     async with open_pool(
         dsn, size_max=size_max, application_name=application_name, settings=LISTING_PLANS
     ) as pool:
-        yield PostgresReverseReader(pool, epoch_floor)
+        yield PostgresReverseReader(pool, admit)

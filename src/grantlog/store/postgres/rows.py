@@ -36,7 +36,7 @@ EXPIRED_ROWS_MAX: Final = 2_000
 
 T = TypeVar("T")
 
-_TUPLE_COLUMNS: Final = (
+TUPLE_COLUMNS: Final = (
     "tenant_key",
     "entity_type",
     "entity_id",
@@ -46,7 +46,7 @@ _TUPLE_COLUMNS: Final = (
     "subject_id",
     "created_rev",
 )
-_ATTRIBUTE_COLUMNS: Final = (
+ATTRIBUTE_COLUMNS: Final = (
     "tenant_key",
     "entity_type",
     "entity_id",
@@ -104,13 +104,13 @@ async def _create(connection: Connection, tenant_key: int, rows: RowChanges) -> 
         if len(tuples) < COPY_ROWS_MIN:
             await connection.execute(_CREATE_TUPLES, tenant_key, *_columns(tuples))
         else:
-            await _copy(connection, "relation_tuples", _TUPLE_COLUMNS, tenant_key, tuples)
+            await _copy(connection, "relation_tuples", TUPLE_COLUMNS, tenant_key, tuples)
     if rows.attributes_created:
         attributes = [_attribute_row(fact, rev) for fact, rev in rows.attributes_created]
         if len(attributes) < COPY_ROWS_MIN:
             await connection.execute(_CREATE_ATTRIBUTES, tenant_key, *_columns(attributes))
         else:
-            await _copy(connection, "attributes", _ATTRIBUTE_COLUMNS, tenant_key, attributes)
+            await _copy(connection, "attributes", ATTRIBUTE_COLUMNS, tenant_key, attributes)
     if rows.schemas:
         await _create_schemas(connection, tenant_key, rows)
 
@@ -130,7 +130,7 @@ async def _pass(connection: Connection, tenant_key: int, rows: RowChanges) -> No
         await _copy(
             connection,
             "relation_tuples_history",
-            (*_TUPLE_COLUMNS, "expired_rev"),
+            (*TUPLE_COLUMNS, "expired_rev"),
             tenant_key,
             [(*_tuple_row(fact, created), gone) for fact, created, gone in rows.tuples_passed],
         )
@@ -138,7 +138,7 @@ async def _pass(connection: Connection, tenant_key: int, rows: RowChanges) -> No
         await _copy(
             connection,
             "attributes_history",
-            (*_ATTRIBUTE_COLUMNS, "expired_rev"),
+            (*ATTRIBUTE_COLUMNS, "expired_rev"),
             tenant_key,
             [(*_attribute_row(f, created), gone) for f, created, gone in rows.attributes_passed],
         )

@@ -12,6 +12,7 @@ from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, SchemaVersion, TenantId
 from grantlog.model.tuples import RelationTuple, Subject, parse_entity, parse_subject, parse_tuple
 from grantlog.ports.bundles import BundleReader
+from grantlog.ports.copying import CopySource, CopyTarget
 from grantlog.ports.facts import (
     AttributeKey,
     DirectKey,
@@ -51,6 +52,10 @@ class Copy:
     """A replica's; on a primary only `digest` is used."""
     collect: Callable[[TenantId, Revision], Awaitable[None]]
     """Collect the tenant's history before a revision."""
+    source: CopySource
+    """A primary's."""
+    target: CopyTarget
+    """A replica's."""
 
 
 @dataclass(slots=True)

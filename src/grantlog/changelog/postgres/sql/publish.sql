@@ -15,6 +15,10 @@ ON CONFLICT (partition) DO NOTHING;
 -- name: epoch
 SELECT coalesce(max(epoch), 0) FROM epochs;
 
+-- name: publishers
+SELECT partition, publisher_epoch, (SELECT coalesce(max(epoch), 0) FROM epochs) AS epoch
+FROM publisher_leases;
+
 -- name: renew
 UPDATE publisher_leases
 SET lease_until = clock_timestamp() + make_interval(secs => $2::float8)

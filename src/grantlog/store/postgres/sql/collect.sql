@@ -26,18 +26,23 @@ WHERE ctid = ANY (ARRAY(
 ));
 
 -- The time up to which history may go: the window, or the slowest replica that still beats; none
--- at all while such a replica has not caught up once.
+-- at all while such a replica has not caught up once, or somebody holds all of it.
 -- name: horizon
 SELECT least(
     clock_timestamp() - $1::interval,
     (SELECT min(coalesce(applied_through, to_timestamp(0))) FROM followers
-        WHERE kind = 'replica' AND beat_at > clock_timestamp() - $2::interval)
+        WHERE kind IN ('replica', 'hold') AND beat_at > clock_timestamp() - $2::interval)
 );
 
--- Tenants behind $1 that hold history; by the same indexes, one probe each.
+-- Tenants behind $1 that hold history; by the same indexes, one probe each. Where the log is on a
+-- topic, what is not there yet is not collected either: it is still to be told to others.
 -- name: collectable
-SELECT heads.tenant_id, greatest(heads.floor_rev, heads.begins_rev) AS floor_rev, heads.revision
+SELECT heads.tenant_id, greatest(heads.floor_rev, heads.begins_rev) AS floor_rev,
+    CASE WHEN topic.only_row THEN least(heads.revision, coalesce(published.revision, 0))
+        ELSE heads.revision END AS revision
 FROM heads
+LEFT JOIN change_topic AS topic ON true
+LEFT JOIN published ON published.tenant_id = heads.tenant_id
 WHERE heads.tenant_id > $1
     AND (EXISTS (SELECT FROM relation_tuples_history AS past
             WHERE past.tenant_key = heads.tenant_key AND past.expired_rev <= heads.revision)

@@ -3,6 +3,7 @@
 -- name: life
 SELECT control.system_identifier::text AS system_identifier,
     ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint AS timeline,
+    pg_postmaster_start_time() AS started,
     known.epoch, known.system_identifier AS known_identifier, known.timeline AS known_timeline
 FROM pg_control_system() AS control
 LEFT JOIN LATERAL (
@@ -24,8 +25,38 @@ RETURNING epoch;
 INSERT INTO epoch_heads (epoch, tenant_id, revision)
 SELECT $1, tenant_id, revision FROM heads;
 
+-- name: lower_recorded
+-- Of a tenant whose log was rewritten, no more survived than what stands before the rewritten revision.
+UPDATE epoch_heads AS e
+SET revision = least(e.revision, k.survived)
+FROM unnest($2::text[], $3::bigint[]) AS k (tenant_id, survived)
+WHERE e.epoch = $1 AND e.tenant_id = k.tenant_id;
+
 -- name: move_heads
 UPDATE heads SET epoch = $1, changed_xid = pg_current_xact_id();
+
+-- name: set_back
+-- By the primary keys of heads and transactions: what somebody saw in the log and is not in it. A head
+-- of a later epoch is fine: whoever opened that recorded what survived.
+SELECT k.tenant_id, k.epoch, k.revision, coalesce(head.revision, 0) AS head
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bytea[])
+    AS k (tenant_id, epoch, revision, digest)
+CROSS JOIN (SELECT coalesce(max(epoch), 0) AS epoch FROM epochs) AS newest
+LEFT JOIN LATERAL (
+    SELECT epoch, revision FROM heads WHERE tenant_id = k.tenant_id LIMIT 1
+) AS head ON true
+LEFT JOIN LATERAL (
+    SELECT digest FROM transactions
+    WHERE tenant_id = k.tenant_id AND revision = k.revision AND part = 0
+    LIMIT 1
+) AS held ON true
+WHERE k.epoch > newest.epoch
+    OR (k.epoch = coalesce(head.epoch, newest.epoch) AND (
+        k.revision > coalesce(head.revision, 0) OR held.digest <> k.digest
+    ));
+
+-- name: newest
+SELECT epoch, opened_at, reason FROM epochs ORDER BY epoch DESC LIMIT 1;
 
 -- name: durable
 SELECT set_config('synchronous_commit', 'on', false)

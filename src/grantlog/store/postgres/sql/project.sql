@@ -34,7 +34,7 @@ WHERE tenant_id = $1 AND revision = $2 AND digest = $3;
 
 -- name: clear
 TRUNCATE relation_tuples, relation_tuples_history, attributes, attributes_history, schemas, heads,
-    dead_lives, tenants, bundles;
+    dead_lives, tenants, bundles, copying;
 
 -- name: digest_head
 SELECT tenant_key, epoch, revision, digest, floor_rev, begins_rev FROM heads WHERE tenant_id = $1;

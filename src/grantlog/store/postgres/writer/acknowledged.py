@@ -9,10 +9,11 @@ from cachetools import LRUCache
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import Position
+from grantlog.store.postgres.epoch import Seen
 from grantlog.store.postgres.writer.tail import LockedHead
 
 TENANTS_MAX: Final = 10_000
-"""Tenants remembered; of others a restore is noticed by the server's identity alone."""
+"""Tenants remembered, with the digests of what was acknowledged."""
 
 
 class Acknowledged:
@@ -24,6 +25,12 @@ class Acknowledged:
     def note(self, last: Transaction) -> None:
         """Remember a committed transaction."""
         self._positions[last.tenant] = Position(last.epoch, last.revision, last.digest)
+
+    def seen(self) -> dict[TenantId, Seen]:
+        """What was acknowledged, for a `Proof`."""
+        return {
+            tenant: Seen(at.epoch, at.revision, at.digest) for tenant, at in self._positions.items()
+        }
 
     def epoch_if_behind(self, head: LockedHead) -> Epoch | None:
         """The epoch acknowledged, if the head is not at or behind it in the same history.

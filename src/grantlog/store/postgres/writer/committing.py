@@ -64,6 +64,7 @@ class Committer:
         pool: connections to the primary, `open_primary_pool`.
         limits: the writer's bounds.
         new_bytes: random bytes, for the salt of a new tenant.
+        acknowledged: what this process acknowledged; its own if None.
         committed: told what was committed.
     """
 
@@ -72,13 +73,14 @@ class Committer:
         pool: Pool,
         limits: WriterLimits,
         new_bytes: NewBytes,
+        acknowledged: Acknowledged | None = None,
         committed: TellCommitted = tell_nobody,
     ) -> None:
         self._pool = pool
         self._committed = committed
         self._limits = limits
         self._new_bytes = new_bytes
-        self._acknowledged = Acknowledged()
+        self._acknowledged = acknowledged or Acknowledged()
 
     async def commit(self, group: Sequence[Intent]) -> list[Outcome]:
         """One outcome for each intent, in order; several intents are all data writes.

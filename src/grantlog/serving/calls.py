@@ -17,9 +17,9 @@ from google.protobuf.message import Message
 from grantlog.app.terms import OfNow, Terms, parse_terms
 from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError, UnavailableError
 from grantlog.ports.standing import Standing, follow_standing
+from grantlog.serving.metadata import AGE, SOURCE, STANDS_AT, request_metadata, say_with_answer
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
-from grantlog_api.metadata import AGE, SOURCE, STANDS_AT, request_metadata, say_with_answer
 
 Handler = Callable[[Any, Terms], Awaitable[Message]]
 StreamHandler = Callable[[Any, Terms], AsyncGenerator[Message]]

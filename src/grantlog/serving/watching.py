@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Final
@@ -13,13 +14,16 @@ from grantlog.errors import InvalidInputError
 from grantlog.model.change import Change, TupleChange
 from grantlog.model.ids import NAME, TenantId
 from grantlog.model.tuples import parse_subject
+from grantlog.serving.metadata import WATCH_PREFIX, request_metadata
 from grantlog.wire import convert
-from grantlog_api.metadata import WATCH_PREFIX, request_metadata
 
+METHOD: Final = "/base.v1.Watch/Watch"
 METADATA_PREFIX: Final = WATCH_PREFIX
 ENTITY_TYPES: Final = "entity-types"
 RELATIONS: Final = "relations"
 SUBJECTS: Final = "subjects"
+HEARTBEAT: Final = "heartbeat-s"
+HEARTBEAT_S_MIN: Final = 0.1
 FILTERS: Final = (ENTITY_TYPES, RELATIONS, SUBJECTS)
 VALUES_MAX: Final = 100
 """Values of one filter."""
@@ -41,8 +45,13 @@ class WatchHandlers:
         self, request: service_pb2.WatchRequest
     ) -> AsyncGenerator[service_pb2.WatchResponse]:
         """base.v1.Watch/Watch, filtered as the request's metadata say."""
-        where = watch_filter(request_metadata())
-        heard = self._watch(TenantId(request.tenant_id), snap_token=request.snap_token, where=where)
+        said = request_metadata()
+        heard = self._watch(
+            TenantId(request.tenant_id),
+            snap_token=request.snap_token,
+            where=watch_filter(said),
+            heartbeat_s=heartbeat_s(said),
+        )
         async with aclosing(heard):
             async for told in heard:
                 if len(told.changes) > CHANGES_ON_LOOP_MAX:
@@ -63,6 +72,8 @@ def watch_filter(metadata: Mapping[str, str]) -> WatchFilter:
     for name, text in metadata.items():
         if name.startswith(METADATA_PREFIX):
             kind = name.removeprefix(METADATA_PREFIX)
+            if kind == HEARTBEAT:
+                continue
             if kind not in FILTERS:
                 raise InvalidInputError(
                     f"{name} is not a filter of Watch; there are "
@@ -74,6 +85,26 @@ def watch_filter(metadata: Mapping[str, str]) -> WatchFilter:
         relations=frozenset(map(_name, given.get(RELATIONS, ()))),
         subjects=tuple(map(_subject, given.get(SUBJECTS, ()))),
     )
+
+
+def heartbeat_s(metadata: Mapping[str, str]) -> float | None:
+    """How long the watcher wants to hear nothing at most, in seconds; None if it does not say.
+
+    Raises:
+        InvalidInputError: it is no number, or too small.
+    """
+    text = metadata.get(METADATA_PREFIX + HEARTBEAT)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not HEARTBEAT_S_MIN <= seconds < math.inf:
+        raise InvalidInputError(
+            f"{METADATA_PREFIX + HEARTBEAT} is {text[:64]!r}: seconds, at least {HEARTBEAT_S_MIN}"
+        )
+    return seconds
 
 
 def _values(name: str, text: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -22,12 +22,21 @@ PROBE_TIMEOUT_S: Final = 2.0
 class HealthProbe:
     """Answers "is this node serving?" by asking the database, at most once at a time."""
 
-    def __init__(self, probe: Callable[[], Awaitable[str]]) -> None:
-        """`probe` returns "" when all is well, else what is not."""
+    def __init__(
+        self,
+        probe: Callable[[], Awaitable[str]],
+        replicas: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """`probe` returns "" when all is well, else what is not.
+
+        `replicas` says of each replica, by its number, whether it is read: "in", or why not.
+        """
         self._probe = probe
+        self.replicas = replicas
         self._lock = asyncio.Lock()
         self._draining = False
         self._told = ""
+        self._has_served = False
 
     def drain(self) -> None:
         """From now on: not serving."""
@@ -51,8 +60,10 @@ class HealthProbe:
         if trouble != self._told:
             self._told = trouble
             if trouble:
-                _LOG.warning("not serving", because=trouble)
+                tell = _LOG.warning if self._has_served else _LOG.info  # a start takes its time
+                tell("not serving", because=trouble)
             else:
+                self._has_served = True
                 _LOG.info("serving")
         return not trouble
 

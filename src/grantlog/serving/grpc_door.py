@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
 from typing import Any, Final, Literal, NoReturn, cast
@@ -15,12 +15,12 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 
 from grantlog.errors import InvalidInputError, PreconditionError
+from grantlog.serving.calls import Calls, failed, not_stalled
+from grantlog.serving.grpc_describing import describe
+from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_handlers
+from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
-from grantlog_api.calls import Calls, failed, not_stalled
-from grantlog_api.grpc_describing import describe
-from grantlog_api.health import HealthProbe, MethodHandler, grpc_health_handlers
-from grantlog_api.metadata import collect_answer_metadata, set_request_metadata
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -53,18 +53,24 @@ def build_server(kind: Kind) -> aio.Server:
 
 
 def add_services(
-    server: aio.Server, calls: Calls, probe: HealthProbe, *, stall_s_max: float = 30.0
+    server: aio.Server,
+    calls: Calls,
+    probe: HealthProbe,
+    *,
+    stall_s_max: float = 30.0,
+    routes: Sequence[Route] = ROUTES,
 ) -> None:
-    """Register every RPC of the contract, health and reflection.
+    """Register RPCs of the contract, health and reflection.
 
     Args:
         server: the server, not started yet.
         calls: what answers.
         probe: what health says.
         stall_s_max: how long the reader of a stream may leave a message unread.
+        routes: the RPCs; all of the contract's unless it is said.
     """
     services: dict[str, dict[str, MethodHandler]] = defaultdict(dict)
-    for route in ROUTES:
+    for route in routes:
         service = route.full_method.split("/")[1]
         services[service][route.method] = _handler(route, calls, stall_s_max)
     services[_HEALTH_SERVICE] = grpc_health_handlers(probe)
@@ -141,15 +147,15 @@ async def _abort(
     await context.abort(_CODES[status.code], status.message, details_trailer(status))
 
 
-def bind(server: aio.Server, host: str, port: int) -> None:
-    """Bind the server's port.
+def bind(server: aio.Server, host: str, port: int) -> int:
+    """Bind the server's port, or a free one where that is 0; the port.
 
     Raises:
         PreconditionError: the port cannot be bound.
     """
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        server.add_insecure_port(address)
+        return server.add_insecure_port(address)
     except RuntimeError as error:
         raise PreconditionError(
             f"cannot listen on {address}; choose another port with --grpc-port"

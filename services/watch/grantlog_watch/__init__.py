@@ -1,0 +1,1 @@
+"""The watch service: tells watchers what happens, from one reading of the log."""

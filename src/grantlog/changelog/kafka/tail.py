@@ -1,0 +1,116 @@
+"""What the topic holds behind what its primary remembers: a witness of writes that were lost.
+
+Whoever begins to publish a partition looks there. Usually a predecessor died between sending and
+marking, and the log holds what it sent. Where it does not, the primary was put back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from google.protobuf.message import DecodeError
+
+from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.message import EventMessage, partition_of, read_message
+from grantlog.changelog.kafka.topic import TopicSpec
+from grantlog.changelog.postgres.outbox import Lease
+from grantlog.errors import CorruptionError
+from grantlog.event.v1 import event_pb2
+from grantlog.model.ids import Epoch, TenantId
+from grantlog.ports.log import Position
+
+RECORDS_MAX: Final = 1_000
+"""Of each partition, the last ones: what was lost ends where the topic ends."""
+
+_REVISIONS_MAX: Final = 2**62
+_READ_S_MAX: Final = 20.0
+_GET_MS: Final = 500
+
+Hold = Callable[[Mapping[TenantId, Position]], Awaitable[Epoch | None]]
+
+
+class TopicTail:
+    """Holds the ends of partitions against the log.
+
+    Args:
+        options: how Kafka is reached.
+        spec: the topic.
+        hold: holds what the topic has of tenants against the log, and opens an epoch if the log
+            lacks it.
+    """
+
+    def __init__(self, options: KafkaOptions, spec: TopicSpec, hold: Hold) -> None:
+        self._options = options
+        self._spec = spec
+        self._hold = hold
+
+    async def look_back(self, leases: Collection[Lease]) -> Epoch | None:
+        """Open an epoch if the log lacks what these partitions hold; None if it holds all of it.
+
+        Raises:
+            UnavailableError: Kafka or the primary does not answer.
+        """
+        seen: dict[TenantId, Position] = {}
+        for record in await self._records(leases):
+            found = _event(record, self._spec.partitions)
+            if found is None:
+                continue
+            tenant, place = found
+            known = seen.get(tenant)
+            if known is None or (known.epoch, known.revision) <= (place.epoch, place.revision):
+                seen[tenant] = place
+        return await self._hold(seen) if seen else None
+
+    async def _records(self, leases: Collection[Lease]) -> list[ConsumerRecord]:
+        consumer = AIOKafkaConsumer(
+            **self._options.arguments("grantlog-tail"),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+        )
+        try:
+            with translating_kafka("reading the end of the topic"):
+                async with asyncio.timeout(_READ_S_MAX):
+                    await consumer.start()
+                    return await self._behind(consumer, leases)
+        finally:
+            await closed(consumer.stop)
+
+    async def _behind(
+        self, consumer: AIOKafkaConsumer, leases: Collection[Lease]
+    ) -> list[ConsumerRecord]:
+        places = {TopicPartition(self._spec.name, each.partition): each for each in leases}
+        begins = await consumer.beginning_offsets(list(places))
+        ends = await consumer.end_offsets(list(places))
+        first = {
+            place: max(lease.acknowledged_offset + 1, begins[place], ends[place] - RECORDS_MAX)
+            for place, lease in places.items()
+        }
+        wanted = [place for place in places if first[place] < ends[place]]
+        consumer.assign(wanted)
+        for place in wanted:
+            consumer.seek(place, first[place])
+        found: list[ConsumerRecord] = []
+        while wanted:
+            for records in (await consumer.getmany(timeout_ms=_GET_MS)).values():
+                found += records
+            wanted = [each for each in wanted if await consumer.position(each) < ends[each]]
+        return found
+
+
+def _event(record: ConsumerRecord, partitions: int) -> tuple[TenantId, Position] | None:
+    """The place in its tenant's log that an event of ours tells; None if it is no such event."""
+    try:
+        message = read_message(record.key, record.value, record.headers)
+        if not isinstance(message, EventMessage):
+            return None
+        event = event_pb2.Event.FromString(message.payload)
+    except (CorruptionError, DecodeError):
+        return None  # followers name it
+    same = (event.tenant, event.revision) == (message.tenant, message.revision)
+    placed = partition_of(message.tenant, partitions) == record.partition
+    if not (same and placed and event.revision < _REVISIONS_MAX):
+        return None
+    return message.tenant, Position(Epoch(event.epoch), message.revision, event.digest)

@@ -1,0 +1,65 @@
+"""Where watching meets its adapters: the log, its hub, and the use case over both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from grantlog.app.known import KnownHeads
+from grantlog.app.resolve import Resolver
+from grantlog.app.terms import Consistency
+from grantlog.app.watch import Watch
+from grantlog.app.watch_hub import WatchHub
+from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
+from grantlog.ports.log import TenantLog
+from grantlog.runtime.watch_settings import WatchSettings
+from grantlog.store.postgres.background import background_tasks
+from grantlog.store.postgres.heads import open_heads
+from grantlog.store.postgres.past import PostgresPast
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+
+
+@asynccontextmanager
+async def open_watch(
+    settings: WatchSettings, dsn: str, lookups: Pool, known: KnownHeads
+) -> AsyncGenerator[tuple[WatchHub, Watch]]:
+    """The watch, and the hub that follows the log for all watchers of this process.
+
+    Args:
+        settings: its bounds, and Kafka, if the log is read there.
+        dsn: the primary, reached directly.
+        lookups: connections to the primary, for its heads.
+        known: what this process knows of them.
+    """
+    name = "grantlog watch"
+    size_max = settings.watch_connections_max
+    async with (
+        open_pool(dsn, size_max=size_max, application_name=name, settings=INDEX_PLANS) as pool,
+        open_change_log(pool, listen_dsn=dsn) as log,
+        _open_hub_log(settings, pool, log) as hub_log,
+        open_heads(lookups) as heads,
+        background_tasks() as group,
+    ):
+        hub = WatchHub(hub_log, settings.watch_limits)
+        following = group.create_task(hub.run(), name="watch hub")
+        try:
+            resolver = Resolver(heads, PostgresPast(lookups), known, Consistency.HEAD)
+            clock = asyncio.get_running_loop().time
+            yield hub, Watch(resolver, log, hub, settings.watch_limits, clock)
+        finally:
+            following.cancel()
+
+
+@asynccontextmanager
+async def _open_hub_log(
+    settings: WatchSettings, pool: Pool, primary: PostgresChangeLog
+) -> AsyncGenerator[TenantLog]:
+    """The log that the hub follows: on Kafka where that is configured."""
+    if not settings.kafka_bootstrap:
+        yield primary
+        return
+    from grantlog.runtime.kafka import open_hub_log  # noqa: PLC0415 - its client takes time to load
+
+    async with open_hub_log(settings, pool, primary) as log:
+        yield log

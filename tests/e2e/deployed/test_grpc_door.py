@@ -1,0 +1,5 @@
+"""The gRPC door, through the one address of the deployment."""
+
+from __future__ import annotations
+
+from tests.e2e.test_grpc_door import *  # noqa: F403 - its tests, run here too

@@ -1,0 +1,84 @@
+"""What a stranger makes of the topic who knows docs/change-topic.md and nothing else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from grantlog.model.ids import TenantId
+from tests.faults.deployment import PARTITIONS, PRIMARY, Deployment
+
+TOPIC = "grantlog.changes"
+Place = tuple[int, int]
+"""Revision and part."""
+
+
+@dataclass
+class Consumer:
+    """Follows one partition by the page's rules."""
+
+    publisher: tuple[int, ...] = (0, 0)
+    held: dict[str, dict[Place, bytes]] = field(default_factory=lambda: defaultdict(dict))
+    """By tenant, in the order in which they came."""
+    lost: list[str] = field(default_factory=list)
+    """Events that came where the one before was missing."""
+
+    def take(self, key: bytes | None, value: bytes, headers: dict[str, str]) -> None:
+        publisher = tuple(map(int, headers["grantlog-publisher"].split(".")))
+        if publisher < self.publisher:
+            return
+        self.publisher = publisher
+        if headers["grantlog-kind"] != "event" or key is None:
+            return
+        part, parts = map(int, headers["grantlog-part"].split("/"))
+        place = (int(headers["grantlog-revision"]), part)
+        held = self.held[key.decode()]
+        last = next(reversed(held), (0, 0))
+        if place <= last:
+            return
+        if place not in {(last[0] + 1, 0), (last[0], last[1] + 1)}:
+            self.lost.append(f"{key.decode()}: {place} of {parts} parts behind {last}")
+        held[place] = value
+
+
+async def topic_differs(deployment: Deployment, tenants: list[TenantId]) -> list[str]:
+    """In what the topic, read from its beginning, is not these tenants' log in the primary."""
+    consumers = await _read(deployment)
+    async with deployment.primary.session(PRIMARY) as connection:
+        rows = await connection.fetch(
+            "SELECT tenant_id, revision, part, payload FROM transactions"
+            " WHERE tenant_id = ANY($1::text[]) ORDER BY tenant_id, revision, part",
+            list(tenants),
+        )
+    wanted: dict[str, dict[Place, bytes]] = defaultdict(dict)
+    for row in rows:
+        wanted[row["tenant_id"]][row["revision"], row["part"]] = row["payload"]
+    found = {tenant: held for one in consumers for tenant, held in one.held.items()}
+    differs = [text for one in consumers for text in one.lost]
+    for tenant in tenants:
+        if found.get(tenant) != wanted[tenant]:
+            missing = sorted(wanted[tenant].keys() - found.get(tenant, {}).keys())
+            differs.append(f"{tenant}: not on the topic, or another: {missing[:20]}")
+    return differs
+
+
+async def _read(deployment: Deployment) -> list[Consumer]:
+    consumers = [Consumer() for _ in range(PARTITIONS)]
+    client = AIOKafkaConsumer(
+        bootstrap_servers=f"127.0.0.1:{deployment.broker.advertised_port}", enable_auto_commit=False
+    )
+    await client.start()
+    try:
+        places = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        client.assign(places)
+        await client.seek_to_beginning(*places)
+        for place, end in (await client.end_offsets(places)).items():
+            while await client.position(place) < end:
+                for record in (await client.getmany(place, timeout_ms=500)).get(place, ()):
+                    headers = {name: value.decode() for name, value in record.headers}
+                    consumers[place.partition].take(record.key, record.value or b"", headers)
+    finally:
+        await client.stop()
+    return consumers

@@ -1,0 +1,213 @@
+"""Nodes of an API over one store in memory, perhaps faulty, and clients that note what happens.
+
+Each client is a task; nodes give way at random between any two reads, so calls overlap. Time is a
+count of what was noted. A seed names the choices, but not when a schema, compiled beside the loop,
+is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+
+from grantlog.app.ask_many import BulkCheck
+from grantlog.app.continuation import Continuations
+from grantlog.app.data import WriteData
+from grantlog.app.known import KnownHeads
+from grantlog.app.listing import PAGE_MAX, ListFacts
+from grantlog.app.lookup import Lookup, Window
+from grantlog.app.places import Places
+from grantlog.app.resolve import Resolver, token_of
+from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.terms import NO_TERMS, Consistency
+from grantlog.engine.lookup_entity.lookup import EntityQuery
+from grantlog.engine.question import CheckQuery, CheckResult
+from grantlog.model.ids import Revision, TenantId
+from grantlog.ports.facts import FactAnswer, FactKey, FactReader
+from grantlog.ports.standing import follow_standing
+from grantlog.ports.writer import PutFacts, RemoveFacts
+from grantlog.testing.contracts.places import Primary
+from grantlog.testing.histories import (
+    Answered,
+    Checks,
+    Entities,
+    History,
+    Tuples,
+    Violation,
+    Write,
+    violations,
+)
+from grantlog.testing.histories.promises import revision_of
+from grantlog.testing.histories.record import Answer, Question
+from tests.contract.memory import memory_primary
+from tests.workload import SCHEMA, Change, Workload
+
+TENANTS = (TenantId("one"), TenantId("two"))
+NODES = ("a", "b")
+
+Plant = Callable[[FactReader, Random], FactReader]
+"""Makes a node's reader a faulty one."""
+
+
+def later(tenant: TenantId, one: str, other: str) -> str:
+    """The token of the later revision; "" is before all."""
+    return max(one, other, key=lambda token: revision_of(tenant, token))
+
+
+@dataclass
+class GivingWay:
+    """A reader in front of which other calls go on for a while, each time another while."""
+
+    reader: FactReader
+    rng: Random
+
+    async def read(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+    ) -> Sequence[FactAnswer]:
+        for _ in range(self.rng.randrange(4)):
+            await asyncio.sleep(0)
+        return await self.reader.read(tenant, revision, keys)
+
+
+@dataclass
+class Node:
+    """The use cases of one API node."""
+
+    name: str
+    primary: Primary
+    facts: FactReader
+    known: KnownHeads = field(default_factory=KnownHeads)
+
+    def __post_init__(self) -> None:
+        primary, known = self.primary, self.known
+        cache = SchemaCache(primary.schemas)
+        resolver = Resolver(primary.heads, primary.past, known, Consistency.HEAD)
+        at = Places(resolver, cache, self.facts, primary.reverse)
+        pages = Continuations(b"k" * 32)
+        common = {"writer": primary.writer, "known": known, "new_id": primary.new_id}
+        self.data = WriteData(resolver=resolver, cache=cache, facts_per_write_max=100, **common)
+        self.schemas = Schemas(reader=primary.schemas, resolver=resolver, cache=cache, **common)
+        self.bulk = BulkCheck(at)
+        self.lookup = Lookup(at, pages, lambda: 0.0)
+        self.listing = ListFacts(resolver, primary.lister, pages)
+
+    async def write(self, tenant: TenantId, change: Change) -> str:
+        """The token of the write."""
+        steps = [RemoveFacts(change.deletes)] if change.deletes else [PutFacts(change.creates)]
+        return token_of(tenant, await self.data.apply(tenant, steps))
+
+    async def ask(self, tenant: TenantId, question: Question, sent: str) -> tuple[Answer, str]:
+        """The answer, and the token that it says it stands at."""
+        standing = follow_standing()
+        answer = await self._answer(tenant, question, sent)
+        return answer, standing.snap_token
+
+    async def _answer(self, tenant: TenantId, question: Question, sent: str) -> Answer:
+        terms = NO_TERMS.also(snap_token=sent)
+        match question:
+            case Checks(asked):
+                queries = [CheckQuery(one.entity, one.permission, one.subject) for one in asked]
+                found = await self.bulk(tenant, queries, terms)
+                assert all(isinstance(item, CheckResult) for item in found.items)
+                return tuple(getattr(item, "allowed") for item in found.items)  # noqa: B009
+            case Entities(entity_type, permission, subject):
+                query = EntityQuery(entity_type, permission, subject)
+                page = await self.lookup.entities(tenant, query, Window(terms))
+                assert not page.continuation
+                return frozenset(page.ids)
+            case Tuples(condition):
+                tuples, more = await self.listing.tuples(
+                    tenant, condition, terms=terms, page_size=PAGE_MAX, continuation=""
+                )
+                assert not more
+                return frozenset(tuples)
+
+
+@dataclass
+class World:
+    """Nodes over one primary, and what their clients note."""
+
+    seed: int
+    plant: Plant | None = None
+    """Makes the reader of node b a faulty one."""
+    history: History = field(default_factory=History)
+
+    def __post_init__(self) -> None:
+        self.primary = memory_primary()
+        self._times = count()
+        self._latest: dict[TenantId, str] = {}
+        self.nodes: dict[str, Node] = {}
+        for name in NODES:
+            facts = self.primary.facts
+            if self.plant is not None and name == "b":
+                facts = self.plant(facts, Random(f"{self.seed} plant"))
+            way = GivingWay(facts, Random(f"{self.seed} {name}"))
+            self.nodes[name] = Node(name, self.primary, way)
+
+    async def run(self, *, clients: int = 6, calls: int = 40) -> list[Violation]:
+        """All clients to their end; the broken promises."""
+        for tenant in TENANTS:
+            await self.nodes["a"].schemas.write(tenant, SCHEMA)
+        async with asyncio.TaskGroup() as group:
+            for number in range(clients):
+                group.create_task(self._client(f"c{number}", calls))
+        logs = {tenant: await self.primary.history(tenant) for tenant in TENANTS}
+        return violations(self.history, logs)
+
+    async def _client(self, name: str, calls: int) -> None:
+        rng = Random(f"{self.seed} {name}")
+        own = {tenant: Workload(f"{name}-{tenant}", rng) for tenant in TENANTS}
+        tokens: dict[TenantId, str] = {}
+        passes_on = rng.random() < 0.7
+        for _ in range(calls):
+            tenant, node = rng.choice(TENANTS), self.nodes[rng.choice(NODES)]
+            if rng.random() < 0.4:
+                token = await self._write(name, node, tenant, own[tenant].change())
+            else:
+                sent = later(tenant, tokens.get(tenant, ""), self._latest.get(tenant, ""))
+                question = own[tenant].question()
+                token = await self._ask(name, node, tenant, question, sent if passes_on else "")
+            tokens[tenant] = later(tenant, token, tokens.get(tenant, ""))
+            self._latest[tenant] = later(tenant, token, self._latest.get(tenant, ""))
+            await asyncio.sleep(0)
+
+    async def _write(self, client: str, node: Node, tenant: TenantId, change: Change) -> str:
+        invoked = next(self._times)
+        token = await node.write(tenant, change)
+        self.history.writes.append(
+            Write(
+                client,
+                tenant,
+                node.name,
+                invoked,
+                change.creates,
+                change.deletes,
+                next(self._times),
+                token,
+            )
+        )
+        return token
+
+    async def _ask(
+        self, client: str, node: Node, tenant: TenantId, question: Question, sent: str
+    ) -> str:
+        invoked = next(self._times)
+        answer, token = await node.ask(tenant, question, sent)
+        self.history.answers.append(
+            Answered(
+                client,
+                tenant,
+                node.name,
+                invoked,
+                next(self._times),
+                question,
+                sent,
+                token,
+                "primary",
+                answer,
+            )
+        )
+        return token
