@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
 import pytest
@@ -31,174 +29,47 @@ from grantlog.cache import results as results_module
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache
-from grantlog.engine.plan import build_plan
-from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
+from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.errors import (
-    BehindWindowError,
-    BeyondHeadError,
     DepthExceededError,
     GrantlogError,
-    LostWriteError,
-    NotFoundError,
-    ProjectionLaggingError,
     RuleFailedError,
 )
-from grantlog.model.attributes import Attribute, AttributeType, AttributeValue
+from grantlog.model.attributes import Attribute
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.model.token import SnapToken, decode_token
-from grantlog.model.tuples import Entity, RelationTuple, Subject, parse_tuple
+from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.heads import Head
 from grantlog.ports.standing import follow_standing
 from grantlog.ports.writer import Committed, DataIntent, PutFacts, RemoveFacts
-from grantlog.schema.compile import compile_schema
 from grantlog.store.memory import reader as reader_module
 from grantlog.store.memory.reader import MemoryFactReader
 from grantlog.store.memory.tables import MemoryTables
-from grantlog.testing.oracle import Question, judge, read_language
+from grantlog.testing.oracle import Question, judge
 from tests.contract.memory import memory_primary
 from tests.property.asking import in_words
+from tests.property.cached_world import (
+    ATTRIBUTES,
+    CONTEXTS,
+    DEPTHS,
+    FIRST,
+    NAMES,
+    OVERTAKEN,
+    SCHEMAS,
+    TUPLES,
+    compiled,
+    language,
+)
+from tests.property.turns import LaggingFacts, Turns
 
 TENANT = TenantId("acme")
 T = TypeVar("T")
-
-FIRST = """
-entity user {}
-entity group {
-  relation member @user @group#member
-}
-entity folder {
-  relation parent @folder
-  relation viewer @user @group#member
-  permission view = viewer or parent.view
-}
-entity doc {
-  relation parent @folder
-  relation viewer @user @group#member
-  relation blocked @user
-  attribute public boolean
-  attribute tag string
-  permission view = viewer or parent.view
-  permission read = view not blocked
-  permission open = public or read
-  permission cleared = tagged(tag) and viewer
-}
-rule tagged(tag string) {
-  tag == context.data.tag
-}
-"""
-SECOND = FIRST.replace("view not blocked", "viewer or view").replace("public or", "public and")
-SCHEMAS = (FIRST, SECOND)
-
-TUPLES = tuple(
-    map(
-        parse_tuple,
-        (
-            "doc:1#parent@folder:1",
-            "doc:1#viewer@user:1",
-            "doc:1#viewer@user:2",
-            "doc:1#viewer@group:1#member",
-            "doc:1#viewer@group:2#member",
-            "doc:1#viewer@group:3#member",
-            "doc:1#blocked@user:1",
-            "folder:1#parent@folder:2",
-            "folder:1#viewer@group:1#member",
-            "folder:1#viewer@group:2#member",
-            "folder:1#viewer@group:3#member",
-            "folder:2#viewer@user:1",
-            "folder:2#viewer@group:1#member",
-            "group:1#member@user:1",
-            "group:2#member@user:1",
-            "group:3#member@user:1",
-            "group:1#member@group:2#member",
-        ),
-    )
-)
-"""All that can ever hold; writes put some and remove others."""
-ATTRIBUTES = (
-    Attribute(Entity("doc", "1"), "public", AttributeValue(AttributeType.BOOLEAN, True)),
-    Attribute(Entity("doc", "1"), "public", AttributeValue(AttributeType.BOOLEAN, False)),
-    Attribute(Entity("doc", "1"), "tag", AttributeValue(AttributeType.STRING, "x")),
-    Attribute(Entity("doc", "1"), "tag", AttributeValue(AttributeType.STRING, "y")),
-)
-OVERTAKEN = (
-    BehindWindowError, BeyondHeadError, LostWriteError, NotFoundError, ProjectionLaggingError
-)  # fmt: skip
-"""What a question may meet that a deletion or a restore came before."""
-NAMES = ("view", "read", "open", "cleared", "viewer")
-DEPTHS = (1, 2, 3, 5, 20)
-CONTEXTS = (
-    RequestContext(),
-    RequestContext(),
-    RequestContext(tuples=(parse_tuple("group:1#member@user:1"),)),
-    RequestContext(data={"tag": "x"}),
-    RequestContext(data={"tag": "y"}),
-)
-language = lru_cache(read_language)
-
-
-@lru_cache
-def compiled(text: str) -> tuple[Any, Any]:
-    schema = compile_schema(text)
-    return schema, build_plan(schema)
 
 
 class Chance(Protocol):
     """Where choices come from: `random.Random`, or hypothesis in its place."""
 
     def randrange(self, stop: int, /) -> int: ...
-
-
-class Turns:
-    """Waits that end when the director says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[asyncio.Future[None]] = []
-
-    async def point(self) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
-        await turn
-
-    def around(self, port: Any) -> Any:
-        return _Slow(port, self)
-
-    async def settle(self) -> None:
-        """Let everybody run who does not wait for the director."""
-        ready = asyncio.get_running_loop()._ready  # type: ignore[attr-defined]
-        await asyncio.sleep(0)
-        while ready:
-            await asyncio.sleep(0)
-
-
-class _Slow:
-    """A port whose every call waits for its turn before and behind it."""
-
-    def __init__(self, port: Any, turns: Turns) -> None:
-        self._port, self._turns = port, turns
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        method = getattr(self._port, name)
-
-        async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._turns.point()
-            answer = await method(*args, **kwargs)
-            await self._turns.point()
-            return answer
-
-        return call
-
-
-class LaggingFacts:
-    """A replica that may be behind; then the primary answers."""
-
-    def __init__(self, replica: MemoryFactReader, primary: MemoryFactReader) -> None:
-        self._replica, self._primary = replica, primary
-
-    async def read(self, tenant, revision, keys):
-        try:
-            return await self._replica.read(tenant, revision, keys)
-        except GrantlogError:
-            return await self._primary.read(tenant, revision, keys)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -30,6 +30,7 @@ from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
+from grantlog.serving.metrics import Family
 from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
@@ -57,6 +58,7 @@ from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
 from grantlog_api.memory import Memory
+from grantlog_api.metrics import families_of
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import WatchCall, handler_table, stream_table
 from grantlog_api.watch_proxy import open_proxy
@@ -79,6 +81,7 @@ class Api:
     calls: Calls
     probe: HealthProbe
     watches: Watches
+    metrics: Callable[[], Sequence[Family]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         places = _Places(lookups, writes, reads)
         watches, watch = await _open_watch(stack, settings, lookups, kept.known)
         calls = await _open_calls(stack, settings, places, kept, watch)
-        yield Api(calls, _probe(lookups, replicas), watches)
+        yield Api(calls, _probe(lookups, replicas), watches, lambda: families_of(kept.caches))
 
 
 async def _open_watch(

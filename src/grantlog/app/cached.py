@@ -8,10 +8,11 @@ meanwhile, and an answer is the same with caches and without.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from grantlog.app.schemas import LoadedSchema
+from grantlog.app.under_way import UnderWay
 from grantlog.cache.clock import Cause, Clock
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
@@ -23,7 +24,7 @@ from grantlog.errors import GrantlogError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
-from grantlog.ports.standing import answered_from_memory
+from grantlog.ports.standing import Source, note_source
 
 
 class CatchesUp(Protocol):
@@ -43,12 +44,14 @@ class Caches:
         follower: moves them on when a question is ahead of them; None leaves them where they are.
         results: None is no result cache.
         relations: None is no relation cache.
+        under_way: the checks that are being decided, where there is a result cache.
     """
 
     clocks: Clocks
     follower: CatchesUp | None
     results: ResultCache | None
     relations: RelationCache | None
+    under_way: UnderWay = field(default_factory=UnderWay)
 
 
 NO_CACHES: Final = Caches(Clocks(), None, None, None)
@@ -102,6 +105,7 @@ class CachedChecks:
         self, caches: Caches, tenant: TenantId, head: Head, loaded: LoadedSchema, facts: CachedFacts
     ) -> None:
         self._results = caches.results
+        self._under_way = caches.under_way
         self._follower = caches.follower
         self._tenant = tenant
         self._at = head.revision
@@ -113,14 +117,22 @@ class CachedChecks:
         """As `engine.check`."""
         require_depth(query.depth)
         known = await self._find([query])
-        result = known.results[0]
-        if result is None:
-            decision = await decide(self._loaded.plan, query, self._facts.fetch)
-            result = decision.result
-            self._keep(known.keys[0], decision)
+        result, key = known.results[0], known.keys[0]
+        if result is not None:
+            note_source(Source.CACHE)
+            return result
+        if key is None:
+            return await self._decide(query, key)
+        flight = (key, self._at, query.depth)
+        return await self._under_way.once(flight, lambda: self._decide(query, key))
+
+    async def _decide(self, query: CheckQuery, key: ResultKey | None) -> CheckResult:
+        """Let the engine decide, and keep the answer."""
+        decision = await decide(self._loaded.plan, query, self._facts.fetch)
+        self._keep(key, decision)
         if not self._facts.reads:
-            answered_from_memory()
-        return result
+            note_source(Source.CACHE)
+        return decision.result
 
     async def check_many(self, queries: Sequence[CheckQuery]) -> list[CheckResult | GrantlogError]:
         """As `engine.check_many`, with a memo of its own."""
@@ -136,7 +148,7 @@ class CachedChecks:
                     self._keep(known.keys[place], each)
                 answers[place] = each.result if isinstance(each, Decision) else each
         if not self._facts.reads:
-            answered_from_memory()
+            note_source(Source.CACHE)
         return [answer for answer in answers if answer is not None]
 
     async def _find(self, queries: Sequence[CheckQuery]) -> _Known:

@@ -48,6 +48,9 @@ class Clocks:
         self._numbers = count(1)
         self._slot_bytes = 0
 
+    def __len__(self) -> int:
+        return len(self._clocks)
+
     @property
     def slot_bytes(self) -> int:
         """Of all clocks' slots."""

@@ -33,7 +33,8 @@ class CacheState:
         misses: answers not given, by `Cause`'s words.
         evicted: entries dropped to make room.
         entries: how many there are,
-        bytes: and what they take.
+        bytes: and what they take,
+        bytes_max: and may take.
     """
 
     hits: int
@@ -41,3 +42,4 @@ class CacheState:
     evicted: int
     entries: int
     bytes: int
+    bytes_max: int

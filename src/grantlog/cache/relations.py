@@ -231,6 +231,7 @@ class RelationCache:
             evicted=self._shelf.evicted,
             entries=len(self._shelf),
             bytes=self._shelf.bytes,
+            bytes_max=self._shelf.bytes_max,
         )
 
 

@@ -122,4 +122,5 @@ class ResultCache:
             evicted=self._shelf.evicted,
             entries=len(self._shelf),
             bytes=self._shelf.bytes,
+            bytes_max=self._shelf.bytes_max,
         )

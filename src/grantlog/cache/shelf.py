@@ -63,11 +63,12 @@ class Shelf(Generic[V]):
     """Entries by key, in at most so many bytes.
 
     Attributes:
+        bytes_max: what the entries may take.
         evicted: how many entries were dropped to make room.
     """
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._entries: dict[Hashable, Entry[V]] = {}
         self._small: deque[Entry[V]] = deque()
         self._main: deque[Entry[V]] = deque()
@@ -122,7 +123,7 @@ class Shelf(Generic[V]):
             self._count(entry, size - entry.size)
             entry.value, entry.read_at, entry.dependencies = value, read_at, dependencies
             entry.size = size
-        while self._small_bytes + self._main_bytes > self._bytes_max:
+        while self._small_bytes + self._main_bytes > self.bytes_max:
             self._make_room()
 
     def _add(self, entry: Entry[V]) -> None:
@@ -140,7 +141,7 @@ class Shelf(Generic[V]):
 
     def _make_room(self) -> None:
         """Pass one entry over, or drop it."""
-        if self._small and (self._small_bytes * SMALL_SHARE > self._bytes_max or not self._main):
+        if self._small and (self._small_bytes * SMALL_SHARE > self.bytes_max or not self._main):
             entry = self._small.popleft()
             self._small_bytes -= entry.size
             if entry.uses:

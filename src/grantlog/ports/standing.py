@@ -66,11 +66,17 @@ def read_from_replica(copy: object = None) -> None:
         standing.copy = copy
 
 
-def answered_from_memory() -> None:
-    """Note that no store was read for the answer."""
+def note_source(source: Source) -> None:
+    """Note where the whole answer came from; CACHE where no store was read for it."""
     standing = _CURRENT.get()
     if standing is not None:
-        standing.source = Source.CACHE
+        standing.source = source
+
+
+def source_noted() -> Source:
+    """Where the answer comes from, as far as is known; the primary if nobody follows that."""
+    standing = _CURRENT.get()
+    return standing.source if standing is not None else Source.PRIMARY
 
 
 def replica_stayed_with() -> object:

@@ -153,3 +153,51 @@ async def test_many_writers_and_askers_on_two_nodes_always_read_their_own_writes
         async with asyncio.TaskGroup() as group:
             for _ in range(3):
                 group.create_task(live())
+
+
+def numbers(text: str) -> dict[str, float]:
+    """The samples of a page of metrics."""
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
+    return {name: float(number) for name, number in lines}
+
+
+async def test_what_caches_do_shows_at_metrics(migrated_database):
+    async with AsyncExitStack() as stack:
+        here, there = await nodes(stack, await migrated_database())
+        for _ in range(3):
+            await check(here)
+        await remove(there)
+        await check(here)
+        page = await here.rest.get("/metrics")
+        assert page.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+        said = numbers(page.text)
+        of = 'grantlog_cache_misses_total{{cache="{}",cause="{}"}}'.format
+        assert said['grantlog_cache_hits_total{cache="result"}'] == 2
+        assert said[of("result", "absent")] == 1
+        assert said[of("result", "moved")] == 1
+        assert said[of("relation", "moved")] == 1, "the document's own relation still held"
+        assert said['grantlog_cache_hits_total{cache="relation"}'] >= 1
+        assert said["grantlog_cache_clocks"] == 1
+        assert 0 < said['grantlog_cache_bytes{cache="result"}'] < 10_000
+        assert said['grantlog_cache_bytes_max{cache="result"}'] == 64 * 1024 * 1024
+        assert said["grantlog_checks_joined_total"] == 0
+
+
+async def test_a_node_without_caches_has_nothing_to_say_at_metrics(migrated_database):
+    dsn = await migrated_database()
+    async with whole_api(dsn, result_cache_mb=0, relation_cache_mb=0) as api:
+        page = await api.rest.get("/metrics")
+        assert (page.status_code, page.text) == (200, "")
+
+
+async def test_equal_checks_that_come_together_are_decided_once(migrated_database):
+    async with AsyncExitStack() as stack:
+        here, _ = await nodes(stack, await migrated_database(), consistency="node")
+        await here.post("Tenancy.List", {"page_size": 1})
+        async with asyncio.TaskGroup() as group:
+            asked = [group.create_task(check(here)) for _ in range(20)]
+        assert {task.result()[0] for task in asked} == {True}
+        said = numbers((await here.rest.get("/metrics")).text)
+        decided = 20 - said["grantlog_checks_joined_total"]
+        decided -= said['grantlog_cache_hits_total{cache="result"}']
+        assert decided == 1
