@@ -12,6 +12,7 @@ from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache
 from grantlog.changelog.postgres.log import open_change_log
+from grantlog.runtime.watching import open_tenant_log
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.proof import Proof
@@ -24,7 +25,7 @@ _CONNECTIONS_MAX: Final = 2
 
 @asynccontextmanager
 async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Caches]:
-    """The caches that the settings ask for, followed from the primary's log for the block.
+    """The caches that the settings ask for, and one follower of the log for them, for the block.
 
     Args:
         settings: how large they may grow.
@@ -32,6 +33,7 @@ async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Cac
 
     Raises:
         UnavailableError: the primary does not answer.
+        PreconditionError: the topic is not the one that the primary records, or not safe.
     """
     results = ResultCache(settings.result_cache_mb * _MEBIBYTE)
     relations = RelationCache(settings.relation_cache_mb * _MEBIBYTE)
@@ -48,7 +50,8 @@ async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Cac
             settings=INDEX_PLANS,
             on_connect=proof.prove,
         ) as pool,
-        open_change_log(pool, listen_dsn=dsn) as log,
+        open_change_log(pool, listen_dsn=dsn) as primary,
+        open_tenant_log(settings, pool, primary) as log,
         background_tasks() as group,
     ):
         follower = ClockFollower(log, clocks)

@@ -1,12 +1,14 @@
 """Keeps the clocks of the caches moving: a follower of the log on the node that answers.
 
-Only tenants that were asked about are looked at. A clock that is far behind is not led through the
-log but begins anew at its end: that costs what was cached, and nothing else.
+Only tenants that were asked about lately are looked at. A clock that is far behind is not led
+through the log but begins anew at its end: that costs what was cached, and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,12 +33,12 @@ class FollowLimits:
     """A question waits for its clock where that lacks no more revisions."""
     page_changes_max: int = 5_000
     """Changes read from the log at once."""
-    tenants_per_look_max: int = 1_000
-    """Tenants whose ends are asked for in one statement."""
+    asked_s: float = 5.0
+    """A tenant is looked at for so long after the last question about it."""
     poll_s: float = 0.2
     """Without a signal, the log is looked at so often."""
     pause_s: float = 0.02
-    """Between two looks, however many signals come."""
+    """Between two looks, however many signals come; never less than the last look took."""
     retry_s: float = 0.2
     """Between two looks where the log does not answer."""
 
@@ -48,39 +50,58 @@ class ClockFollower:
         log: followed by nobody else.
         clocks: of the caches.
         limits: the defaults if None.
+        now: seconds by a clock that never goes back.
     """
 
-    def __init__(self, log: TenantLog, clocks: Clocks, limits: FollowLimits | None = None) -> None:
+    def __init__(
+        self,
+        log: TenantLog,
+        clocks: Clocks,
+        limits: FollowLimits | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._log = log
         self._clocks = clocks
         self._limits = limits or FollowLimits()
+        self._now = now
+        self._asked_at: dict[TenantId, float] = {}
         self._reading: dict[TenantId, asyncio.Lock] = {}
 
     async def run(self) -> None:
         """Follow until cancelled, through losses of the database."""
         while True:
             try:
+                begun = self._now()
                 await self.look()
+                took = self._now() - begun
                 await self._log.wait(self._limits.poll_s)
-                await asyncio.sleep(self._limits.pause_s)
+                await asyncio.sleep(max(self._limits.pause_s, took))
             except (UnavailableError, ConflictError) as error:
                 _LOG.warning("caches do not hear of writes", because=error.explanation)
                 await asyncio.sleep(self._limits.retry_s)
 
     async def look(self) -> None:
-        """Bring the clocks that were asked since the last look to the log's end.
+        """Bring the clocks that were asked lately to the log's end.
 
         Raises:
-            UnavailableError: the log does not answer; those clocks are looked at next time they
-                are asked.
+            UnavailableError: the log does not answer; the next look goes on.
         """
-        asked = list(self._clocks.take_asked().items())
-        for start in range(0, len(asked), self._limits.tenants_per_look_max):
-            some = asked[start : start + self._limits.tenants_per_look_max]
-            heads = await self._log.heads_of([tenant for tenant, _ in some])
-            for tenant, clock in some:
-                if tenant in heads:
-                    await self._bring(tenant, clock, heads[tenant])
+        clocks = self._asked_lately()
+        heads = await self._log.heads_of(list(clocks))
+        for tenant, head in heads.items():
+            await self._bring(tenant, clocks[tenant], head)
+
+    def _asked_lately(self) -> dict[TenantId, Clock]:
+        now, limits = self._now(), self._limits
+        self._asked_at |= dict.fromkeys(self._clocks.take_asked(), now)
+        clocks: dict[TenantId, Clock] = {}
+        for tenant, asked_at in list(self._asked_at.items()):
+            clock = self._clocks.find(tenant)
+            if clock is None or asked_at + limits.asked_s < now:
+                del self._asked_at[tenant]
+            else:
+                clocks[tenant] = clock
+        return clocks
 
     async def _bring(self, tenant: TenantId, clock: Clock, head: LogHead) -> None:
         """Bring one clock to an end of its log."""

@@ -24,16 +24,23 @@ async def place(*, writes: int, limits: FollowLimits | None = None):
     return primary, clocks, clock, ClockFollower(primary.log, clocks, limits)
 
 
-async def test_a_look_brings_the_clocks_that_were_asked_to_the_end():
-    primary, clocks, clock, follower = await place(writes=5)
+async def test_a_look_brings_the_clocks_that_were_asked_lately_to_the_end():
+    primary, clocks, clock, _ = await place(writes=5)
+    time = [0.0]
+    follower = ClockFollower(primary.log, clocks, FollowLimits(asked_s=5), lambda: time[0])
     await follower.look()
     assert (clock.base, clock.seen) == (1, 6)
-    await primary.put("doc:2#viewer@user:1")
-    await follower.look()
-    assert clock.seen == 6, "nobody asked since"
-    clocks.at(ACME, await primary.heads.head(ACME))
+    await primary.put("doc:1#viewer@user:9")
+    time[0] = 5.0
     await follower.look()
     assert clock.seen == 7
+    await primary.put("doc:2#viewer@user:1")
+    time[0] = 5.1
+    await follower.look()
+    assert clock.seen == 7, "nobody asked for long"
+    clocks.at(ACME, await primary.heads.head(ACME))
+    await follower.look()
+    assert clock.seen == 8
 
 
 async def test_a_clock_far_behind_begins_anew_at_the_end():

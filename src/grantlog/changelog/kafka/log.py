@@ -38,6 +38,9 @@ COMPARE_S: Final = 2.0
 PATIENCE_S: Final = 1.0
 """What a comparison finds lacking may still be under way for so long."""
 
+IDLE_ROUNDS_OF_TENANTS: Final = 100
+"""A follower that has a tenant's changes from elsewhere, its own writes say, reads none here."""
+
 
 class _Reader:
     """Reading transactions, and waiting for them."""
@@ -170,7 +173,7 @@ class KafkaTenantLog(_Reader):
             return await self._asked(tenants)
         feed = self._feed
         feed.woken.clear()
-        feed.intake.next_round()
+        feed.intake.next_round(idle_max=IDLE_ROUNDS_OF_TENANTS)
         feed.room.set()
         wanted = frozenset(tenants)
         feed.wants = wanted.__contains__

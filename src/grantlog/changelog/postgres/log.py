@@ -72,6 +72,8 @@ class PostgresChangeLog:
     ) -> dict[TenantId, LogHead]:
         """Where these tenants' logs end."""
         del now  # always
+        if not tenants:
+            return {}
         async with acquired(self._pool, doing="reading heads") as connection:
             rows = await connection.fetch(_HEADS_OF, list(tenants))
         return {
