@@ -61,6 +61,7 @@ class CachedFacts:
     """The facts of one tenant at one revision, from memory where they are known to hold.
 
     Attributes:
+        clock: of the life that the question stands in, where anything is kept for it.
         reads: how often the store was asked.
     """
 
@@ -70,12 +71,13 @@ class CachedFacts:
         self._follower = caches.follower
         self._tenant = tenant
         self._at = head.revision
-        self._clock = caches.clocks.at(tenant, head) if caches.relations is not None else None
+        is_on = caches.relations is not None or caches.results is not None
+        self.clock = caches.clocks.at(tenant, head) if is_on else None
         self.reads = 0
 
     async def fetch(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
         """The answer to every key, in order; errors as FactReader."""
-        relations, clock, at = self._relations, self._clock, self._at
+        relations, clock, at = self._relations, self.clock, self._at
         if relations is None or clock is None or not keys:
             return await self._read(keys)
         found = relations.find(clock, at, keys)
@@ -111,7 +113,7 @@ class CachedChecks:
         self._at = head.revision
         self._loaded = loaded
         self._facts = facts
-        self._clock = caches.clocks.at(tenant, head) if caches.results is not None else None
+        self._clock = facts.clock
 
     async def check(self, query: CheckQuery) -> CheckResult:
         """As `engine.check`."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
-from grantlog.cache.shelf import Shelf
+from grantlog.cache.shelf import Entry, Shelf
 from grantlog.cache.sizes import size_of_dependencies, size_of_subjects, size_of_value
 from grantlog.errors import CorruptionError
 from grantlog.model.attributes import AttributeValue
@@ -39,6 +39,8 @@ FEW_SUBJECTS: Final = 8
 
 RELATIONS_REMEMBERED_MAX: Final = 65_536
 """Relations of which it is remembered that they were asked for, or are large."""
+
+_PAGED: Final = (UsersetsKey, SubjectsKey)
 
 FactPlace: TypeAlias = tuple[object, ...]
 """Where an answer is kept: the clock's number and the key; shapes differ by the key's class."""
@@ -144,11 +146,10 @@ class RelationCache:
     def _find(self, clock: Clock, at: Revision, key: FactKey) -> FactAnswer | Cause:
         shelf, cause = self._shelf, Cause.ABSENT
         kind = type(key)
-        if kind is DirectKey or (isinstance(key, UsersetsKey | SubjectsKey) and key.after is None):
+        if kind is DirectKey or (isinstance(key, _PAGED) and key.after is None):
             entry = shelf.find((clock.number, key[0], key[1], key[2]))
             if entry is not None:
-                if clock.may_answer(entry.read_at, at, entry.dependencies):
-                    entry.read_at = max(entry.read_at, at)
+                if entry.read_at == at or _holds(clock, entry, at):
                     whole = entry.value
                     if not isinstance(whole, Whole):
                         raise CorruptionError("another answer stands in the place of a relation")
@@ -159,8 +160,7 @@ class RelationCache:
         entry = shelf.find(_place(clock, key))
         if entry is None:
             return cause
-        if clock.may_answer(entry.read_at, at, entry.dependencies):
-            entry.read_at = max(entry.read_at, at)
+        if entry.read_at == at or _holds(clock, entry, at):
             answer = entry.value
             if isinstance(answer, Whole):
                 raise CorruptionError("a relation stands in the place of another answer")
@@ -233,6 +233,14 @@ class RelationCache:
             bytes=self._shelf.bytes,
             bytes_max=self._shelf.bytes_max,
         )
+
+
+def _holds(clock: Clock, entry: Entry[Kept], at: Revision) -> bool:
+    """Whether an entry answers at a revision; it is as if read there then, if that is newer."""
+    if not clock.may_answer(entry.read_at, at, entry.dependencies):
+        return False
+    entry.read_at = max(entry.read_at, at)
+    return True
 
 
 def _whole_place(clock: Clock, key: FactKey) -> FactPlace:
