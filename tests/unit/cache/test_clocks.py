@@ -15,7 +15,7 @@ from grantlog.cache.clock import (
 )
 from grantlog.cache.clocks import Clocks
 from grantlog.model.change import SchemaWritten, TenantDeleted
-from grantlog.model.ids import Revision, SchemaVersion, TenantId
+from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from tests.unit.cache.making import ACME, clock, head, transaction, written
 
 DOC = fact_dependency("doc", "1", "viewer")
@@ -192,3 +192,13 @@ def test_clocks_that_were_asked_for_are_told_once():
     one = clocks.at(ACME, head(1))
     assert clocks.take_asked() == {ACME: one}
     assert clocks.take_asked() == {}
+
+
+def test_a_later_epoch_ends_the_clocks_of_earlier_ones():
+    clocks = Clocks()
+    clocks.at(ACME, head(1))
+    newer = clocks.at(TenantId("b"), head(1, epoch=2))
+    clocks.forget_before(Epoch(2))
+    assert clocks.find(ACME) is None
+    assert clocks.find(TenantId("b")) is newer
+    assert len(clocks) == 1
