@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import grpc
 from grpc import aio
@@ -69,8 +68,7 @@ class Notes:
         code = error.code()
         self.failed[f"{what} {code.name}"] += 1
         if code not in _EXCUSED:
-            at = datetime.now(UTC).isoformat()
-            self.odd.append(f"{at} {what} at {node.name}: {code.name}: {error.details()}")
+            self.odd.append(f"{what} at {node.name}: {code.name}: {error.details()}")
 
 
 class Stubs:

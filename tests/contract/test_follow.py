@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 from grantlog.app.project import PIECES, FollowLimits, Projector
 from grantlog.app.replicas import Progress, Standing, rebuild, status, verify
 from grantlog.errors import UnavailableError
+from grantlog.model.chain import transaction_digest
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved
@@ -53,6 +55,28 @@ class TamperedLog:
 async def equal(primary: Primary, replica: Copy, tenant: TenantId = ACME) -> bool:
     ours = await primary.projection.digest(tenant)
     return ours == await replica.projection.digest(tenant)
+
+
+def rewritten(history: Sequence[Transaction]) -> list[Transaction]:
+    """Another history of as many revisions, that was committed a second later each."""
+    other: list[Transaction] = []
+    digest = history[0].previous_digest
+    for entry in history:
+        later = entry.commit_time + timedelta(seconds=1)
+        previous, digest = (
+            digest,
+            transaction_digest(
+                digest,
+                tenant=entry.tenant,
+                epoch=entry.epoch,
+                revision=entry.revision,
+                commit_time=later,
+                body=entry.body,
+                salt=entry.salt,
+            ),
+        )
+        other.append(replace(entry, commit_time=later, previous_digest=previous, digest=digest))
+    return other
 
 
 async def followed(projector: Projector, condition) -> None:
@@ -169,6 +193,43 @@ async def test_a_replica_that_is_ahead_of_its_log_is_stopped(
     assert "the log ends at 2" in projector.status.stopped[ACME]
     rows = {row.tenant: row.standing for row in await status(log, replica.projection)}
     assert rows[ACME] is Standing.AHEAD
+
+
+async def test_a_tenant_that_stands_in_a_lost_history_is_folded_anew(
+    primary: Primary, replica: Copy
+) -> None:
+    """As after a restore: the replica folded what the log, put back, does not hold."""
+    for number in range(3):
+        await primary.put(f"doc:{number}#viewer@user:1")
+    await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+    await replica.projection.apply(rewritten(await primary.history()))
+    projector = Projector(primary.log, replica.projection, SMALL)
+    await projector.start()
+    for _ in range(4):
+        await projector.round()
+    assert ACME in projector.status.stopped, "within one epoch it is damage"
+    await primary.open_epoch()
+    projector = Projector(primary.log, replica.projection, SMALL)
+    await followed(projector, lambda: equal(primary, replica))
+    assert projector.status.stopped == {}
+    assert await equal(primary, replica, OTHER)
+
+
+async def test_a_log_that_cannot_be_folded_is_begun_anew_once_for_an_epoch(
+    primary: Primary, replica: Copy
+) -> None:
+    for number in range(3):
+        await primary.put(f"doc:{number}#viewer@user:1")
+    await replica.projection.apply(await primary.history())
+    await primary.open_epoch()
+    await primary.put("doc:9#viewer@user:1")
+    log = TamperedLog(primary.log)
+    log.forged = {(ACME, Revision(2)), (ACME, Revision(4)), (ACME, Revision(5))}
+    projector = Projector(log, replica.projection, SMALL)
+    await projector.start()
+    for _ in range(10):
+        await projector.round()
+    assert "does not continue" in projector.status.stopped[ACME]
 
 
 async def test_a_new_epoch_without_writes_is_adopted(primary: Primary, replica: Copy) -> None:

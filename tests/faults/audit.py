@@ -40,8 +40,8 @@ async def audit(deployment: Deployment, load: Load) -> None:
     logs = {tenant: await deployment.log_of(tenant) for tenant in load.tenants}
     broken = await asyncio.to_thread(violations, notes.history, logs)
     assert not broken, _shown([str(one) for one in broken])
-    wrong = deployment.wrong()
-    assert not (notes.odd or wrong), _shown([*notes.odd, *wrong])
+    odd = [*notes.odd, *deployment.wrong()]
+    assert not odd, _shown(odd)
     differs = await topic_differs(deployment, load.tenants)
     assert not differs, _shown(differs)
     acknowledged = sum(bool(write.token) for write in notes.history.writes)

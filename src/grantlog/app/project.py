@@ -96,6 +96,7 @@ class Projector:
         self._applied_through: datetime | None = None
         self._look_again_at = 0.0
         self._failed_at: dict[TenantId, Position] = {}
+        self._begun_anew: dict[TenantId, Epoch] = {}
         self._changes = 0
 
     @property
@@ -152,7 +153,8 @@ class Projector:
         for tenant in list(self._targets):
             if stop is not None and stop.is_set():
                 return
-            await self._guarded(tenant, lambda tenant=tenant: self._advance(tenant))
+            head = self._targets[tenant]
+            await self._guarded(tenant, head, lambda tenant=tenant: self._advance(tenant))
             self._arrive()
 
     def _aim(self, moved: HeadsMoved) -> None:
@@ -180,7 +182,7 @@ class Projector:
 
     async def _note(self, tenant: TenantId, head: Position) -> None:
         if tenant not in self._stopped:
-            await self._guarded(tenant, lambda: self._compare(tenant, head))
+            await self._guarded(tenant, head, lambda: self._compare(tenant, head))
 
     async def _compare(self, tenant: TenantId, head: Position) -> None:
         """Remember a tenant that is behind its head; refuse one that is ahead or elsewhere."""
@@ -269,8 +271,13 @@ class Projector:
         elif at.revision > target.revision:
             del self._targets[tenant]
 
-    async def _guarded(self, tenant: TenantId, step: Callable[[], Awaitable[None]]) -> None:
-        """Run a step; if it cannot be right twice where the tenant really stands, stop it."""
+    async def _guarded(
+        self, tenant: TenantId, head: Position, step: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Run a step; if it cannot be right twice where the tenant really stands, stop it.
+
+        One that stands in a history that was lost begins anew instead.
+        """
         try:
             await step()
         except CorruptionError as error:
@@ -289,8 +296,27 @@ class Projector:
                 self._mark = None
                 _LOG.warning("looking again", tenant=tenant, because=error.explanation)
                 return
+            if await self._begin_anew(tenant, head, stored):
+                _LOG.warning("tenant folded anew", tenant=tenant, because=error.explanation)
+                return
             self._stopped[tenant] = (error.explanation, stored)
             _LOG.error("tenant stopped: rebuild it", tenant=tenant, because=error.explanation)
+
+    async def _begin_anew(self, tenant: TenantId, head: Position, stored: Position) -> bool:
+        """Empty a tenant if the log's newer epoch does not continue it; once for each epoch.
+
+        A later epoch than the one it was folded in tells that the log was put back: what is here
+        was lost. Within one epoch the same would be damage, which folding again may hide.
+        """
+        known = max(stored.epoch, self._begun_anew.get(tenant, Epoch(0)))
+        if stored == NOWHERE or head.epoch <= known:
+            return False
+        self._begun_anew[tenant] = head.epoch
+        await self._store.forget(tenant, stored)
+        self._positions = await self._store.positions()
+        self._failed_at.pop(tenant, None)
+        self._mark = None
+        return True
 
     async def _look_again(self) -> None:
         """Take up tenants that stopped and stand elsewhere since: they were rebuilt."""

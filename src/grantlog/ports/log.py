@@ -129,6 +129,13 @@ class ProjectionStore(Protocol):
         """
         ...
 
+    async def forget(self, tenant: TenantId, at: Position) -> bool:
+        """Forget one tenant if it stands there, to be folded from its log's beginning.
+
+        False, and nothing happened: it stands elsewhere by now.
+        """
+        ...
+
     async def clear(self) -> None:
         """Forget everything, to be rebuilt from nothing."""
         ...

@@ -56,6 +56,14 @@ class MemoryProjection:
             digest.add_attribute((entity.type, entity.id, name), value, created)
         return state.position, digest.finish()
 
+    async def forget(self, tenant: TenantId, at: Position) -> bool:
+        """Forget one tenant if it stands there."""
+        state = self._tables.tenants.get(tenant)
+        if state is None or state.position != at:
+            return False
+        del self._tables.tenants[tenant]
+        return True
+
     async def clear(self) -> None:
         """Forget everything, to be rebuilt from nothing."""
         self._tables.tenants.clear()

@@ -89,6 +89,22 @@ class PostgresProjection:
         """The tenant's position, and a digest of its state there or at an earlier revision."""
         return await tenant_digest(self._pool, tenant, at)
 
+    async def forget(self, tenant: TenantId, at: Position) -> bool:
+        """Forget one tenant if it stands there; its rows are purged like those of an ended life.
+
+        Raises:
+            PreconditionError: the database is a primary.
+        """
+        async with (
+            acquired(self._pool, doing="forgetting a tenant of the replica") as connection,
+            connection.transaction(),
+        ):
+            await require_replica(connection)
+            key = await connection.fetchval(
+                _SQL["forget"], tenant, at.epoch, at.revision, at.digest
+            )
+        return key is not None
+
     async def clear(self) -> None:
         """Forget everything, to be rebuilt from nothing; readers are refused from then on.
 

@@ -284,6 +284,28 @@ class ProjectionContract:
         await replica.projection.apply(await primary.history())
         assert await replica.projection.digest(ACME) == await primary.projection.digest(ACME)
 
+    async def test_a_tenant_that_is_forgotten_is_folded_from_its_beginning(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        await primary.put("doc:1#viewer@user:1")
+        await primary.put("doc:1#viewer@user:1", tenant=OTHER)
+        history, others = await primary.history(), await primary.history(OTHER)
+        await replica.projection.apply(history)
+        await replica.projection.apply(others)
+        stands = (await replica.projection.positions())[ACME]
+        elsewhere = replace(stands, revision=Revision(stands.revision - 1))
+        assert not await replica.projection.forget(ACME, elsewhere)
+        assert not await replica.projection.forget(ACME, replace(stands, digest=GENESIS))
+        assert await replica.projection.forget(ACME, stands)
+        assert not await replica.projection.forget(ACME, stands)
+        assert (await replica.projection.positions()).keys() == {OTHER}
+        with pytest.raises(ProjectionLaggingError):
+            await replica.facts.read(ACME, stands.revision, [direct("doc:1#viewer@user:1")])
+        await replica.projection.apply(history)
+        for tenant in (ACME, OTHER):
+            ours = await primary.projection.digest(tenant)
+            assert await replica.projection.digest(tenant) == ours
+
     async def test_a_replica_answers_at_every_revision_of_the_current_life(
         self, primary: Primary, replica: Copy
     ) -> None:

@@ -32,6 +32,15 @@ WHERE tenant_id = $1;
 UPDATE heads SET epoch = greatest(epoch, $4), changed_xid = pg_current_xact_id()
 WHERE tenant_id = $1 AND revision = $2 AND digest = $3;
 
+-- name: forget
+WITH gone AS (
+    DELETE FROM heads WHERE tenant_id = $1 AND epoch = $2 AND revision = $3 AND digest = $4
+    RETURNING tenant_key, revision
+)
+INSERT INTO dead_lives (tenant_key, tenant_id, died_rev)
+SELECT tenant_key, $1, revision FROM gone
+RETURNING tenant_key;
+
 -- name: clear
 TRUNCATE relation_tuples, relation_tuples_history, attributes, attributes_history, schemas, heads,
     dead_lives, tenants, bundles, copying;
