@@ -16,7 +16,7 @@ import structlog
 
 from grantlog.cache.clock import Clock
 from grantlog.cache.clocks import Clocks
-from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
+from grantlog.errors import CorruptionError, GrantlogError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import LogHead, TenantLog
 
@@ -68,7 +68,8 @@ class ClockFollower:
         self._reading: dict[TenantId, asyncio.Lock] = {}
 
     async def run(self) -> None:
-        """Follow until cancelled, through losses of the database."""
+        """Follow until cancelled, whatever the log says: without it caches are slow, not wrong."""
+        told = False
         while True:
             try:
                 begun = self._now()
@@ -76,8 +77,11 @@ class ClockFollower:
                 took = self._now() - begun
                 await self._log.wait(self._limits.poll_s)
                 await asyncio.sleep(max(self._limits.pause_s, took))
-            except (UnavailableError, ConflictError) as error:
-                _LOG.warning("caches do not hear of writes", because=error.explanation)
+                told = False
+            except GrantlogError as error:
+                if not told:
+                    _LOG.warning("caches do not hear of writes", because=error.explanation)
+                told = True
                 await asyncio.sleep(self._limits.retry_s)
 
     async def look(self) -> None:

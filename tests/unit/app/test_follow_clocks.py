@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
+
+import pytest
+from structlog.testing import capture_logs
 
 from grantlog.app.follow_clocks import ClockFollower, FollowLimits
 from grantlog.cache.clock import Clock
 from grantlog.cache.clocks import Clocks
-from grantlog.errors import CorruptionError, UnavailableError
+from grantlog.errors import CorruptionError, GrantlogError, PreconditionError, UnavailableError
 from grantlog.model.ids import Revision
 from grantlog.testing.contracts.places import ACME, Primary
 from tests.contract.memory import memory_primary
+from tests.waiting import until
 
 
 async def place(*, writes: int, limits: FollowLimits | None = None):
@@ -85,6 +90,32 @@ async def test_a_log_that_does_not_answer_leaves_the_question_alone():
     assert clock.seen == 1
 
 
+@pytest.mark.parametrize(
+    "failure", [UnavailableError("gone"), PreconditionError("migrate"), CorruptionError("odd")]
+)
+async def test_whatever_the_log_says_the_follower_goes_on_and_tells_once(
+    failure: GrantlogError,
+):
+    primary, clocks, clock, _ = await place(writes=1)
+    log = _Counted(primary)
+    limits = FollowLimits(poll_s=0.001, pause_s=0.0, retry_s=0.0)
+    failing = count()
+
+    async def heads_of(tenants, *, now=False):
+        if next(failing) < 3:
+            raise failure
+        return await primary.log.heads_of(tenants, now=now)
+
+    log.heads_of = heads_of
+    with capture_logs() as told:
+        async with asyncio.TaskGroup() as group:
+            follower = ClockFollower(log, clocks, limits)  # type: ignore[arg-type]
+            following = group.create_task(follower.run())
+            await until(lambda: clock.seen == 2)
+            following.cancel()
+    assert [line["event"] for line in told] == ["caches do not hear of writes"]
+
+
 async def test_a_log_that_cannot_be_read_ends_the_clock():
     primary, clocks, _, _ = await place(writes=1)
     follower = ClockFollower(_Counted(primary, CorruptionError("hole")), clocks)  # type: ignore[arg-type]
@@ -110,6 +141,7 @@ class _Counted:
         self._failure = failure
         self.reads = 0
         self.heads_of = primary.log.heads_of
+        self.wait = primary.log.wait
 
     async def read(self, tenant, *, after, changes_max):
         self.reads += 1
