@@ -15,6 +15,7 @@ from aiokafka.errors import (
     AuthenticationMethodNotSupported,
     ClusterAuthorizationFailedError,
     ConsumerStoppedError,
+    CorruptRecordException,
     GroupAuthorizationFailedError,
     KafkaConfigurationError,
     KafkaError,
@@ -23,6 +24,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
     UnsupportedSaslMechanismError,
 )
 
@@ -31,7 +33,18 @@ from grantlog.errors import GrantlogError, PreconditionError, UnavailableError
 REQUEST_TIMEOUT_MS: Final = 10_000
 """How long one request may take; what waits for a broker waits so long at most."""
 
-KAFKA_ERRORS: Final = (KafkaError, ConsumerStoppedError, OSError, TimeoutError, AssertionError)
+UNREADABLE: Final = (UnicodeDecodeError, UnsupportedCodecError, CorruptRecordException)
+"""What the client raises at records of strangers: a header's name that is no text, a compression
+that is not installed here, a broken checksum."""
+
+KAFKA_ERRORS: Final = (
+    KafkaError,
+    ConsumerStoppedError,
+    OSError,
+    TimeoutError,
+    AssertionError,
+    *UNREADABLE,
+)
 """All that the client raises; it asserts that partitions it is given exist."""
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -182,6 +195,8 @@ def translated(error: BaseException, doing: str) -> GrantlogError:
     """Our error for one of `KAFKA_ERRORS`."""
     if text := _REFUSED.get(type(error)):
         return PreconditionError(f"{doing}: {text}")
+    if isinstance(error, UNREADABLE):
+        return UnavailableError(f"{doing}: the topic holds a record that nobody here can read")
     if isinstance(error, ProducerClosed | ConsumerStoppedError):
         return UnavailableError(f"{doing}: the connection to Kafka was closed")
     if isinstance(error, TimeoutError):

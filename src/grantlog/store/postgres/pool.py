@@ -120,10 +120,32 @@ async def acquired(
 ) -> AsyncGenerator[Connection]:
     """A connection of the pool, within `timeout_s`; errors of the driver become ours."""
     try:
-        async with pool.acquire(timeout=timeout_s) as connection:
+        async with lent(pool, timeout_s=timeout_s) as connection:
             yield connection
     except DRIVER_ERRORS as error:
         raise translated(error, doing) from error
+
+
+@asynccontextmanager
+async def lent(pool: Pool, *, timeout_s: float = CONNECT_TIMEOUT_S) -> AsyncGenerator[Connection]:
+    """A connection of the pool, within `timeout_s`, with the driver's own errors.
+
+    Whoever is cancelled while a server hangs gives the connection back in vain, and the driver says
+    that as a timeout: a loop that goes on after those would never hear that it is to end.
+    """
+    before = _cancellations()
+    try:
+        async with pool.acquire(timeout=timeout_s) as connection:
+            yield connection
+    except DRIVER_ERRORS as error:
+        if _cancellations() > before:
+            raise asyncio.CancelledError from error
+        raise
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def discard(connection: Connection) -> None:

@@ -21,7 +21,7 @@ from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection, translated
 from grantlog.store.postgres.guard import Admit, admit_any
-from grantlog.store.postgres.pool import CONNECT_TIMEOUT_S, Pool
+from grantlog.store.postgres.pool import Pool, lent
 from grantlog.store.postgres.reader_batch import ReadBatch
 from grantlog.store.postgres.statements import load
 
@@ -195,7 +195,7 @@ class PostgresFactReader:
         attempt = 1
         while True:
             try:
-                async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                async with lent(self._pool) as connection:
                     row = await connection.fetchrow(_READ, *arguments)
                 assert row is not None, "the statement's contexts are an aggregate: one row always"
             except DRIVER_ERRORS as error:
