@@ -78,7 +78,13 @@ async def served(
     server = grpc_door.build_server(grpc_server)
     grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    app = rest_door.build_app(api.calls, api.probe, allowed_origins=["*"], stall_s_max=stall_s_max)
+    app = rest_door.build_app(
+        api.calls,
+        api.probe,
+        allowed_origins=["*"],
+        stall_s_max=stall_s_max,
+        metrics=api.metrics,
+    )
     # With its protocol named, asyncio sets TCP_NODELAY as uvloop always does.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))

@@ -159,8 +159,9 @@ CALLS = {
 
 @pytest.fixture
 async def node_that_asks_nobody(migrated_database) -> AsyncIterator[Node]:
-    """A node that knows its heads itself, so that what fails is the reading of facts."""
-    async with open_node(await migrated_database(), consistency="node") as node:
+    """A node that knows its heads itself and no facts, so that what fails is their reading."""
+    nothing = {"result_cache_mb": 0, "relation_cache_mb": 0}
+    async with open_node(await migrated_database(), consistency="node", **nothing) as node:
         yield node
 
 

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grantlog.engine.check import FactFetch, check
+from grantlog.engine.check import FactFetch, check, decide
 from grantlog.engine.plan import Plan, build_plan
-from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
-from grantlog.errors import DepthExceededError, NotFoundError, RuleFailedError
+from grantlog.engine.question import CheckQuery, RequestContext
+from grantlog.errors import DepthExceededError, GrantlogError, NotFoundError, RuleFailedError
 from grantlog.schema.compile import compile_schema
 from grantlog.testing.fact_table import FactTable
 from grantlog.testing.oracle import Question, judge, judge_unshared, read_language
 from grantlog.testing.worlds import ATTRIBUTES, Asked, World, questions, worlds
 
+T = TypeVar("T")
+
 SOME_QUESTIONS = st.lists(questions(), min_size=12, max_size=12)
 
 
-def run_now(answer: Coroutine[Any, Any, CheckResult]) -> CheckResult:
+def run_now(answer: Coroutine[Any, Any, T]) -> T:
     """Run what never waits for anything but its turn; a hundred times faster than a loop."""
     while True:
         try:
@@ -137,3 +139,26 @@ def test_two_depths_never_contradict_each_other(world: World, asked: list[Asked]
         query = query_of(world, one)
         answers = {verdict(plan, replace(query, depth=d), facts.fetch) for d in (1, 3, 5, 8, 1000)}
         assert not answers >= {"allowed", "denied"}, one
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds() | worlds(layered=True), SOME_QUESTIONS, st.sampled_from((1_000, 1, 2)))
+def test_a_decision_says_a_depth_that_gives_it_and_all_that_it_read(
+    world: World, asked: list[Asked], page_max: int
+):
+    plan = build_plan(compile_schema(world.schema))
+    for one in asked:
+        facts = FactTable(world.tuples, world.attributes, page_max=page_max)
+        query = query_of(world, one)
+        try:
+            decision = run_now(decide(plan, query, facts.fetch))
+        except GrantlogError:
+            continue
+        assert decision.depth <= one.depth
+        for depth in (decision.depth, one.depth, 1_000):
+            again = verdict(plan, replace(query, depth=depth), facts.fetch)
+            assert again == ("allowed" if decision.result.allowed else "denied"), one
+        facts = FactTable(world.tuples, world.attributes, page_max=page_max)
+        run_now(decide(plan, query, facts.fetch))
+        read = {(type(key), key) for batch in facts.batches for key in batch}
+        assert {(type(key), key) for key in decision.reads} == read

@@ -52,6 +52,7 @@ async def _serve(settings: ApiSettings) -> None:
                 api.probe,
                 allowed_origins=settings.cors_allowed_origins,
                 stall_s_max=stall_s_max,
+                metrics=api.metrics,
             )
             drain = settings.drain_s_max
             leaving = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from grantlog.app.cached import NO_CACHES, Caches
 from grantlog.app.known import KnownHeads
 from grantlog.app.schemas import SchemaCache
 from grantlog.model.ids import Epoch, Revision, TenantId
@@ -17,12 +18,16 @@ class Memory:
     """The heads and schemas that this node knows, and what it acknowledged.
 
     All of it is a witness of the log: `proof` holds it against every server that is connected to.
+
+    Attributes:
+        caches: answers and facts with the clocks that say where they hold; none until they are set.
     """
 
     def __init__(self) -> None:
         self.acknowledged = Acknowledged()
         self.known = KnownHeads(life_began=self._life_began)
         self.proof = Proof(self._seen, self.enter, who="an API node")
+        self.caches: Caches = NO_CACHES
         self._cache: SchemaCache | None = None
 
     def open_cache(self, reader: SchemaReader) -> None:
@@ -43,6 +48,7 @@ class Memory:
     def enter(self, epoch: Epoch) -> None:
         """Drop what is known from earlier epochs only: a later one may have lost it."""
         self.known.forget_before(epoch)
+        self.caches.clocks.forget_before(epoch)
         if self._cache is not None:
             self._cache.clear()
 

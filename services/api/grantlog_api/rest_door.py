@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -25,6 +25,7 @@ from grantlog.serving.metadata import (
     collect_answer_metadata,
     set_request_metadata,
 )
+from grantlog.serving.metrics import CONTENT_TYPE, Family, exposition
 from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.openapi import NDJSON, openapi_document
@@ -47,20 +48,27 @@ _VERBS: Final = ("GET", "POST", "HEAD", "PATCH", "DELETE", "PUT", "OPTIONS")
 
 
 def build_app(
-    calls: Calls, probe: HealthProbe, *, allowed_origins: list[str], stall_s_max: float = 30.0
+    calls: Calls,
+    probe: HealthProbe,
+    *,
+    allowed_origins: list[str],
+    stall_s_max: float = 30.0,
+    metrics: Callable[[], Iterable[Family]] = tuple,
 ) -> ASGIApp:
-    """The ASGI application: the contract's paths, /healthz, /livez, /docs and /openapi.json.
+    """The ASGI application: the contract's paths, those for operators, /docs and /openapi.json.
 
     Args:
         calls: what answers.
         probe: what /healthz says; /livez asks nobody.
         allowed_origins: whose pages may call.
         stall_s_max: how long the reader of a stream may leave a message unread.
+        metrics: what /metrics says.
     """
     app = FastAPI(title="Grantlog", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     speak_json(app)
     app.add_route("/healthz", _healthz(probe), methods=["GET"])
     app.add_route("/livez", _livez, methods=["GET"])
+    app.add_route("/metrics", _metrics(metrics), methods=["GET"])
     app.add_route(EVENTS_PATH, events(calls, stall_s_max), methods=["GET"])
     contract = _contract(calls, stall_s_max)
     app.router.default = contract
@@ -161,6 +169,14 @@ def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
             told["replicas"] = dict(replicas)
         body = orjson.dumps(told)
         return Response(body, status_code=200 if serving else 503, media_type=JSON)
+
+    return answer
+
+
+def _metrics(families: Callable[[], Iterable[Family]]) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        del request
+        return Response(exposition(families()), media_type=CONTENT_TYPE)
 
     return answer
 

@@ -58,6 +58,10 @@ class ApiSettings(WatchSettings):
     without it the node follows the log itself."""
     kafka_publish: bool = True
     """Whether this process may publish to Kafka; of those that may, one at a time does."""
+    result_cache_mb: int = Field(64, ge=0, le=1_000_000)
+    """Memory for answers of checks, in mebibytes; 0 keeps none."""
+    relation_cache_mb: int = Field(128, ge=0, le=1_000_000)
+    """Memory for facts that checks read, in mebibytes; 0 keeps none."""
     linger_s: float = Field(0.0, ge=0, le=300)
     """How long calls are still taken once the service is told to stop and health says so: as long
     as what balances calls over nodes needs to notice."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -28,6 +28,7 @@ from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
+from grantlog.serving.metrics import Family
 from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
@@ -49,6 +50,7 @@ from grantlog.store.postgres.signal import open_signal
 from grantlog.store.postgres.tenants import PostgresTenants, read_mac_key
 from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
+from grantlog_api.caching import open_caches
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
@@ -56,6 +58,7 @@ from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
 from grantlog_api.memory import Memory
+from grantlog_api.metrics import families_of
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import WatchCall, handler_table, stream_table
 from grantlog_api.watch_proxy import open_proxy
@@ -78,6 +81,7 @@ class Api:
     calls: Calls
     probe: HealthProbe
     watches: Watches
+    metrics: Callable[[], Sequence[Family]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +120,13 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             )
         ]
         kept.open_cache(PostgresSchemas(lookups))
+        kept.caches = await stack.enter_async_context(open_caches(settings, kept.proof))
         reads, replicas = await _open_facts(stack, settings, kept)
         places = _Places(lookups, writes, reads)
         watches, watch = await _open_watch(stack, settings, lookups, kept)
         calls = await _open_calls(stack, settings, places, kept, watch)
-        yield Api(calls, _probe(lookups, replicas, kept.proof), watches)
+        probe = _probe(lookups, replicas, kept.proof)
+        yield Api(calls, probe, watches, lambda: families_of(kept.caches))
 
 
 async def _open_watch(
@@ -203,6 +209,7 @@ async def _open_calls(
             changed=signal.changed,
             limits=limits,
             acknowledged=kept.acknowledged,
+            committed=kept.caches.clocks.follow,
         )
     )
     heads = await stack.enter_async_context(open_heads(places.lookups))
@@ -229,10 +236,10 @@ async def _open_calls(
         **common,
     )
     bundles = Bundles(reader=PostgresBundles(places.lookups), write_data=write_data, **common)
-    at = Places(resolver, cache, places.reads.facts, places.reads.reverse)
+    at = Places(resolver, cache, places.reads.facts, places.reads.reverse, kept.caches)
     lookup = LookupHandlers(Lookup(at, pages, asyncio.get_running_loop().time))
     permission = PermissionHandlers(
-        Check(resolver, cache, places.reads.facts),
+        Check(resolver, cache, places.reads.facts, kept.caches),
         BulkCheck(at),
         SubjectPermissions(at),
         Expand(at),

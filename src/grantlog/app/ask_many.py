@@ -10,7 +10,6 @@ from grantlog.app.places import Place, Places
 from grantlog.app.resolve import at_a_live_revision
 from grantlog.app.terms import Terms
 from grantlog.engine.conform import find_entity
-from grantlog.engine.many import FactMemo, check_many
 from grantlog.engine.question import CheckQuery, CheckResult, RequestContext, require_depth
 from grantlog.errors import GrantlogError, InvalidInputError, NotFoundError
 from grantlog.model.ids import TenantId
@@ -50,9 +49,8 @@ class BulkCheck:
 
         async def answer() -> BulkAnswer:
             place = await self._places.resolve(tenant, terms)
-            memo = FactMemo(self._places.facts_at(tenant, place).fetch)
             items: list[ItemAnswer] = []
-            for verdict in await check_many(place.plan, queries, memo):
+            for verdict in await self._places.checks_at(tenant, place).check_many(queries):
                 if isinstance(verdict, GrantlogError) and not isinstance(verdict, _MISTAKES):
                     raise verdict
                 items.append(verdict)
@@ -112,9 +110,8 @@ class SubjectPermissions:
                 )
                 for name in names
             ]
-            memo = FactMemo(self._places.facts_at(tenant, place).fetch)
             allowed: dict[str, bool] = {}
-            verdicts = await check_many(place.plan, queries, memo)
+            verdicts = await self._places.checks_at(tenant, place).check_many(queries)
             for name, verdict in zip(names, verdicts, strict=True):
                 if isinstance(verdict, GrantlogError):
                     raise verdict

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grantlog.app.cached import NO_CACHES, CachedChecks, CachedFacts, Caches
 from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.app.schemas import SchemaCache, resolve_with_schema
 from grantlog.app.terms import Terms
-from grantlog.engine.check import check
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.model.ids import TenantId
-from grantlog.ports.facts import FactAnswer, FactKey, FactReader
+from grantlog.ports.facts import FactReader
 from grantlog.ports.heads import Head
 
 
@@ -26,10 +25,17 @@ class CheckAnswer:
 class Check:
     """May this subject do this to that entity?"""
 
-    def __init__(self, resolver: Resolver, cache: SchemaCache, facts: FactReader) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        cache: SchemaCache,
+        facts: FactReader,
+        caches: Caches = NO_CACHES,
+    ) -> None:
         self._resolver = resolver
         self._cache = cache
         self._facts = facts
+        self._caches = caches
 
     async def __call__(self, tenant: TenantId, query: CheckQuery, terms: Terms) -> CheckAnswer:
         """Decide, at the one revision that the terms come to.
@@ -47,8 +53,6 @@ class Check:
 
     async def _answer(self, tenant: TenantId, query: CheckQuery, terms: Terms) -> CheckAnswer:
         head, loaded = await resolve_with_schema(self._resolver, self._cache, tenant, terms)
-
-        async def fetch(keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
-            return await self._facts.read(tenant, head.revision, keys, epoch=head.epoch)
-
-        return CheckAnswer(await check(loaded.plan, query, fetch), head)
+        facts = CachedFacts(self._facts, self._caches, tenant, head)
+        checks = CachedChecks(self._caches, tenant, head, loaded, facts)
+        return CheckAnswer(await checks.check(query), head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grantlog.app.cached import NO_CACHES, CachedChecks, CachedFacts, Caches
 from grantlog.app.continuation import Continuation
 from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
@@ -35,12 +36,18 @@ class Places:
     """Finds the place of a question, and reads there."""
 
     def __init__(
-        self, resolver: Resolver, cache: SchemaCache, facts: FactReader, reverse: ReverseReader
+        self,
+        resolver: Resolver,
+        cache: SchemaCache,
+        facts: FactReader,
+        reverse: ReverseReader,
+        caches: Caches = NO_CACHES,
     ) -> None:
         self.resolver = resolver
         self._cache = cache
         self._facts = facts
         self._reverse = reverse
+        self._caches = caches
 
     async def resolve(self, tenant: TenantId, terms: Terms) -> Place:
         """The place of a new question; raises as `resolve_with_schema`."""
@@ -59,8 +66,13 @@ class Places:
         return Place(Head(head.epoch, at.revision, at.schema_version, head.begins), loaded)
 
     def facts_at(self, tenant: TenantId, place: Place) -> FactsAt:
-        """The facts as of a place."""
+        """The facts as of a place; for lookups, which would fill caches with what they pass by."""
         return FactsAt(self._facts, self._reverse, tenant, place.head)
+
+    def checks_at(self, tenant: TenantId, place: Place) -> CachedChecks:
+        """Checks at a place, from memory where it knows the answers."""
+        facts = CachedFacts(self._facts, self._caches, tenant, place.head)
+        return CachedChecks(self._caches, tenant, place.head, place.loaded, facts)
 
 
 class FactsAt:

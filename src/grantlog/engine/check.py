@@ -1,14 +1,14 @@
 """Check: does a subject hold a permission on an entity?
 
 The evaluation itself is synchronous; here it meets the event loop. A relation cache belongs around
-`fetch`, a result cache around `check`: an answer is a pure function of plan, query and facts.
+`fetch`, a result cache around `decide`: an answer is a pure function of plan, query and facts.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from grantlog.engine.conform import plain_subject
@@ -30,9 +30,31 @@ FactFetch: TypeAlias = Callable[[Sequence[FactKey]], Awaitable[Sequence[FactAnsw
 """Answers every key, in order, all as of one revision. Called once per level, never with none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An answer with what it rests on.
+
+    Attributes:
+        result: the answer.
+        depth: a question that may go so deep, or deeper, has the same answer.
+        reads: every fact that was asked for.
+    """
+
+    result: CheckResult
+    depth: int
+    reads: Sequence[FactKey]
+
+
 async def check(
     plan: Plan, query: CheckQuery, fetch: FactFetch, *, limits: Limits = DEFAULT_LIMITS
 ) -> CheckResult:
+    """Decide whether a subject holds a permission on an entity; errors as `decide`."""
+    return (await decide(plan, query, fetch, limits=limits)).result
+
+
+async def decide(
+    plan: Plan, query: CheckQuery, fetch: FactFetch, *, limits: Limits = DEFAULT_LIMITS
+) -> Decision:
     """Decide whether a subject holds a permission on an entity.
 
     The answer, and which error, depends on the schema, the facts and the query alone; `fetch` may
@@ -64,7 +86,8 @@ async def check(
     outcome = run.graph.root.outcome
     if isinstance(outcome, GrantlogError):
         raise outcome
-    return CheckResult(allowed=outcome is True, check_count=run.seen)
+    result = CheckResult(allowed=outcome is True, check_count=run.seen)
+    return Decision(result, run.depth_taken, run.reads)
 
 
 async def _run(run: Evaluation, fetch: FactFetch) -> None:

@@ -114,6 +114,21 @@ class Evaluation:
         """Take the answers to what was wanted."""
         self._desk.learn(answers)
 
+    @property
+    def reads(self) -> Sequence[FactKey]:
+        """Every fact that was asked for, by evaluations of this question before this one too."""
+        known, pages = self._desk.memory
+        return [*known, *pages]
+
+    @property
+    def depth_taken(self) -> int:
+        """A depth at which every node in reach has a budget, as it had at the query's.
+
+        A joined query looks one step further than its node without making one.
+        """
+        taken = self._query.depth - self.graph.least_budget
+        return min(self._query.depth, taken + (1 if self._search.joined else 0))
+
     def give_up_cut(self) -> None:
         """Decide the nodes that no chain has budget for: their depth is exceeded."""
         for node in self.graph.cut:

@@ -61,6 +61,11 @@ class Graph:
         """How many nodes it has."""
         return len(self._nodes)
 
+    @property
+    def least_budget(self) -> int:
+        """The least that a node has left; 0 where some node was not to be looked at."""
+        return max(0, min(node.budget for node in self._nodes.values()))
+
     def is_needed(self, node: Node) -> bool:
         """Whether some parent still waits for it."""
         for parent in node.parents:  # a loop: `any` costs three times as much (engine_micro.py)

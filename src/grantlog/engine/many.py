@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Coroutine, Generator, Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-from grantlog.engine.check import FactFetch, check
+from grantlog.engine.check import Decision, FactFetch, decide
 from grantlog.engine.plan import Plan
 from grantlog.engine.question import DEFAULT_LIMITS, CheckQuery, CheckResult, Limits
 from grantlog.errors import CorruptionError, GrantlogError
@@ -87,7 +87,8 @@ class _Ask:
 
 
 Verdict: TypeAlias = CheckResult | GrantlogError
-_Check: TypeAlias = Coroutine[Any, Any, CheckResult]
+Decided: TypeAlias = Decision | GrantlogError
+_Check: TypeAlias = Coroutine[Any, Any, Decision]
 _Asking: TypeAlias = tuple[int, _Check, Sequence[FactKey]]
 
 
@@ -98,13 +99,25 @@ async def check_many(
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> list[Verdict]:
-    """Decide every query; the verdicts are in the queries' order.
+    """Decide every query; the verdicts are in the queries' order. As `decide_many`."""
+    decided = await decide_many(plan, queries, memo, limits=limits)
+    return [each.result if isinstance(each, Decision) else each for each in decided]
 
-    An error that `check` raises about a query is that query's verdict. Errors of reading facts are
+
+async def decide_many(
+    plan: Plan,
+    queries: Sequence[CheckQuery],
+    memo: FactMemo,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[Decided]:
+    """Decide every query; the decisions are in the queries' order.
+
+    An error that `decide` raises about a query stands in its place. Errors of reading facts are
     raised: they are about all.
     """
-    checks: list[_Check] = [check(plan, query, _Ask, limits=limits) for query in queries]
-    verdicts: dict[int, Verdict] = {}
+    checks: list[_Check] = [decide(plan, query, _Ask, limits=limits) for query in queries]
+    verdicts: dict[int, Decided] = {}
     going: list[tuple[int, _Check, Sequence[FactAnswer] | None]]
     going = [(place, running, None) for place, running in enumerate(checks)]
     try:
@@ -128,7 +141,7 @@ async def check_many(
 
 async def _move(
     running: _Check, answers: Sequence[FactAnswer] | None, memo: FactMemo
-) -> Verdict | _Ask:
+) -> Decided | _Ask:
     """Bring one check as far as known facts do: to its verdict, or to what it asks for."""
     while True:
         try:

@@ -27,6 +27,9 @@ class SubjectSearch:
     A relation's direct subjects are never read: one look-up asks for the subject, and only usersets
     are listed. Where they fill more than a page, one joined query per kind asks whether the subject
     is directly in any of them, before the next page is read.
+
+    Attributes:
+        joined: whether such a query was asked.
     """
 
     __slots__ = (
@@ -38,6 +41,7 @@ class SubjectSearch:
         "_loaded",
         "_parked",
         "_subject",
+        "joined",
     )
 
     def __init__(
@@ -51,6 +55,7 @@ class SubjectSearch:
         self._limits = limits
         self._parked: dict[Node, tuple[SubjectPage, int]] = {}
         """First pages put aside, with the number of joined queries they wait for."""
+        self.joined = False
         self._loaded: dict[Node, int] = {}
         """Subjects read of relations and arrows that have more than one page."""
 
@@ -117,6 +122,7 @@ class SubjectSearch:
             if kinds:
                 self._parked[node] = (page, len(kinds))
                 node.waiting += len(kinds)
+                self.joined = True
                 for kind in sorted(kinds):
                     key = (step.type, node.id, step.name, *kind, *self._subject)
                     self._desk.ask(node, MemberOfUsersetKey(*key))

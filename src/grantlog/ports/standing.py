@@ -16,6 +16,8 @@ class Source(Enum):
 
     PRIMARY = "primary"
     REPLICA = "replica"
+    CACHE = "cache"
+    """Memory of this node, and no store besides."""
 
 
 @dataclass(slots=True)
@@ -26,8 +28,8 @@ class Standing:
         snap_token: of the revision that it stands at, "" while none is resolved.
         complete_at: by the node's clock, in seconds: every write committed by then is in it; None
             where the request itself named the revision.
-        source: the copy furthest from the writes that was read; the primary's if none was, as it
-            is the primary that resolves revisions.
+        source: the copy furthest from the writes that was read; if none was, the node's memory
+            where it knew the answer, else the primary, which resolves revisions.
         copy: which replica answers the request, as its adapter knows it: it stays with one.
     """
 
@@ -62,6 +64,19 @@ def read_from_replica(copy: object = None) -> None:
     if standing is not None:
         standing.source = Source.REPLICA
         standing.copy = copy
+
+
+def note_source(source: Source) -> None:
+    """Note where the whole answer came from; CACHE where no store was read for it."""
+    standing = _CURRENT.get()
+    if standing is not None:
+        standing.source = source
+
+
+def source_noted() -> Source:
+    """Where the answer comes from, as far as is known; the primary if nobody follows that."""
+    standing = _CURRENT.get()
+    return standing.source if standing is not None else Source.PRIMARY
 
 
 def replica_stayed_with() -> object:

@@ -108,9 +108,9 @@ async def open_log(
 
 
 @asynccontextmanager
-async def open_hub_log(
+async def open_tenant_log(
     settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog
 ) -> AsyncGenerator[KafkaTenantLog]:
-    """The log of some tenants, for one hub of watchers; see `open_kafka_tenant_log`."""
+    """The log of some tenants, for one follower of them; see `open_kafka_tenant_log`."""
     async with open_kafka_tenant_log(options_of(settings), spec_of(settings), pool, primary) as log:
         yield log

@@ -13,6 +13,7 @@ from grantlog.app.watch import Watch
 from grantlog.app.watch_hub import WatchHub
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.ports.log import TenantLog
+from grantlog.runtime.kafka_settings import KafkaSettings
 from grantlog.runtime.watch_settings import WatchSettings
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.heads import open_heads
@@ -49,7 +50,7 @@ async def open_watch(
             on_connect=prove,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as log,
-        _open_hub_log(settings, pool, log) as hub_log,
+        open_tenant_log(settings, pool, log) as hub_log,
         open_heads(lookups) as heads,
         background_tasks() as group,
     ):
@@ -64,14 +65,20 @@ async def open_watch(
 
 
 @asynccontextmanager
-async def _open_hub_log(
-    settings: WatchSettings, pool: Pool, primary: PostgresChangeLog
+async def open_tenant_log(
+    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog
 ) -> AsyncGenerator[TenantLog]:
-    """The log that the hub follows: on Kafka where that is configured."""
+    """The log for one follower of some tenants: on Kafka where that is configured.
+
+    Args:
+        settings: where Kafka is.
+        pool: connections to the primary.
+        primary: its log, which is asked where the topic does not know.
+    """
     if not settings.kafka_bootstrap:
         yield primary
         return
-    from grantlog.runtime.kafka import open_hub_log  # noqa: PLC0415 - its client takes time to load
+    from grantlog.runtime import kafka  # noqa: PLC0415 - its client takes time to load
 
-    async with open_hub_log(settings, pool, primary) as log:
+    async with kafka.open_tenant_log(settings, pool, primary) as log:
         yield log

@@ -256,8 +256,8 @@ async def test_the_log_is_purged_and_read_by_its_key(pair: Pair):
     pool = pair.pools["primary"]
     log = load("log", package="grantlog.changelog.postgres")
     for sql, parameters, rows in (
-        (log["read"], (ACME, 0), 2 + 1),
-        (log["read"], (OTHER, 30), 10 + 1),
+        (log["read"], (ACME, 0, None), 2 + 1),
+        (log["read"], (OTHER, 30, None), 10 + 1),
         (load("collect")["purge_log"], (ACME, 41, 5), 5 + 5),
     ):
         async with pool.acquire() as connection, connection.transaction():

@@ -9,7 +9,11 @@ from datetime import datetime
 import asyncpg
 import pytest
 
-from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
+from grantlog.changelog.postgres.log import (
+    ROWS_FETCHED_FIRST,
+    PostgresChangeLog,
+    open_change_log,
+)
 from grantlog.changelog.postgres.mark import LONG_AGO
 from grantlog.errors import CorruptionError, InvalidInputError
 from grantlog.model.ids import Revision
@@ -180,6 +184,18 @@ async def test_reading_returns_whole_transactions_in_bounded_pages(
     assert list(await log.read(ACME, after=Revision(0), changes_max=7)) == every[:3]
     assert list(await log.read(ACME, after=Revision(4), changes_max=1)) == every[4:5]
     assert list(await log.read(ACME, after=Revision(6), changes_max=1)) == []
+
+
+@pytest.mark.parametrize("lacking", [-1, 0, 1, ROWS_FETCHED_FIRST])
+async def test_as_many_transactions_as_one_statement_brings_are_read_like_others(
+    place: Place, log: PostgresChangeLog, lacking: int
+):
+    for number in range(ROWS_FETCHED_FIRST + 1):
+        await place.writer.write(write(put(f"doc:{number}#viewer@user:1")))
+    every = await log_of(place.pool)
+    after = Revision(1 + lacking)
+    assert list(await log.read(ACME, after=after, changes_max=1000)) == every[after:]
+    assert list(await log.read(ACME, after=after, changes_max=2)) == every[after : after + 2]
 
 
 async def test_a_transaction_in_parts_is_read_whole(place: Place, log: PostgresChangeLog):

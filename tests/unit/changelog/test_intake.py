@@ -152,6 +152,20 @@ def test_only_a_full_intake_drops_what_nobody_reads(intake: Intake) -> None:
     assert revisions(intake.read(OTHER, after=Revision(0), changes_max=9)) == [1]
 
 
+def test_who_hears_of_much_elsewhere_lets_what_it_does_not_read_go(intake: Intake) -> None:
+    intake.keep(entry(1), 10)
+    intake.keep(entry(1, OTHER), 10)
+    for revision in (1, 2):
+        intake.next_round(idle_max=3)
+        assert intake.read(OTHER, after=Revision(revision), changes_max=9) == []
+        intake.keep(entry(revision + 1, OTHER), 10)
+    assert intake.counters.dropped == 0
+    intake.next_round(idle_max=3)
+    assert intake.counters.dropped == 1
+    assert read(intake, 0) == []
+    assert revisions(intake.read(OTHER, after=Revision(2), changes_max=9)) == [3]
+
+
 def test_a_tenant_that_is_forgotten_leaves_nothing(intake: Intake) -> None:
     intake.keep(entry(1), 100)
     intake.forget(ACME)

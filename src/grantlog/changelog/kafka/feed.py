@@ -101,10 +101,14 @@ class Feed:
             return False
         return self.intake.full or self.clock() - min(self._heard) <= SILENT_S_MAX
 
-    def next_round(self) -> int:
-        """The follower is about to look at all heads; `placings`, as they are at this moment."""
+    def next_round(self, *, idle_max: int | None = None) -> int:
+        """The follower is about to look at all heads; `placings`, as they are at this moment.
+
+        Args:
+            idle_max: as of `Intake.next_round`.
+        """
         self.woken.clear()
-        self.intake.next_round()
+        self.intake.next_round(idle_max=idle_max)
         self.room.set()
         return self.placings
 

@@ -219,13 +219,20 @@ class Intake:
         if not run.entries:
             del self._runs[tenant]
 
-    def next_round(self) -> None:
-        """The follower looked at all heads; what it did not want for long makes room if needed."""
+    def next_round(self, *, idle_max: int | None = None) -> None:
+        """The follower looked at all heads; what it did not want for long makes room if needed.
+
+        Args:
+            idle_max: of a follower that learns of much elsewhere: a run that was not read for so
+                many rounds goes, needed or not.
+        """
         self._round += 1
-        if not self.full:
+        if self.full:
+            idle_max = IDLE_ROUNDS_MAX
+        if idle_max is None:
             return
         for tenant, run in list(self._runs.items()):
-            if self._round - run.round >= IDLE_ROUNDS_MAX:
+            if self._round - run.round >= idle_max:
                 self.drop(tenant)
 
     def _pop(self, run: _Run) -> Transaction:

@@ -39,6 +39,9 @@ COMPARE_S: Final = 2.0
 PATIENCE_S: Final = 1.0
 """What a comparison finds lacking may still be under way for so long."""
 
+IDLE_ROUNDS_OF_TENANTS: Final = 100
+"""A follower that has a tenant's changes from elsewhere, its own writes say, reads none here."""
+
 
 class _Reader:
     """Reading transactions, and waiting for them."""
@@ -163,7 +166,7 @@ class KafkaTenantLog(_Reader):
         if now:
             return await self._asked(tenants)
         feed = self._feed
-        placing = feed.next_round()
+        placing = feed.next_round(idle_max=IDLE_ROUNDS_OF_TENANTS)
         wanted = frozenset(tenants)
         feed.wants = wanted.__contains__
         for tenant in feed.heads.keep_only(wanted):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import Final, TypeAlias
+
+import asyncpg
+from asyncpg.cursor import Cursor
 
 from grantlog.changelog.parts import assembled
 from grantlog.changelog.postgres.listener import Listener
@@ -13,7 +16,7 @@ from grantlog.errors import CorruptionError
 from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
-from grantlog.store.postgres.pool import Connection, Pool, acquired
+from grantlog.store.postgres.pool import Pool, acquired
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("log", package="grantlog.changelog.postgres")
@@ -28,6 +31,10 @@ ROWS_FETCHED_MAX: Final = 1_000
 BYTES_FETCHED: Final = 1024 * 1024
 """Parts of transactions are fetched 64 at first, then about a mebibyte at a time by the size of
 those seen: each has at most 512 KiB, and most have a few hundred bytes."""
+
+
+_Rows: TypeAlias = "AsyncGenerator[Sequence[asyncpg.Record]]"
+"""Of `_READ`: revision and payload of each part, in order."""
 
 
 class PostgresChangeLog:
@@ -65,6 +72,8 @@ class PostgresChangeLog:
     ) -> dict[TenantId, LogHead]:
         """Where these tenants' logs end."""
         del now  # always
+        if not tenants:
+            return {}
         async with acquired(self._pool, doing="reading heads") as connection:
             rows = await connection.fetch(_HEADS_OF, list(tenants))
         return {
@@ -79,44 +88,62 @@ class PostgresChangeLog:
         self, tenant: TenantId, *, after: Revision, changes_max: int
     ) -> Sequence[Transaction]:
         """Whole transactions behind `after`, in order; at least one if there is any."""
-        page: list[Transaction] = []
-        changes = 0
-        async with (
-            acquired(self._pool, doing="reading the log") as connection,
-            connection.transaction(isolation="read_committed", readonly=True),
-        ):
-            async for transaction in _transactions(connection, tenant, after):
-                changes += transaction.size
-                if page and changes > changes_max:
-                    break
-                page.append(transaction)
-        return page
+        async with acquired(self._pool, doing="reading the log") as connection:
+            # Most readers stand near the end: one statement, and no transaction for a cursor.
+            rows = await connection.fetch(_READ, tenant, after, ROWS_FETCHED_FIRST)
+            if len(rows) == ROWS_FETCHED_FIRST:
+                async with connection.transaction(isolation="read_committed", readonly=True):
+                    cursor = await connection.cursor(_READ, tenant, after, None)
+                    return await _page(tenant, after, _fetched(cursor), changes_max)
+        return await _page(tenant, after, _given(rows), changes_max)
 
     async def wait(self, timeout_s: float) -> None:
         """Return when something may have been committed, at the latest after `timeout_s`."""
         await self._listener.wait(timeout_s)
 
 
+async def _page(
+    tenant: TenantId, after: Revision, rows: _Rows, changes_max: int
+) -> Sequence[Transaction]:
+    """The transactions of rows up to so many changes; at least one if there is any."""
+    page: list[Transaction] = []
+    changes = 0
+    async for transaction in _transactions(tenant, after, rows):
+        changes += transaction.size
+        if page and changes > changes_max:
+            break
+        page.append(transaction)
+    return page
+
+
+async def _given(rows: Sequence[asyncpg.Record]) -> _Rows:
+    yield rows
+
+
+async def _fetched(cursor: Cursor) -> _Rows:
+    """Rows as they come, about a mebibyte at a time."""
+    wanted = ROWS_FETCHED_FIRST
+    while rows := await cursor.fetch(wanted):
+        yield rows
+        if len(rows) < wanted:
+            return
+        size = sum(len(payload) for _, payload in rows)
+        wanted = min(max(BYTES_FETCHED * len(rows) // max(size, 1), 1), ROWS_FETCHED_MAX)
+
+
 async def _transactions(
-    connection: Connection, tenant: TenantId, after: Revision
+    tenant: TenantId, after: Revision, rows: _Rows
 ) -> AsyncIterator[Transaction]:
     """Transactions as their last part arrives."""
     parts: list[bytes] = []
     told, revision = after, after
-    cursor = await connection.cursor(_READ, tenant, after)
-    wanted = ROWS_FETCHED_FIRST
-    while rows := await cursor.fetch(wanted):
-        size = 0
-        for row_revision, payload in rows:
+    async for some in rows:
+        for row_revision, payload in some:
             if parts and row_revision != revision:
                 yield _following(told, await assembled(tenant, revision, parts))
                 told, parts = revision, []
             revision = Revision(row_revision)
             parts.append(payload)
-            size += len(payload)
-        if len(rows) < wanted:
-            break
-        wanted = min(max(BYTES_FETCHED * len(rows) // max(size, 1), 1), ROWS_FETCHED_MAX)
     if parts:
         yield _following(told, await assembled(tenant, revision, parts))
 

@@ -36,9 +36,10 @@ CROSS JOIN LATERAL (
 
 -- name: read
 -- By the primary keys of heads and transactions. Of the lives that ended, the log may be purged in
--- part: it begins at the deletion that began the present one.
+-- part: it begins at the deletion that began the present one. $3 NULL is all.
 SELECT revision, payload
 FROM transactions
 WHERE tenant_id = $1
     AND revision > greatest($2, (SELECT begins_rev - 1 FROM heads WHERE tenant_id = $1))
-ORDER BY revision, part;
+ORDER BY revision, part
+LIMIT $3;

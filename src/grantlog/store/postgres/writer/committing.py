@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 import asyncpg
 
 from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
+from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection
 from grantlog.store.postgres.epoch import open_epoch_on
@@ -30,6 +31,14 @@ ATTEMPTS_MAX: Final = 3
 """Of a group: a lost connection or a deadlock is tried again, then told."""
 
 _DOING: Final = "writing (nothing was committed)"
+
+TellCommitted: TypeAlias = "Callable[[Sequence[Transaction]], object]"
+"""Told the transactions of a group, in order, before their writers are; it must not block."""
+
+
+def tell_nobody(transactions: Sequence[Transaction]) -> None:
+    """Nobody in this process follows what it writes."""
+    del transactions
 
 
 class _LostCommitError(Exception):
@@ -56,6 +65,7 @@ class Committer:
         limits: the writer's bounds.
         new_bytes: random bytes, for the salt of a new tenant.
         acknowledged: what this process acknowledged; its own if None.
+        committed: told what was committed.
     """
 
     def __init__(
@@ -64,8 +74,10 @@ class Committer:
         limits: WriterLimits,
         new_bytes: NewBytes,
         acknowledged: Acknowledged | None = None,
+        committed: TellCommitted = tell_nobody,
     ) -> None:
         self._pool = pool
+        self._committed = committed
         self._limits = limits
         self._new_bytes = new_bytes
         self._acknowledged = acknowledged or Acknowledged()
@@ -127,6 +139,7 @@ class Committer:
     def _acknowledge(self, prepared: Prepared) -> list[Outcome]:
         last = prepared.transactions[-1]
         self._acknowledged.note(last)
+        self._committed(prepared.transactions)
         return prepared.outcomes
 
     def _require_not_behind(self, head: LockedHead) -> None:

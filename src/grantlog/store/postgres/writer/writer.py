@@ -11,7 +11,7 @@ from grantlog.ports.writer import Committed, DataIntent, TenantRecord
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
 from grantlog.store.postgres.writer.acknowledged import Acknowledged
-from grantlog.store.postgres.writer.committing import Committer
+from grantlog.store.postgres.writer.committing import Committer, TellCommitted, tell_nobody
 from grantlog.store.postgres.writer.intents import (
     BundleIntent,
     CreateIntent,
@@ -73,6 +73,7 @@ async def open_writer(
     limits: WriterLimits | None = None,
     new_bytes: NewBytes = secrets.token_bytes,
     acknowledged: Acknowledged | None = None,
+    committed: TellCommitted = tell_nobody,
 ) -> AsyncGenerator[PostgresWriter]:
     """A writer for the block; when it ends, writes that wait are still committed.
 
@@ -82,10 +83,12 @@ async def open_writer(
         limits: bounds, the defaults if None.
         new_bytes: random bytes, for the salts of new tenants.
         acknowledged: what this process acknowledged; its own if None.
+        committed: told what was committed, in order, before whoever wrote it is.
     """
     limits = limits or WriterLimits()
     async with background_tasks() as group:
-        lanes = Lanes(group, Committer(pool, limits, new_bytes, acknowledged), limits, changed)
+        committer = Committer(pool, limits, new_bytes, acknowledged, committed)
+        lanes = Lanes(group, committer, limits, changed)
         try:
             yield PostgresWriter(lanes)
         finally:

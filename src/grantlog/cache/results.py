@@ -1,0 +1,126 @@
+"""The result cache: what checks came to, each with all that it depends on.
+
+An answer is found under everything that the question says. Errors and answers that are still open
+are never kept. An answer that was found at a small depth holds at every larger one; a question with
+less depth than the answer needed is not answered from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple, TypeAlias
+
+from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
+from grantlog.cache.counts import CacheState, Counts
+from grantlog.cache.digest import context_digest
+from grantlog.cache.shelf import Shelf
+from grantlog.cache.sizes import size_of_dependencies
+from grantlog.engine.conform import plain_subject
+from grantlog.engine.question import CheckQuery, CheckResult
+from grantlog.model.ids import Revision, SchemaVersion
+from grantlog.ports.facts import FactKey, MemberOfUsersetKey
+
+DEPENDENCIES_MAX: Final = 64
+"""A result that read more keys depends on whole relations of whole types instead."""
+
+_VALUE_BYTES: Final = 200
+"""Of a `KeptResult` and what it holds."""
+
+ResultKey: TypeAlias = tuple[str | int | bytes | tuple[str, ...], ...]
+
+
+class KeptResult(NamedTuple):
+    """A check's answer, and the smallest depth that is known to give it."""
+
+    result: CheckResult
+    depth: int
+
+
+def result_key(clock: Clock, version: SchemaVersion, query: CheckQuery) -> ResultKey | None:
+    """Where a question's answer is kept; None for one that is never kept."""
+    digest = context_digest(query.context)
+    if digest is None:
+        return None
+    subject = plain_subject(query.subject)
+    arguments = query.arguments
+    return (clock.number, version, *query.entity, query.permission, *subject, arguments, digest)
+
+
+def dependencies_of(keys: Iterable[FactKey]) -> tuple[int, ...] | None:
+    """What an answer that read these keys depends on; None if that is too much to keep.
+
+    A look-up of a subject's own memberships reads tuples of many entities of a type.
+    """
+    facts: set[int] = set()
+    kinds: set[int] = set()
+    names: set[tuple[str, str]] = set()
+    for key in keys:
+        names.add((key[0], key[2]))
+        facts.add(fact_dependency(key[0], key[1], key[2]))
+        if isinstance(key, MemberOfUsersetKey):
+            kinds.add(kind_dependency(key.userset_type, key.userset_relation))
+    if len(facts) + len(kinds) <= DEPENDENCIES_MAX:
+        return (*facts, *kinds)
+    kinds.update(kind_dependency(*name) for name in names)
+    return tuple(kinds) if len(kinds) <= DEPENDENCIES_MAX else None
+
+
+class ResultCache:
+    """Answers of checks, in at most so many bytes; for the event loop's thread alone."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self._shelf: Shelf[KeptResult] = Shelf(bytes_max)
+        self._counts = Counts()
+
+    def find(self, clock: Clock, key: ResultKey, at: Revision, depth: int) -> CheckResult | Cause:
+        """The answer at exactly a revision with that much depth, or what stands against one."""
+        entry = self._shelf.find(key)
+        if entry is None:
+            return Cause.ABSENT
+        if entry.value.depth > depth:
+            return Cause.DEPTH
+        if not clock.may_answer(entry.read_at, at, entry.dependencies):
+            return clock.why_not(entry.read_at, at)
+        entry.read_at = max(entry.read_at, at)  # the same as if it had been read there
+        return entry.value.result
+
+    def count(self, found: CheckResult | Cause) -> None:
+        """Count what a question found in the end."""
+        if isinstance(found, Cause):
+            self._counts.misses[found] += 1
+        else:
+            self._counts.hits += 1
+
+    def keep(
+        self, key: ResultKey, kept: KeptResult, read_at: Revision, keys: Iterable[FactKey]
+    ) -> None:
+        """Keep an answer.
+
+        Args:
+            key: of `result_key`, made before anything was read.
+            kept: the answer.
+            read_at: the exact revision that everything was read at.
+            keys: all that was read, what was found empty included.
+        """
+        there = self._shelf.peek(key)
+        if there is not None:
+            older = there.read_at > read_at
+            same = there.read_at == read_at and there.value.depth <= kept.depth
+            if older or same:
+                return
+        dependencies = dependencies_of(keys)
+        if dependencies is not None:
+            size = _VALUE_BYTES + size_of_dependencies(dependencies)
+            self._shelf.put(key, kept, read_at, dependencies, size)
+
+    @property
+    def state(self) -> CacheState:
+        """What it has done so far and holds now."""
+        return CacheState(
+            hits=self._counts.hits,
+            misses={cause.value: count for cause, count in self._counts.misses.items()},
+            evicted=self._shelf.evicted,
+            entries=len(self._shelf),
+            bytes=self._shelf.bytes,
+            bytes_max=self._shelf.bytes_max,
+        )

@@ -1,0 +1,53 @@
+"""Numbers of a process as Prometheus reads them: its text format, version 0.0.4, and no more.
+
+Whoever has numbers keeps them in its own attributes and makes families of them when it is asked:
+nothing is counted twice, and a call pays nothing for being measured. Names and labels are ours
+(`grantlog_…`); no label holds an id of a tenant, an entity or a subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Numbers of one meaning.
+
+    Attributes:
+        name: with its unit at the end, and `_total` if it only grows.
+        kind: a counter begins at 0 with the process and only grows.
+        text: what it is, in one line.
+        samples: labels, and the number.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge"]
+    text: str
+    samples: Sequence[tuple[Mapping[str, str], float]]
+
+
+def exposition(families: Iterable[Family]) -> str:
+    """The families in Prometheus's text format; those without samples are left out."""
+    lines: list[str] = []
+    for family in families:
+        if not family.samples:
+            continue
+        lines.append(f"# HELP {family.name} {family.text}")
+        lines.append(f"# TYPE {family.name} {family.kind}")
+        lines += [f"{family.name}{_labels(of)} {number}" for of, number in family.samples]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items()) + "}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,31 @@
+"""Prometheus's text format, as far as it is used."""
+
+from __future__ import annotations
+
+from grantlog.serving.metrics import Family, exposition
+
+
+def test_families_are_told_with_their_kind_and_labels():
+    hits = Family(
+        "grantlog_hits_total", "counter", "Hits.", [({"cache": "a"}, 3), ({"cache": "b"}, 0)]
+    )
+    size = Family("grantlog_bytes", "gauge", "Held.", [({}, 1.5)])
+    assert exposition([hits, size]) == (
+        "# HELP grantlog_hits_total Hits.\n"
+        "# TYPE grantlog_hits_total counter\n"
+        'grantlog_hits_total{cache="a"} 3\n'
+        'grantlog_hits_total{cache="b"} 0\n'
+        "# HELP grantlog_bytes Held.\n"
+        "# TYPE grantlog_bytes gauge\n"
+        "grantlog_bytes 1.5\n"
+    )
+
+
+def test_values_of_labels_are_escaped():
+    odd = Family("grantlog_odd", "gauge", "Odd.", [({"a": 'x"\\\n'}, 1)])
+    assert exposition([odd]).splitlines()[-1] == r'grantlog_odd{a="x\"\\\n"} 1'
+
+
+def test_nothing_is_said_of_nothing():
+    assert exposition([]) == ""
+    assert exposition([Family("grantlog_none", "gauge", "None.", [])]) == ""
