@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 
 async def until(
     holds: Callable[[], bool] | Callable[[], Awaitable[bool]], *, within_s: float = 20.0
@@ -16,3 +18,9 @@ async def until(
             if await answer if isinstance(answer, Awaitable) else answer:
                 return
             await asyncio.sleep(0.01)
+
+
+async def never() -> None:
+    """Wait for somebody to end the task; the test fails if nobody does within 20 s."""
+    await asyncio.sleep(20)
+    pytest.fail("nobody ended what waits for ever")

@@ -110,6 +110,23 @@ async def until_async(holds: Callable[[], Awaitable[bool]]) -> None:
             pass
 
 
+async def test_metrics_say_which_worker_they_are_of(serve: Serve):
+    served = await serve("--workers", "2")
+    told: set[str] = set()
+
+    async def both_told() -> bool:
+        async with httpx.AsyncClient(base_url=served.rest, timeout=20) as client:
+            text = (await client.get("/metrics")).text
+        samples = [line for line in text.splitlines() if not line.startswith("#")]
+        assert samples
+        workers_of = {sample.partition('{worker="')[2][:1] for sample in samples}
+        assert len(workers_of) == 1
+        told.update(workers_of)
+        return told == {"0", "1"}
+
+    await until_async(both_told)
+
+
 async def test_a_client_reads_its_own_writes_whichever_worker_answers(serve: Serve):
     served = await serve("--workers", "2")
     tenant = await new_tenant(served)

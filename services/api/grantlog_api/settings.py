@@ -37,6 +37,8 @@ class ApiSettings(WatchSettings):
     share_ports: bool = False
     """Whether other processes of this user may listen on the same ports: connections are then
     divided among them. Workers are told so."""
+    worker: str = Field("", max_length=8, pattern="^[0-9]*$")
+    """Which of a node's workers this process is, for its metrics. Workers are told so."""
     database_url: SecretStr
     """The primary."""
     replica_url: SecretStr | None = None

@@ -28,7 +28,7 @@ from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
-from grantlog.serving.metrics import Family
+from grantlog.serving.metrics import Family, labelled
 from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
@@ -126,7 +126,8 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         watches, watch = await _open_watch(stack, settings, lookups, kept)
         calls = await _open_calls(stack, settings, places, kept, watch)
         probe = _probe(lookups, replicas, kept.proof)
-        yield Api(calls, probe, watches, lambda: families_of(kept.caches))
+        labels = {"worker": settings.worker} if settings.worker else {}
+        yield Api(calls, probe, watches, lambda: labelled(families_of(kept.caches), labels))
 
 
 async def _open_watch(

@@ -8,7 +8,7 @@ nothing is counted twice, and a call pays nothing for being measured. Names and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,6 +29,14 @@ class Family:
     kind: Literal["counter", "gauge"]
     text: str
     samples: Sequence[tuple[Mapping[str, str], float]]
+
+
+def labelled(families: Iterable[Family], labels: Mapping[str, str]) -> Sequence[Family]:
+    """The families with labels that say whose numbers they are."""
+    return [
+        replace(family, samples=[({**labels, **of}, number) for of, number in family.samples])
+        for family in families
+    ]
 
 
 def exposition(families: Iterable[Family]) -> str:

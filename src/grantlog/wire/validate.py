@@ -261,13 +261,11 @@ def _map_checks(field: FieldDescriptor) -> list[Check]:
 def _inner(kind: Descriptor | None) -> Callable[[str, str, Any], None] | None:
     """Checks one embedded message and puts before what it breaks where it lies; None if it cannot.
 
-    What it returns is given the place in the contract's words, the field's, and the message.
-
-    The checks are looked up when first needed: messages may contain themselves.
+    What it returns is given the place in the contract's words, the field's, and the message. The
+    checks are looked up when first needed: messages may contain themselves.
     """
     if kind is None or not _may_break(kind):
         return None
-
     checks: tuple[Check, ...] = ()
 
     def check_inner(prefix: str, step: str, message: Message) -> None:

@@ -6,14 +6,27 @@ from contextlib import suppress
 import pytest
 
 from grantlog.serving.deadlines import Deadlines
+from tests.waiting import never
 
 BOUND_S = 0.02
+
+
+async def test_what_is_late_is_cancelled_there_and_then():
+    task, work = asyncio.current_task(), Deadlines(BOUND_S).bounded()
+    assert task is not None
+    assert not work.expire(work.ends_at - BOUND_S)
+    assert task.cancelling() == 0
+    assert work.expire(work.ends_at)
+    assert task.cancelling() == 1
+    with pytest.raises(TimeoutError), work:
+        await asyncio.sleep(0)
+    assert task.cancelling() == 0
 
 
 async def test_work_that_never_ends_is_cut():
     deadlines = Deadlines(BOUND_S)
     with pytest.raises(TimeoutError), deadlines.bounded():
-        await asyncio.Event().wait()
+        await never()
 
 
 async def test_each_piece_of_work_has_its_own_time():
@@ -23,7 +36,7 @@ async def test_each_piece_of_work_has_its_own_time():
     async def cut_after() -> float:
         begun = loop.time()
         with pytest.raises(TimeoutError), deadlines.bounded():
-            await asyncio.Event().wait()
+            await never()
         return loop.time() - begun
 
     async with asyncio.TaskGroup() as group:
@@ -31,7 +44,7 @@ async def test_each_piece_of_work_has_its_own_time():
         with deadlines.bounded():  # ends in time, and leaves the timer standing
             await asyncio.sleep(0)
         with pytest.raises(TimeoutError), deadlines.bounded():
-            await asyncio.Event().wait()
+            await never()
         last = group.create_task(cut_after())
     assert first.result() >= BOUND_S
     assert last.result() >= BOUND_S
@@ -43,7 +56,7 @@ async def test_work_that_ends_in_time_is_left_alone():
         await asyncio.sleep(0)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2 * BOUND_S):
-            await asyncio.Event().wait()
+            await never()
 
 
 async def test_a_task_cancelled_by_others_says_so():
@@ -53,7 +66,7 @@ async def test_a_task_cancelled_by_others_says_so():
     async def work() -> None:
         with deadlines.bounded():
             inside.set()
-            await asyncio.Event().wait()
+            await never()
 
     task = asyncio.get_running_loop().create_task(work())
     await inside.wait()
@@ -68,7 +81,7 @@ async def test_a_task_cancelled_by_others_and_late_is_cancelled():
     async def work() -> None:
         with deadlines.bounded():
             try:
-                await asyncio.Event().wait()
+                await never()
             except asyncio.CancelledError:
                 task.cancel()  # while it is being cut
                 raise
@@ -86,7 +99,7 @@ async def test_a_failure_of_the_work_passes_through():
 async def test_work_that_answers_although_it_was_cut_may_be_followed_by_more():
     """The cut is taken back, so that the task's next await does not end by it."""
     with Deadlines(BOUND_S).bounded(), suppress(asyncio.CancelledError):
-        await asyncio.Event().wait()
+        await never()
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0
@@ -98,9 +111,9 @@ async def test_work_that_began_later_is_cut_later():
     async def cut_late(begin_after_s: float) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(begin_after_s):
-                await asyncio.Event().wait()
+                await never()
         with pytest.raises(TimeoutError), deadlines.bounded():
-            await asyncio.Event().wait()
+            await never()
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(cut_late(0))

@@ -8,6 +8,8 @@ import pytest
 from grantlog_api.rest_leaving import Leaving, while_connected
 from starlette.requests import ClientDisconnect
 
+from tests.waiting import never
+
 
 class Client:
     """An ASGI client whose request has been read; it leaves when told."""
@@ -58,7 +60,7 @@ async def test_a_client_that_leaves_ends_the_work_where_it_stands(troubles):
     async def work():
         client.left.set()
         try:
-            await asyncio.Event().wait()
+            await never()
         finally:
             ended.append("here")
 
@@ -101,7 +103,7 @@ async def test_a_protocol_that_tells_of_the_loss_ends_the_work_where_it_stands(t
     async def work():
         asyncio.get_running_loop().call_soon(leaving.leave)
         try:
-            await asyncio.Event().wait()
+            await never()
         finally:
             ended.append(True)
 
@@ -135,7 +137,7 @@ async def test_work_that_others_cancel_is_cancelled_and_a_later_loss_cancels_nob
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
-        await asyncio.Event().wait()
+        await never()
 
     with pytest.raises(asyncio.CancelledError):
         await while_connected(scope, client.receive, work())

@@ -30,6 +30,13 @@ def test_only_the_first_worker_publishes():
     assert told == [None, "false", "false"]
 
 
+def test_each_worker_is_told_which_it_is_for_its_metrics():
+    settings = node(workers=2)
+    told = [ApiSettings(database_url=URL, **worker_settings(settings, n)).worker for n in (0, 1)]
+    assert told == ["0", "1"]
+    assert not node().worker
+
+
 @pytest.mark.parametrize("several", [{"workers": 2}, {"share_ports": True}])
 def test_what_one_process_knows_is_not_enough_for_several(several):
     with pytest.raises(ValueError, match="only writer"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantlog.serving.metrics import Family, exposition
+from grantlog.serving.metrics import Family, exposition, labelled
 
 
 def test_families_are_told_with_their_kind_and_labels():
@@ -24,6 +24,15 @@ def test_families_are_told_with_their_kind_and_labels():
 def test_values_of_labels_are_escaped():
     odd = Family("grantlog_odd", "gauge", "Odd.", [({"a": 'x"\\\n'}, 1)])
     assert exposition([odd]).splitlines()[-1] == r'grantlog_odd{a="x\"\\\n"} 1'
+
+
+def test_labels_that_say_whose_numbers_they_are_stand_first():
+    size = Family("grantlog_bytes", "gauge", "Held.", [({"cache": "a"}, 1), ({}, 2)])
+    assert exposition(labelled([size], {"worker": "1"})).splitlines()[-2:] == [
+        'grantlog_bytes{worker="1",cache="a"} 1',
+        'grantlog_bytes{worker="1"} 2',
+    ]
+    assert labelled([size], {}) == [size]
 
 
 def test_nothing_is_said_of_nothing():
