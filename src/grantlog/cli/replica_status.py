@@ -34,7 +34,7 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
     if databases.replica is None:
         say("there is no replica: the primary's own tables are read")
         return True
-    async with opened(databases) as both:
+    async with opened(databases, only_looks=True) as both:
         epoch = await newest_epoch(both.pool)
         if epoch is not None:
             say(epoch.line)

@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 async def status(dsn: str, settings: KafkaSettings, say: Say) -> bool:
     """Say who publishes what and how far, and what Kafka has; whether all is well."""
-    async with _opened_pool(dsn) as pool:
+    async with _opened_pool(dsn, only_looks=True) as pool:
         outbox = Outbox(pool, owner="")
         recorded = await outbox.topic()
         if recorded is None:
@@ -121,6 +121,8 @@ async def _opened(dsn: str) -> AsyncGenerator[Outbox]:
 
 
 @asynccontextmanager
-async def _opened_pool(dsn: str) -> AsyncGenerator[Pool]:
-    async with open_primary_pool(dsn, size_max=1, application_name="grantlog topic") as pool:
+async def _opened_pool(dsn: str, *, only_looks: bool = False) -> AsyncGenerator[Pool]:
+    async with open_primary_pool(
+        dsn, size_max=1, application_name="grantlog topic", only_looks=only_looks
+    ) as pool:
         yield pool

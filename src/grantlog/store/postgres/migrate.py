@@ -62,13 +62,15 @@ async def migrate(dsn: str, *, seed: bool = True) -> list[int]:
     Args:
         dsn: the database.
         seed: whether it is a primary: it then gets its first epoch, the key of continuation
-            tokens and, once in its life, the tenant `t1`. Replicas are not seeded.
+            tokens and, once in its life, the tenant `t1`. A replica is marked as one instead, so
+            that no primary ever begins in it.
 
     Returns:
         The numbers applied now.
 
     Raises:
-        PreconditionError: a newer version's database, a server too old, or not UTF-8.
+        PreconditionError: a newer version's database, a server too old, not UTF-8, or a replica
+            that is to be seeded.
         UnavailableError: the server does not answer, or a lock was not granted in time.
     """
     async with connect(dsn, application_name="grantlog migrate") as connection:
@@ -81,6 +83,9 @@ async def migrate(dsn: str, *, seed: bool = True) -> list[int]:
                 await connection.execute(_SQL["unlock_migrations"], _LOCK_KEY)
         if seed:
             await seed_primary(connection)
+        else:
+            with translating("marking the replica"):
+                await connection.execute(_SQL["mark_replica"])
     return done
 
 

@@ -128,7 +128,8 @@ async def require_replica(connection: Connection) -> None:
     """
     if await connection.fetchval(_SQL["is_primary"]):
         raise PreconditionError(
-            "the replica's address is a primary's database: give the replica one of its own"
+            "the replica's address is a primary's database: give the replica one of its own "
+            "(GRANTLOG_REPLICA_URL)"
         )
 
 
