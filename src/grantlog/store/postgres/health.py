@@ -31,6 +31,19 @@ async def missing_followers(pool: Pool, kinds: Collection[str]) -> list[str]:
     return [kind for kind in kinds if kind not in beating]
 
 
+def unattended(missing: Collection[str]) -> str:
+    """What kinds of follower that do not beat leave undone, for people."""
+    if "maintenance" in missing:
+        return (
+            "no projector beats: start `grantlog run projector`; until then nothing is folded "
+            "into replicas, and what was deleted keeps its space"
+        )
+    return (
+        "no projector beats for a replica: start `grantlog run projector` with its address in "
+        "GRANTLOG_REPLICA_URL, or see its log; reads that it cannot answer go to the primary"
+    )
+
+
 async def follower_beats(primary_dsn: str, name: str) -> bool:
     """Whether the follower of that name beats.
 
