@@ -19,6 +19,7 @@ from grantlog.errors import PreconditionError
 from grantlog.ports.log import ChangeLog
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import copy_floors
+from grantlog.store.postgres.connecting import PRIMARY, REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.followers import Role, keep_role, pause
@@ -83,9 +84,14 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
             application_name=name,
             settings=INDEX_PLANS,
             on_connect=witness.proof.prove,
+            whose=PRIMARY,
         ) as primary,
         open_pool(
-            replica_dsn, size_max=CONNECTIONS_MAX, application_name=name, settings=PROJECTING
+            replica_dsn,
+            size_max=CONNECTIONS_MAX,
+            application_name=name,
+            settings=PROJECTING,
+            whose=REPLICA,
         ) as replica,
     ):
         await require_version(primary)

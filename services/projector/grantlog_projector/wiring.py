@@ -8,6 +8,7 @@ from functools import partial
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window
+from grantlog.store.postgres.connecting import PRIMARY
 from grantlog.store.postgres.epoch import refuse_replica
 from grantlog.store.postgres.followers import Role, beat, keep_role
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
@@ -40,6 +41,7 @@ async def _maintain(settings: ProjectorSettings, until: asyncio.Event) -> None:
         application_name="grantlog maintenance",
         settings=INDEX_PLANS,
         on_connect=refuse_replica,
+        whose=PRIMARY,
     ) as pool:
         await require_version(pool)
 

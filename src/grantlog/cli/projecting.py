@@ -14,6 +14,7 @@ from grantlog.app.copying import Copier
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.cli.databases import Databases
 from grantlog.errors import CorruptionError, PreconditionError
+from grantlog.store.postgres.connecting import REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.followers import forget_follower, holding
@@ -131,7 +132,11 @@ async def opened(databases: Databases, *, only_looks: bool = False) -> AsyncGene
             databases.primary, size_max=3, application_name=name, only_looks=only_looks
         ) as primary,
         open_pool(
-            databases.replica, size_max=2, application_name=name, settings=PROJECTING
+            databases.replica,
+            size_max=2,
+            application_name=name,
+            settings=PROJECTING,
+            whose=REPLICA,
         ) as replica,
         open_change_log(primary, listen_dsn=databases.primary) as log,
     ):

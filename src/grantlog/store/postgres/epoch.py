@@ -16,6 +16,7 @@ import structlog
 
 from grantlog.errors import CorruptionError, PreconditionError
 from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.store.postgres.connecting import PRIMARY
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -186,7 +187,7 @@ async def open_epoch(dsn: str, *, reason: str) -> Epoch:
         UnavailableError: the server does not answer, or is no primary.
         PreconditionError: the database has not been migrated.
     """
-    async with connect(dsn, application_name="grantlog epoch") as connection:
+    async with connect(dsn, application_name="grantlog epoch", whose=PRIMARY) as connection:
         return await _opened(connection, reason)
 
 

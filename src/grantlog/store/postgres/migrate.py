@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Final
 
 from grantlog.errors import PreconditionError
+from grantlog.store.postgres.connecting import PRIMARY, REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, connect
 from grantlog.store.postgres.seed import seed_primary
@@ -73,7 +74,9 @@ async def migrate(dsn: str, *, seed: bool = True) -> list[int]:
             that is to be seeded.
         UnavailableError: the server does not answer, or a lock was not granted in time.
     """
-    async with connect(dsn, application_name="grantlog migrate") as connection:
+    async with connect(
+        dsn, application_name="grantlog migrate", whose=PRIMARY if seed else REPLICA
+    ) as connection:
         with translating("migrating the database"):
             await _check_server(connection)
             await connection.execute(_SQL["lock_migrations"], _LOCK_KEY)
