@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from grantlog.cli.options import ReplicaUrlOption
-from grantlog.errors import UnavailableError
+from grantlog.errors import PreconditionError, UnavailableError
 
 health_app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +27,11 @@ def run(
     """Run one service in this process until SIGTERM; its settings are GRANTLOG_* variables."""
     from grantlog.runtime.service import find_service  # noqa: PLC0415 - on demand
 
-    find_service(service)()
+    try:
+        start = find_service(service)
+    except PreconditionError as error:
+        raise typer.BadParameter(error.explanation) from error
+    start()
 
 
 @health_app.callback()
