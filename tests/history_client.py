@@ -4,43 +4,45 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grpc
 from grpc import aio
 
-from grantlog.api.v1 import base_pb2, service_pb2, service_pb2_grpc
-from grantlog.model.change import Change, Operation, TupleChange
+from grantlog.api.v1 import service_pb2
+from grantlog.errors import BehindWindowError, GrantlogError, NotFoundError, TenantDeletedError
 from grantlog.model.ids import TenantId
-from grantlog.model.tuples import RelationTuple
 from grantlog.testing.histories import (
+    Act,
     Answered,
-    Checks,
-    Entities,
     History,
+    Refused,
     Told,
-    Tuples,
     Watched,
+    Why,
     Write,
 )
 from grantlog.testing.histories.promises import revision_of
-from grantlog.testing.histories.record import Answer, Question
-from grantlog.wire import convert
+from grantlog.testing.histories.record import Question
+from grantlog.wire.status import error_of
 from tests import workload
+from tests.history_wire import (
+    CALL_S_MAX,
+    Stubs,
+    answer_of,
+    change_told,
+    delete_request,
+    question_call,
+    write_request,
+)
 
-CALL_S_MAX = 10.0
-DEPTH = 50
-_OPTIONS = [
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.use_local_subchannel_pool", 1),
-]
 _EXCUSED = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 """What a call may come to while things break; nothing else is an answer to a fault."""
+_NOTHING = "nothing was committed"
+"""What says that a write has failed for good."""
 
 
 def now() -> float:
@@ -63,6 +65,18 @@ class Notes:
         known = self.latest.get(tenant, "")
         self.latest[tenant] = max(token, known, key=lambda t: revision_of(tenant, t))
 
+    def refuse(
+        self, client: str, node: Stubs, tenant: TenantId, sent: str, invoked: float,
+        error: aio.AioRpcError,
+    ) -> bool:  # fmt: skip
+        """Note a call that was told that the tenant is gone; whether it was."""
+        why = _why(error)
+        if why is not None:
+            self.history.refused.append(
+                Refused(client, tenant, node.name, invoked, now(), sent, why)
+            )
+        return why is not None
+
     def excuse(self, what: str, node: Stubs, error: aio.AioRpcError) -> None:
         """Count a failure; one that no fault excuses is kept to be told."""
         code = error.code()
@@ -71,20 +85,9 @@ class Notes:
             self.odd.append(f"{what} at {node.name}: {code.name}: {error.details()}")
 
 
-class Stubs:
-    """A node as one client reaches it."""
-
-    def __init__(self, name: str, address: str) -> None:
-        self.name = name
-        self.channel = aio.insecure_channel(address, options=_OPTIONS)
-        self.data = service_pb2_grpc.DataStub(self.channel)
-        self.permission = service_pb2_grpc.PermissionStub(self.channel)
-        self.watch = service_pb2_grpc.WatchStub(self.channel)
-        self.schema = service_pb2_grpc.SchemaStub(self.channel)
-
-
-async def write_schema(notes: Notes, node: Stubs, tenant: TenantId, text: str) -> str:
+async def write_schema(notes: Notes, client: str, node: Stubs, tenant: TenantId, text: str) -> str:
     """Write a schema; its token, "" if nobody knows what became of it."""
+    place, noted = _begin(notes, Write(client, tenant, node.name, now(), act=Act.SCHEMA))
     request = service_pb2.SchemaWriteRequest(tenant_id=tenant, schema=text)
     call = node.schema.Write(request, timeout=CALL_S_MAX)
     try:
@@ -93,31 +96,72 @@ async def write_schema(notes: Notes, node: Stubs, tenant: TenantId, text: str) -
     except aio.AioRpcError as error:
         notes.excuse("schema", node, error)
         return ""
+    notes.history.writes[place] = replace(noted, returned=now(), token=token)
     notes.told(tenant, token)
     return token
+
+
+async def delete_tenant(notes: Notes, client: str, node: Stubs, tenant: TenantId) -> bool:
+    """Delete a tenant; whether that was acknowledged."""
+    place, noted = _begin(notes, Write(client, tenant, node.name, now(), act=Act.DELETION))
+    try:
+        request = service_pb2.TenantDeleteRequest(id=tenant)
+        await node.tenancy.Delete(request, timeout=CALL_S_MAX)
+    except aio.AioRpcError as error:
+        notes.excuse("deletion", node, error)
+        return False
+    notes.history.writes[place] = replace(noted, returned=now())
+    return True
 
 
 async def write(
     notes: Notes, client: str, node: Stubs, tenant: TenantId, change: workload.Change
 ) -> str:
     """Write once; the token, "" if nobody knows what became of it. Noted before it is sent."""
-    invoked = now()
-    noted = Write(client, tenant, node.name, invoked, change.creates, change.deletes)
-    place = len(notes.history.writes)
-    notes.history.writes.append(noted)
+    place, noted = _begin(
+        notes,
+        Write(
+            client, tenant, node.name, now(), change.creates, change.deletes, where=change.where
+        ),
+    )  # fmt: skip
     try:
         if change.creates:
-            reply = await node.data.Write(_write_request(tenant, change), timeout=CALL_S_MAX)
+            reply = await node.data.Write(write_request(tenant, change), timeout=CALL_S_MAX)
         else:
-            reply = await node.data.Delete(_delete_request(tenant, change), timeout=CALL_S_MAX)
+            reply = await node.data.Delete(delete_request(tenant, change), timeout=CALL_S_MAX)
     except aio.AioRpcError as error:
-        notes.excuse("write", node, error)
+        denied = notes.refuse(client, node, tenant, "", noted.invoked, error)
+        if not denied:
+            notes.excuse("write", node, error)
+        if denied or _NOTHING in (error.details() or ""):
+            notes.history.writes[place] = replace(noted, denied=True)
         return ""
-    notes.history.writes[place] = Write(
-        client, tenant, node.name, invoked, change.creates, change.deletes, now(), reply.snap_token
-    )
+    notes.history.writes[place] = replace(noted, returned=now(), token=reply.snap_token)
     notes.told(tenant, reply.snap_token)
     return reply.snap_token
+
+
+def _begin(notes: Notes, write: Write) -> tuple[int, Write]:
+    """Note a write before it is sent: where, and what."""
+    notes.history.writes.append(write)
+    return len(notes.history.writes) - 1, write
+
+
+def _error_of(error: aio.AioRpcError) -> GrantlogError | None:
+    """What a node told, None where it was the transport."""
+    details = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin")
+    raw = details if isinstance(details, bytes) else None
+    return error_of(error.code().value[0], error.details() or "", raw)
+
+
+def _why(error: aio.AioRpcError) -> Why | None:
+    match _error_of(error):
+        case NotFoundError(reason="ERROR_CODE_SCHEMA_NOT_FOUND"):
+            return Why.NO_SCHEMA
+        case BehindWindowError() | TenantDeletedError():
+            return Why.LIFE_ENDED
+        case _:
+            return None
 
 
 async def ask(
@@ -125,13 +169,14 @@ async def ask(
 ) -> str:
     """Ask once; the token that the answer stands at, "" if there was none."""
     invoked = now()
-    call = _call(node, tenant, question, sent)
+    call = question_call(node, tenant, question, sent)
     try:
         reply = await call
-        answer = _answer(question, reply)
+        answer = answer_of(question, reply)
         trailers = dict(await call.trailing_metadata() or ())
     except aio.AioRpcError as error:
-        notes.excuse(type(question).__name__.lower(), node, error)
+        if not notes.refuse(client, node, tenant, sent, invoked, error):
+            notes.excuse(type(question).__name__.lower(), node, error)
         return ""
     token, source = str(trailers["grantlog-token"]), str(trailers["grantlog-source"])
     notes.history.answers.append(
@@ -146,103 +191,12 @@ async def watch(notes: Notes, watched: Watched, node: Stubs) -> None:
     request = service_pb2.WatchRequest(tenant_id=watched.tenant, snap_token=watched.last)
     try:
         async for message in node.watch.Watch(request):
-            changes = tuple(_change(change) for change in message.changes.data_changes)
+            changes = tuple(change_told(change) for change in message.changes.data_changes)
             if changes or message.changes.snap_token != watched.last:
                 watched.told.append(Told(message.changes.snap_token, changes))
     except aio.AioRpcError as error:
-        notes.excuse("watch", node, error)
-
-
-def _write_request(tenant: TenantId, change: workload.Change) -> service_pb2.DataWriteRequest:
-    return service_pb2.DataWriteRequest(
-        tenant_id=tenant,
-        metadata=service_pb2.DataWriteRequestMetadata(),
-        tuples=[convert.tuple_message(fact) for fact in change.creates],
-    )
-
-
-def _delete_request(tenant: TenantId, change: workload.Change) -> service_pb2.DataDeleteRequest:
-    """One filter that matches these tuples and no other: they differ in their subjects' ids."""
-    first: RelationTuple = change.deletes[0]
-    where = base_pb2.TupleFilter(
-        entity=base_pb2.EntityFilter(type=first.entity.type, ids=[first.entity.id]),
-        relation=first.relation,
-        subject=base_pb2.SubjectFilter(
-            type=first.subject.type,
-            ids=[fact.subject.id for fact in change.deletes],
-            relation=first.subject.relation,
-        ),
-    )
-    return service_pb2.DataDeleteRequest(
-        tenant_id=tenant, tuple_filter=where, attribute_filter=base_pb2.AttributeFilter()
-    )
-
-
-def _call(node: Stubs, tenant: TenantId, question: Question, sent: str) -> aio.UnaryUnaryCall:
-    match question:
-        case Checks((one,)):
-            request = service_pb2.PermissionCheckRequest(
-                tenant_id=tenant,
-                metadata=service_pb2.PermissionCheckRequestMetadata(snap_token=sent, depth=DEPTH),
-                entity=convert.entity_message(one.entity),
-                permission=one.permission,
-                subject=convert.subject_message(one.subject),
-            )
-            return node.permission.Check(request, timeout=CALL_S_MAX)
-        case Checks(asked):
-            items = [
-                service_pb2.PermissionBulkCheckRequestItem(
-                    entity=convert.entity_message(one.entity),
-                    permission=one.permission,
-                    subject=convert.subject_message(one.subject),
-                )
-                for one in asked
-            ]
-            request = service_pb2.PermissionBulkCheckRequest(
-                tenant_id=tenant,
-                metadata=service_pb2.PermissionCheckRequestMetadata(snap_token=sent, depth=DEPTH),
-                items=items,
-            )
-            return node.permission.BulkCheck(request, timeout=CALL_S_MAX)
-        case Entities(entity_type, permission, subject):
-            request = service_pb2.PermissionLookupEntityRequest(
-                tenant_id=tenant,
-                metadata=service_pb2.PermissionLookupEntityRequestMetadata(
-                    snap_token=sent, depth=DEPTH
-                ),
-                entity_type=entity_type,
-                permission=permission,
-                subject=convert.subject_message(subject),
-                page_size=1000,
-            )
-            return node.permission.LookupEntity(request, timeout=CALL_S_MAX)
-        case Tuples(condition):
-            request = service_pb2.RelationshipReadRequest(
-                tenant_id=tenant,
-                metadata=service_pb2.RelationshipReadRequestMetadata(snap_token=sent),
-                filter=base_pb2.TupleFilter(
-                    entity=base_pb2.EntityFilter(type=condition.entity_type)
-                ),
-                page_size=1000,
-            )
-            return node.data.ReadRelationships(request, timeout=CALL_S_MAX)
-
-
-def _answer(question: Question, reply: object) -> Answer:
-    match reply:
-        case service_pb2.PermissionCheckResponse():
-            return (reply.can == base_pb2.CHECK_RESULT_ALLOWED,)
-        case service_pb2.PermissionBulkCheckResponse():
-            return tuple(one.can == base_pb2.CHECK_RESULT_ALLOWED for one in reply.results)
-        case service_pb2.PermissionLookupEntityResponse():
-            assert not reply.continuous_token
-            return frozenset(reply.entity_ids)
-        case service_pb2.RelationshipReadResponse():
-            assert not reply.continuous_token
-            return frozenset(convert.relation_tuple(fact) for fact in reply.tuples)
-        case _:
-            raise AssertionError(f"{question}: {reply}")
-
-
-def _change(message: base_pb2.DataChange) -> Change:
-    return TupleChange(Operation(message.operation), convert.relation_tuple(message.tuple))
+        told = _error_of(error)
+        if isinstance(told, TenantDeletedError):
+            watched.told.append(Told(told.facts["snap_token"], (), deleted=True))
+        else:
+            notes.excuse("watch", node, error)

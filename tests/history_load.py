@@ -12,21 +12,40 @@ from grpc import aio
 
 from grantlog.model.change import Transaction
 from grantlog.model.ids import TenantId
-from grantlog.model.tuples import RelationTuple
+from grantlog.model.tuples import Entity, RelationTuple, Subject
+from grantlog.store.postgres.pool import Pool
 from grantlog.testing.histories import Asked, Checks, Watched
 from grantlog.testing.histories.promises import revision_of
-from tests.history_client import Notes, Stubs, ask, watch, write, write_schema
+from grantlog.wire.event import decode_transaction
+from tests.history_client import Notes, ask, delete_tenant, watch, write, write_schema
+from tests.history_wire import Stubs
 from tests.waiting import until
-from tests.workload import FOLDERS, SCHEMA, USERS, Change, Workload
+from tests.workload import FOLDERS, SCHEMA, USERS, Change, Workload, flag
 
 WRITERS, EPISODES, READERS, WATCHERS = 3, 2, 4, 2
 """Clients of each kind; watchers of each tenant."""
 WRITE_EVERY_S, ASK_EVERY_S = 0.15, 0.06
 _RESUME_EVERY_S = 0.1
+LIFE_S = 4.0
+"""Of the tenant that begins anew."""
 READY_S_MAX, CAUGHT_UP_S_MAX = 60.0, 120.0
 
 
+_WHOLE_LOG = """
+SELECT revision, payload FROM {0} WHERE tenant_id = $1 ORDER BY revision, part
+"""
+
 LogOf = Callable[[TenantId], Awaitable[Sequence[Transaction]]]
+
+
+async def whole_log(
+    pool: Pool, tenant: TenantId, *, table: str = "transactions"
+) -> list[Transaction]:
+    """A tenant's log as it lies in a table, with the ended lives that a log's readers pass over."""
+    parts: dict[int, list[bytes]] = {}
+    for row in await pool.fetch(_WHOLE_LOG.format(table), tenant):
+        parts.setdefault(row["revision"], []).append(row["payload"])
+    return [decode_transaction(payloads) for payloads in parts.values()]
 
 
 @dataclass
@@ -46,6 +65,8 @@ class Load:
     seed: str
     tenants: list[TenantId]
     pace: float = 1.0
+    reborn: TenantId | None = None
+    """The one of them that is deleted, and begins anew, again and again."""
     notes: Notes = field(default_factory=Notes)
     stopping: bool = False
     channels: list[aio.Channel] = field(default_factory=list)
@@ -62,8 +83,7 @@ class Load:
         for tenant in self.tenants:
 
             async def written(tenant: TenantId = tenant) -> bool:
-                token = await write_schema(self.notes, nodes[0], tenant, SCHEMA)
-                return bool(token)
+                return bool(await self._write_schema("first", nodes, tenant))
 
             await until(written, within_s=READY_S_MAX)
             start = self.notes.latest[tenant]
@@ -81,6 +101,19 @@ class Load:
     async def episodes(self, name: str) -> None:
         """A subject loses a folder, content comes into it, and the subject asks for that."""
         await self._repeat(name, 2 * WRITE_EVERY_S, self._episode)
+
+    async def lives(self, name: str) -> None:
+        """A tenant is deleted, and has a schema again."""
+        rng = Random(f"{self.seed} {name}")
+        nodes, tenant = self.nodes(), self.reborn
+        while not self.stopping and tenant is not None:
+            await asyncio.sleep(LIFE_S / self.pace * rng.uniform(0.5, 1.5))
+            await delete_tenant(self.notes, name, rng.choice(nodes), tenant)
+            while not await self._write_schema(name, [rng.choice(nodes)], tenant):
+                await asyncio.sleep(_RESUME_EVERY_S)
+
+    async def _write_schema(self, client: str, nodes: list[Stubs], tenant: TenantId) -> str:
+        return await write_schema(self.notes, client, nodes[0], tenant, SCHEMA)
 
     async def watch(self, watched: Watched) -> None:
         """Watch, and go on wherever a node answers, until it is cancelled."""
@@ -115,15 +148,9 @@ class Load:
     async def _episode(self, own: Workload, nodes: list[Stubs], tenant: TenantId) -> None:
         rng = own.rng
         folder, enemy = rng.choice(FOLDERS), rng.choice(USERS)
-        node = rng.choice(nodes)
-        await write(
-            self.notes, own.client, node, tenant,
-            Change(creates=(RelationTuple(folder, "viewer", enemy), own.note())),
-        )  # fmt: skip
-        removed = await write(
-            self.notes, own.client, rng.choice(nodes), tenant,
-            Change(deletes=(RelationTuple(folder, "viewer", enemy),)),
-        )  # fmt: skip
+        grant, revocation = self._taken_away(own, folder, enemy)
+        await write(self.notes, own.client, rng.choice(nodes), tenant, grant)
+        removed = await write(self.notes, own.client, rng.choice(nodes), tenant, revocation)
         if not removed:
             return
         doc = own.doc()
@@ -132,6 +159,16 @@ class Load:
         question = Checks((Asked(doc, "view", enemy),))
         for each in nodes if token else ():
             await ask(self.notes, own.client, each, tenant, question, self.notes.latest[tenant])
+
+    def _taken_away(self, own: Workload, folder: Entity, enemy: Subject) -> tuple[Change, Change]:
+        """A subject is let into a folder, and not any more: by a tuple or by an attribute."""
+        if own.rng.random() < 0.5:
+            fact = RelationTuple(folder, "viewer", enemy)
+            return Change(creates=(fact, own.note())), Change(deletes=(fact,))
+        return (
+            Change(creates=(flag(folder, is_open=True), own.note())),
+            Change(creates=(flag(folder, is_open=False), own.note())),
+        )
 
     async def caught_up(self) -> bool:
         """Whether every watcher was told all that was written."""
@@ -158,6 +195,7 @@ async def working(load: Load) -> AsyncIterator[Load]:
                     ("writer", WRITERS, load.write),
                     ("episode", EPISODES, load.episodes),
                     ("reader", READERS, load.ask),
+                    ("lives", 1, load.lives),
                 ):
                     for number in range(count):
                         name = f"{kind}{number}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from random import Random
 
@@ -22,21 +22,30 @@ from grantlog.app.lookup import Lookup, Window
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver, token_of
 from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.tenants import Tenants
 from grantlog.app.terms import NO_TERMS, Consistency
+from grantlog.changelog.memory.log import MemoryChangeLog
 from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.question import CheckQuery, CheckResult
-from grantlog.model.ids import Revision, TenantId
+from grantlog.errors import BehindWindowError, NotFoundError
+from grantlog.model.attributes import Attribute
+from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.standing import follow_standing
 from grantlog.ports.writer import PutFacts, RemoveFacts
 from grantlog.testing.contracts.places import Primary
 from grantlog.testing.histories import (
+    Act,
     Answered,
+    Attributes,
     Checks,
     Entities,
     History,
+    Refused,
     Tuples,
     Violation,
+    Why,
     Write,
     violations,
 )
@@ -45,8 +54,11 @@ from grantlog.testing.histories.record import Answer, Question
 from tests.contract.memory import memory_primary
 from tests.workload import SCHEMA, Change, Workload
 
+REBEGINNER = "c0"
+"""The client that deletes tenants and lets them begin anew."""
 TENANTS = (TenantId("one"), TenantId("two"))
 NODES = ("a", "b")
+
 
 Plant = Callable[[FactReader, Random], FactReader]
 """Makes a node's reader a faulty one."""
@@ -65,11 +77,11 @@ class GivingWay:
     rng: Random
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
         for _ in range(self.rng.randrange(4)):
             await asyncio.sleep(0)
-        return await self.reader.read(tenant, revision, keys)
+        return await self.reader.read(tenant, revision, keys, epoch=epoch)
 
 
 @dataclass
@@ -90,14 +102,30 @@ class Node:
         common = {"writer": primary.writer, "known": known, "new_id": primary.new_id}
         self.data = WriteData(resolver=resolver, cache=cache, facts_per_write_max=100, **common)
         self.schemas = Schemas(reader=primary.schemas, resolver=resolver, cache=cache, **common)
+        self.tenants = Tenants(lister=primary.tenants, **common)
         self.bulk = BulkCheck(at)
         self.lookup = Lookup(at, pages, lambda: 0.0)
         self.listing = ListFacts(resolver, primary.lister, pages)
 
     async def write(self, tenant: TenantId, change: Change) -> str:
         """The token of the write."""
-        steps = [RemoveFacts(change.deletes)] if change.deletes else [PutFacts(change.creates)]
+        if change.where:
+            removed = await self.data.remove(tenant, **change.filters())
+            return token_of(tenant, removed)
+        tuples = tuple(fact for fact in change.creates if isinstance(fact, RelationTuple))
+        attributes = tuple(fact for fact in change.creates if isinstance(fact, Attribute))
+        steps = [RemoveFacts(change.deletes)] if change.deletes else [PutFacts(tuples, attributes)]
         return token_of(tenant, await self.data.apply(tenant, steps))
+
+    async def write_schema(self, tenant: TenantId) -> str:
+        """The token of the schema."""
+        standing = follow_standing()
+        await self.schemas.write(tenant, SCHEMA)
+        return standing.snap_token
+
+    async def delete(self, tenant: TenantId) -> None:
+        """End the tenant's life."""
+        await self.tenants.delete(tenant)
 
     async def ask(self, tenant: TenantId, question: Question, sent: str) -> tuple[Answer, str]:
         """The answer, and the token that it says it stands at."""
@@ -124,6 +152,12 @@ class Node:
                 )
                 assert not more
                 return frozenset(tuples)
+            case Attributes(condition):
+                attributes, more = await self.listing.attributes(
+                    tenant, condition, terms=terms, page_size=PAGE_MAX, continuation=""
+                )
+                assert not more
+                return frozenset(attributes)
 
 
 @dataclass
@@ -154,7 +188,9 @@ class World:
         async with asyncio.TaskGroup() as group:
             for number in range(clients):
                 group.create_task(self._client(f"c{number}", calls))
-        logs = {tenant: await self.primary.history(tenant) for tenant in TENANTS}
+        log = self.primary.log
+        assert isinstance(log, MemoryChangeLog)
+        logs = {tenant: log.ever(tenant) for tenant in TENANTS}
         return violations(self.history, logs)
 
     async def _client(self, name: str, calls: int) -> None:
@@ -164,7 +200,9 @@ class World:
         passes_on = rng.random() < 0.7
         for _ in range(calls):
             tenant, node = rng.choice(TENANTS), self.nodes[rng.choice(NODES)]
-            if rng.random() < 0.4:
+            if name == REBEGINNER and rng.random() < 0.1:
+                token = await self._begin_anew(name, node, tenant)
+            elif rng.random() < 0.4:
                 token = await self._write(name, node, tenant, own[tenant].change())
             else:
                 sent = later(tenant, tokens.get(tenant, ""), self._latest.get(tenant, ""))
@@ -174,40 +212,53 @@ class World:
             self._latest[tenant] = later(tenant, token, self._latest.get(tenant, ""))
             await asyncio.sleep(0)
 
+    async def _begin_anew(self, client: str, node: Node, tenant: TenantId) -> str:
+        """Delete the tenant, and give its next life a schema."""
+        deletion = Write(client, tenant, node.name, next(self._times), act=Act.DELETION)
+        await node.delete(tenant)
+        self.history.writes.append(replace(deletion, returned=next(self._times)))
+        await asyncio.sleep(0)
+        schema = Write(client, tenant, node.name, next(self._times), act=Act.SCHEMA)
+        token = await node.write_schema(tenant)
+        self.history.writes.append(replace(schema, returned=next(self._times), token=token))
+        return token
+
     async def _write(self, client: str, node: Node, tenant: TenantId, change: Change) -> str:
-        invoked = next(self._times)
-        token = await node.write(tenant, change)
-        self.history.writes.append(
-            Write(
-                client,
-                tenant,
-                node.name,
-                invoked,
-                change.creates,
-                change.deletes,
-                next(self._times),
-                token,
-            )
-        )
+        noted = Write(
+            client, tenant, node.name, next(self._times), change.creates, change.deletes,
+            where=change.where,
+        )  # fmt: skip
+        try:
+            token = await node.write(tenant, change)
+        except (NotFoundError, BehindWindowError) as error:
+            self._refuse(client, node, tenant, noted.invoked, "", error)
+            self.history.writes.append(replace(noted, denied=True))
+            return ""
+        self.history.writes.append(replace(noted, returned=next(self._times), token=token))
         return token
 
     async def _ask(
         self, client: str, node: Node, tenant: TenantId, question: Question, sent: str
     ) -> str:
         invoked = next(self._times)
-        answer, token = await node.ask(tenant, question, sent)
+        try:
+            answer, token = await node.ask(tenant, question, sent)
+        except (NotFoundError, BehindWindowError) as error:
+            self._refuse(client, node, tenant, invoked, sent, error)
+            return ""
         self.history.answers.append(
             Answered(
-                client,
-                tenant,
-                node.name,
-                invoked,
-                next(self._times),
-                question,
-                sent,
-                token,
-                "primary",
-                answer,
+                client, tenant, node.name, invoked, next(self._times), question, sent, token,
+                "primary", answer,
             )
-        )
+        )  # fmt: skip
         return token
+
+    def _refuse(
+        self, client: str, node: Node, tenant: TenantId, invoked: float, sent: str,
+        error: NotFoundError | BehindWindowError,
+    ) -> None:  # fmt: skip
+        why = Why.NO_SCHEMA if isinstance(error, NotFoundError) else Why.LIFE_ENDED
+        self.history.refused.append(
+            Refused(client, tenant, node.name, invoked, next(self._times), sent, why)
+        )

@@ -78,6 +78,12 @@ class OwnPostgres:
         shutil.rmtree(self.data)
         subprocess.run(["/bin/cp", "-a", str(backup), str(self.data)], check=True)
 
+    def restore(self, backup: Path) -> None:
+        """Lose what was committed since a backup, as an operator does who puts it back."""
+        self.kill()
+        self.put_back(backup)
+        self.start()
+
     def promote(self, standby: Path) -> None:
         """Run a base backup as a standby, promote it, and put it in the place of this one."""
         assert self._process is None

@@ -12,7 +12,8 @@
     ├── ConflictError             retry after reading again
     ├── LimitError                a documented bound was reached
     ├── UnavailableError          retry with backoff
-    │   └── ProjectionLaggingError
+    │   ├── ProjectionLaggingError
+    │   └── OtherEpochError
     └── CorruptionError           stop and page
 
 A class carries its facts as attributes. `reason` is a name of the wire's `ErrorCode` enum, or one
@@ -195,6 +196,10 @@ class ProjectionLaggingError(UnavailableError):
     """The replica has not reached the revision asked for within the wait."""
 
     default_reason = "PROJECTION_LAGGING"
+
+
+class OtherEpochError(UnavailableError):
+    """The primary's log is in another epoch than the one in which the revision was resolved."""
 
 
 class NotImplementedYetError(GrantlogError):

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import NOWHERE
 from grantlog.ports.standing import Source, follow_standing
 from grantlog.store.postgres.collect import copy_floors
@@ -63,8 +63,6 @@ async def read_from_replicas(
             open_replica_reads(
                 dsn,
                 dsns,
-                known_epoch=lambda tenant: Epoch(0),
-                epoch_began=lambda epoch: None,
                 limits=AT_ONCE,
             )
         )

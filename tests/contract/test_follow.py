@@ -6,15 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from grantlog.app.project import PIECES, FollowLimits, Projector
+from grantlog.app.project import FollowLimits, Projector
 from grantlog.app.replicas import Progress, Standing, rebuild, status, verify
+from grantlog.app.slices import PIECES
 from grantlog.errors import UnavailableError
 from grantlog.model.chain import transaction_digest
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.log import ChangeLog, HeadsMoved
-from grantlog.testing.contracts.following import write_a_life
+from grantlog.ports.log import ChangeLog, HeadsMoved, Position, ProjectionStore
+from grantlog.testing.contracts.lives import write_a_life
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
 from tests.waiting import until
 
@@ -127,6 +129,36 @@ async def test_a_busy_tenant_does_not_starve_the_others(primary: Primary, replic
         await projector.round()
     assert projector.status.applied_through is not None
     assert await equal(primary, replica)
+
+
+class CountedStore:
+    """A store that notes how often it was asked where its tenants stand."""
+
+    def __init__(self, store: ProjectionStore) -> None:
+        self.store = store
+        self.asked = 0
+
+    async def positions(self) -> dict[TenantId, Position]:
+        self.asked += 1
+        return await self.store.positions()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store, name)
+
+
+async def test_where_tenants_stand_is_asked_once_and_again_after_an_interruption(
+    primary: Primary, replica: Copy
+) -> None:
+    await write_a_life(primary)
+    log, store = TamperedLog(primary.log), CountedStore(replica.projection)
+    projector = Projector(log, store, SMALL)
+    await projector.start()
+    await followed(projector, lambda: equal(primary, replica))
+    assert store.asked == 1
+    await primary.put("doc:9#viewer@user:9")
+    log.failures = 1
+    await followed(projector, lambda: equal(primary, replica))
+    assert (log.failures, store.asked) == (0, 2)
 
 
 async def test_a_lost_connection_is_retried_and_nothing_is_folded_twice(

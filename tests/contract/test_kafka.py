@@ -11,13 +11,14 @@ import pytest
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.log import open_kafka_change_log, open_kafka_tenant_log
 from grantlog.changelog.kafka.opening import open_agreed_writer
-from grantlog.changelog.kafka.publisher import Publisher, PublishLimits
+from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.publishing import PublishLimits
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.ports.log import ChangeLog, TenantLog
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
-from grantlog.testing.contracts.following import ChangeLogContract, TenantLogContract
+from grantlog.testing.contracts.change_log import ChangeLogContract, TenantLogContract
 from grantlog.testing.contracts.places import Copy, Primary
 from tests.contract import test_follow, test_watch
 from tests.contract.postgres import postgres_primary, postgres_replica

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from grantlog.testing.contracts.bundles import BundleContract
+from grantlog.testing.contracts.change_log import ChangeLogContract, TenantLogContract
 from grantlog.testing.contracts.copying import CopyContract
-from grantlog.testing.contracts.following import (
-    ChangeLogContract,
-    ProjectionContract,
-    TenantLogContract,
-)
+from grantlog.testing.contracts.epochs import EpochContract
+from grantlog.testing.contracts.following import ProjectionContract
 from grantlog.testing.contracts.past import PastContract
 from grantlog.testing.contracts.reading import ListerContract, ReaderContract
 from grantlog.testing.contracts.reversing import ReverseContract
@@ -32,6 +30,10 @@ class TestBundles(BundleContract):
 
 
 class TestReader(ReaderContract):
+    pass
+
+
+class TestEpochs(EpochContract):
     pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -78,9 +79,7 @@ async def test_a_primary_is_restored_under_running_services(
             async with api.stream("GET", f"{TENANT}/watch/events") as watching:
                 lines = watching.aiter_lines()
                 await anext(lines)
-                await asyncio.to_thread(primary.kill)
-                await asyncio.to_thread(primary.put_back, backup)
-                await asyncio.to_thread(primary.start)
+                await asyncio.to_thread(primary.restore, backup)
                 # Nothing was opened by hand: the nodes remember.
                 new = await write(elsewhere, 3)
                 told = [line async for line in lines]
@@ -91,7 +90,7 @@ async def test_a_primary_is_restored_under_running_services(
                 assert await check(node, 3, new) == "CHECK_RESULT_ALLOWED"
                 assert await check(node, 2, new) == "CHECK_RESULT_DENIED"
         _, said, _ = await command("topic", "status", "--database-url", primary.dsn(), **place)
-        assert "epoch 2 since" in said, said
+        assert re.search(r"epoch \d{10} since", said), said
         assert "restored or failed over" in said
 
         async def folded_anew() -> bool:
@@ -116,11 +115,9 @@ async def test_the_runbook_of_a_restore_with_everything_stopped(
             lost = await write(api, 2)
             await until(lambda: says(both, "t1: current, applied 4"), within_s=60)
         assert await served.stop() == 0
-        await asyncio.to_thread(primary.kill)
-        await asyncio.to_thread(primary.put_back, backup)
-        await asyncio.to_thread(primary.start)
+        await asyncio.to_thread(primary.restore, backup)
         code, said, _ = await command("epoch", "new", "--database-url", primary.dsn())
-        assert (code, said.strip()) == (0, "epoch 2")
+        assert (code, re.fullmatch(r"epoch \d{10}", said.strip()) is not None) == (0, True), said
         code, _, why = await command("projector", "rebuild", *both)
         assert code == 0, why
         code, said, _ = await command("projector", "verify", *both)

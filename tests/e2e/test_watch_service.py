@@ -171,18 +171,30 @@ async def test_no_watcher_misses_a_change_or_hears_it_twice_when_services_are_ki
     assert [task.result() for task in watching] == [0] * len(told)
 
 
+async def watched(
+    deployment: Deployment,
+    api: httpx.AsyncClient,
+    group: asyncio.TaskGroup,
+    told: list[str],
+    last: asyncio.Future[str],
+) -> tuple[list[str], asyncio.Task[int]]:
+    """A first write that a watcher has been told of: the writes so far, and the watching."""
+    await prepare(api)
+    start = await write(api, 0)
+    watching = group.create_task(follow(deployment.grpc, start, told, last))
+    written = [await write(api, 1)]
+    await until(lambda: told == written)
+    return written, watching
+
+
 async def test_without_any_service_watchers_are_told_where_to_go_on_and_come_back(
     deployment: Deployment,
 ) -> None:
     last = asyncio.get_running_loop().create_future()
     told: list[str] = []
     async with httpx.AsyncClient(base_url=deployment.rest, timeout=30) as api:
-        await prepare(api)
-        start = await write(api, 0)
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            watching = group.create_task(follow(deployment.grpc, start, told, last))
-            written = [await write(api, 1)]
-            await until(lambda: told == written)
+            written, watching = await watched(deployment, api, group, told, last)
             for watch in deployment.watches:
                 watch.end(signal.SIGKILL)
             written += [await write(api, number) for number in range(2, 20)]
@@ -204,12 +216,8 @@ async def test_a_service_that_is_told_to_end_hands_its_watchers_over(
     last = asyncio.get_running_loop().create_future()
     told: list[str] = []
     async with httpx.AsyncClient(base_url=deployment.rest, timeout=30) as api:
-        await prepare(api)
-        start = await write(api, 0)
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-            watching = group.create_task(follow(deployment.grpc, start, told, last))
-            written = [await write(api, 1)]
-            await until(lambda: told == written)
+            written, watching = await watched(deployment, api, group, told, last)
             assert deployment.watches[0].end() == 0
             written += [await write(api, number) for number in range(2, 20)]
             deployment.watches[0].start()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from grantlog.testing.histories import violations
+from grantlog.testing.histories import Act, violations
 from tests.faults import tally
 from tests.faults.deployment import Deployment
 from tests.faults.topic import topic_differs
@@ -51,6 +51,11 @@ async def audit(deployment: Deployment, load: Load) -> None:
     tally.CALLS["answers from the replica"] += sum(
         answer.source == "replica" for answer in notes.history.answers
     )
+    tally.CALLS["deletions of a tenant"] += sum(
+        write.act is Act.DELETION and write.returned < float("inf")
+        for write in notes.history.writes
+    )
+    tally.CALLS["calls told that it is gone"] += len(notes.history.refused)
     tally.CALLS["calls failed"] += notes.failed.total() - notes.failed["watch UNAVAILABLE"]
     tally.CALLS["watches resumed"] += notes.failed["watch UNAVAILABLE"]
     tally.CALLS["changes told to watchers"] += sum(

@@ -24,14 +24,14 @@ import asyncpg
 import httpx
 import pytest
 
-from grantlog.changelog.postgres.log import open_change_log
 from grantlog.model.change import Transaction
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import TenantId
 from grantlog.store.postgres.migrate import migrate
 from grantlog.store.postgres.pool import open_pool
 from grantlog.testing.chaos_proxy import ChaosProxy, open_proxy
 from tests.faults import tally
 from tests.faults.machines import Database, Service
+from tests.history_load import whole_log
 from tests.kafka import Broker, why_not_here
 from tests.ports import kept_port
 from tests.waiting import until
@@ -43,6 +43,15 @@ WATCH = "watch"
 _HAS_WATCH = importlib.util.find_spec("grantlog_watch") is not None
 READY_S_MAX = 120.0
 _DEFECT = 70
+_ARCHIVE = "(SELECT * FROM transactions UNION SELECT * FROM kept_transactions) AS archive"
+_KEEP_ALL = (
+    "CREATE TABLE kept_transactions (LIKE transactions)",
+    """CREATE FUNCTION keep_transaction() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN INSERT INTO kept_transactions SELECT OLD.*; RETURN OLD; END'""",
+    """CREATE TRIGGER kept BEFORE DELETE ON transactions
+    FOR EACH ROW EXECUTE FUNCTION keep_transaction()""",
+)
+"""What a purge takes away is kept, since it is to be judged."""
 
 
 @dataclass
@@ -61,17 +70,11 @@ class Deployment:
     rest: dict[str, str] = field(default_factory=dict)
 
     async def log_of(self, tenant: TenantId) -> Sequence[Transaction]:
-        """A tenant's whole log, as the primary has it."""
-        entries: list[Transaction] = []
-        async with (
-            open_pool(self.primary.dsn(PRIMARY), size_max=1, application_name="faults") as pool,
-            open_change_log(pool, listen_dsn=self.primary.dsn(PRIMARY)) as log,
-        ):
-            after = Revision(0)
-            while page := await log.read(tenant, after=after, changes_max=10_000):
-                entries.extend(page)
-                after = page[-1].revision
-        return entries
+        """A tenant's whole log, with the lives that have ended and were purged."""
+        async with open_pool(
+            self.primary.dsn(PRIMARY), size_max=1, application_name="faults"
+        ) as pool:
+            return await whole_log(pool, tenant, table=_ARCHIVE)
 
     async def publisher(self) -> str:
         """The service that holds most partitions of the topic, "" if none is known."""
@@ -232,6 +235,7 @@ async def deployed() -> AsyncIterator[Deployment]:
         await primary.execute("postgres", f"CREATE DATABASE {PRIMARY}")
         await replica.execute("postgres", f"CREATE DATABASE {REPLICA}")
         await migrate(primary.dsn(PRIMARY))
+        await primary.execute(PRIMARY, *_KEEP_ALL)
         await migrate(replica.dsn(REPLICA), seed=False)
         made = Deployment(folder, primary, replica, broker)
         await made.open_links(stack)

@@ -10,6 +10,7 @@ from itertools import cycle, islice
 from random import Random
 from typing import Final
 
+from grantlog.testing.chaos_proxy import Trap
 from tests.faults.deployment import NODES, Deployment
 from tests.faults.machines import Database, Service
 from tests.kafka import Broker
@@ -29,6 +30,8 @@ BACK_S_MAX: Final = 90.0
 FAULTS_PER_ROUND: Final = 40
 _TO_LINKS: Final = ("lose", "cut", "lose", "slow", "stall", "refuse")
 _OTHERS: Final = ("primary", "replica", "kafka")
+_COMMIT: Final = b"Q\x00\x00\x00\x0bCOMMIT\x00"
+"""As the writer sends it; nobody else's transactions end by these bytes."""
 _PUBLISHER: Final = "publisher"
 """Whichever node publishes at that moment."""
 
@@ -68,14 +71,20 @@ class Faults:
             self._busy.discard(whom)
 
     def _deck(self) -> list[tuple[str, str]]:
-        """The faults of a round: what is done to whom. Everyone is killed twice, stopped once."""
+        """The faults of a round: what is done to whom.
+
+        Everyone is killed twice and stopped once; each node loses a COMMIT, and an answer to one.
+        """
         everyone = [*self.deployment.services, *_OTHERS]
         links = list(self.deployment.links)
+        commits = [
+            (what, f"api-{node}>primary") for what in ("unsent", "unheard") for node in NODES
+        ]
         kills = [("kill", whom) for whom in (*everyone, _PUBLISHER)]
         pauses = [*(("pause", whom) for whom in everyone), ("freeze", _PUBLISHER)]
-        rest = FAULTS_PER_ROUND - 2 * len(kills) - len(pauses)
+        rest = FAULTS_PER_ROUND - 2 * len(kills) - len(pauses) - len(commits)
         hurts = [(what, self.rng.choice(links)) for what in islice(cycle(_TO_LINKS), rest)]
-        return [*kills, *kills, *pauses, *hurts]
+        return [*kills, *kills, *pauses, *commits, *hurts]
 
     async def kill(self, whom: str) -> None:
         """kill -9, and wait until it runs again."""
@@ -153,6 +162,19 @@ class Faults:
         await self._last()
         proxy.cut()
         proxy.flow()
+
+    async def unsent(self, link: str) -> None:
+        """The next COMMIT of a write does not reach the primary."""
+        await self._trap(link, arrives=False)
+
+    async def unheard(self, link: str) -> None:
+        """The next COMMIT of a write is done, and nobody hears of it."""
+        await self._trap(link, arrives=True)
+
+    async def _trap(self, link: str, *, arrives: bool) -> None:
+        self.deployment.links[link].trap = trap = Trap(_COMMIT, arrives=arrives)
+        async with asyncio.timeout(BACK_S_MAX):
+            await trap.sprung.wait()
 
     async def refuse(self, link: str) -> None:
         """What is open is cut, and nothing new comes through."""

@@ -18,7 +18,8 @@ KAFKA_GONE_S = 30.0
 def load_of(deployment: Deployment, name: object) -> Load:
     """The clients of a round, with tenants of their own."""
     tenants = [TenantId(f"round-{name}-{letter}") for letter in "xyz"]
-    return Load(deployment.grpc, deployment.log_of, f"{tally.SEED} {name}", tenants)
+    seed = f"{tally.SEED} {name}"
+    return Load(deployment.grpc, deployment.log_of, seed, tenants, reborn=tenants[-1])
 
 
 async def one_round(deployment: Deployment, number: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from collections.abc import Sequence as Ordered
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from grantlog.changelog.kafka.message import Fence, event_message, heartbeat_message
 from grantlog.changelog.parts import Part
 from grantlog.consumer.follow import ConsumerLimits, _Following
-from grantlog.consumer.sequence import Sequence
+from grantlog.consumer.sequence import Sequencer
 from grantlog.consumer.values import (
     Entry,
     PartitionPlace,
@@ -43,7 +42,7 @@ class Kept:
     async def positions(self) -> Positions:
         return self.state
 
-    async def apply(self, batch: Ordered[Entry], positions: Positions) -> None:
+    async def apply(self, batch: Sequence[Entry], positions: Positions) -> None:
         self.entries += batch
         self.state = Positions(
             positions.topic,
@@ -95,7 +94,7 @@ class Topic:
 
     async def consume(self, count: int | None = None, *, keep: bool = True) -> None:
         """Read on from where the store stands; `keep=False` is killed before it keeps the end."""
-        sequence = Sequence("t", self.store.state)
+        sequence = Sequencer("t", self.store.state)
         handler = self.rebuild if self.told is not None else None
         following = _Following(sequence, self.store, None, handler, ConsumerLimits())
         start = sequence.place(0).offset
@@ -302,7 +301,7 @@ async def test_places_of_another_topic_are_not_used() -> None:
 
 
 async def test_open_transactions_have_a_bound() -> None:
-    sequence = Sequence("t", Positions(), open_bytes_max=10)
+    sequence = Sequencer("t", Positions(), open_bytes_max=10)
     topic = Topic()
     topic.send(large(T1, 1))
     following = _Following(sequence, topic.store, None, None, ConsumerLimits())

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.facts import FactAnswer, FactKey, FactReader
+from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey, FactReader, SubjectPage
 from grantlog.testing.histories import Promise, Violation
 from tests.history_world import Plant, World
 
@@ -40,11 +40,11 @@ class TwoStates:
     rng: Random
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
         before = Revision(max(FIRST, revision - self.rng.randrange(12)))
-        now = await self.reader.read(tenant, revision, keys)
-        then = await self.reader.read(tenant, before, keys)
+        now = await self.reader.read(tenant, revision, keys, epoch=epoch)
+        then = await self.reader.read(tenant, before, keys, epoch=epoch)
         return [self.rng.choice(pair) for pair in zip(now, then, strict=True)]
 
 
@@ -56,9 +56,9 @@ class Behind:
     rng: Random
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
-        return await self.reader.read(tenant, Revision(max(FIRST, revision - 8)), keys)
+        return await self.reader.read(tenant, Revision(max(FIRST, revision - 8)), keys, epoch=epoch)
 
 
 @dataclass
@@ -70,20 +70,58 @@ class Outliving:
     kept: dict[object, FactAnswer] = field(default_factory=dict)
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
     ) -> Sequence[FactAnswer]:
-        read = await self.reader.read(tenant, revision, keys)
+        read = await self.reader.read(tenant, revision, keys, epoch=epoch)
         return [
             self.kept.setdefault((tenant, type(key), key), answer)
             for key, answer in zip(keys, read, strict=True)
         ]
 
 
-@pytest.mark.parametrize("plant", [TwoStates, Behind, Outliving])
+@dataclass
+class OldAttributes(Outliving):
+    """A cache that hears of tuples, and not of attributes."""
+
+    async def read(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
+    ) -> Sequence[FactAnswer]:
+        old = await super().read(tenant, revision, keys, epoch=epoch)
+        read = await self.reader.read(tenant, revision, keys, epoch=epoch)
+        return [
+            kept if isinstance(key, AttributeKey) else answer
+            for key, kept, answer in zip(keys, old, read, strict=True)
+        ]
+
+
+@dataclass
+class Undead:
+    """A cache that never hears of an end: neither of a fact's, nor of a whole life's."""
+
+    reader: FactReader
+    rng: Random
+    kept: dict[object, FactAnswer] = field(default_factory=dict)
+
+    async def read(
+        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey], *, epoch: Epoch
+    ) -> Sequence[FactAnswer]:
+        answers: list[FactAnswer] = []
+        for key, answer in zip(
+            keys, await self.reader.read(tenant, revision, keys, epoch=epoch), strict=True
+        ):
+            place = (tenant, type(key), key)
+            if answer not in (False, None, SubjectPage((), more=False)):
+                self.kept[place] = answer
+            answers.append(self.kept.get(place, answer))
+        return answers
+
+
+@pytest.mark.parametrize("plant", [TwoStates, Behind, Outliving, OldAttributes, Undead])
 def test_a_planted_fault_is_caught(plant: Plant):
     found = Counter(violation.promise for seed in range(4) for violation in run(seed, plant))
     assert found[Promise.ONE_REVISION] > 0, found
-    assert set(found) <= {Promise.ONE_REVISION, Promise.NEW_ENEMY, Promise.READ_YOUR_TOKEN}
+    told_as = {Promise.ONE_REVISION, Promise.NEW_ENEMY, Promise.READ_YOUR_TOKEN, Promise.ALIVE}
+    assert set(found) <= told_as
 
 
 def violations_of(plant: Plant) -> Iterator[Violation]:
@@ -107,4 +145,10 @@ def test_an_owner_below_its_sender_is_told_as_an_answer_from_before_the_token():
 
 def test_an_entry_that_outlives_its_event_lets_the_new_enemy_in():
     told = violations_of(Outliving)
+    assert any(violation.promise is Promise.NEW_ENEMY for violation in told)
+
+
+@pytest.mark.parametrize("plant", [OldAttributes, Undead])
+def test_an_attribute_or_a_life_that_is_outlived_lets_the_new_enemy_in(plant: Plant):
+    told = violations_of(plant)
     assert any(violation.promise is Promise.NEW_ENEMY for violation in told)

@@ -13,7 +13,6 @@ from posixfs.walk import Entry
 
 STRATA: Final = ("owner", "group", "other", "root", "blocked")
 _TRIES_PER_QUESTION: Final = 200
-_ENTRIES_PER_GROUP_TRY: Final = 20
 
 Draw: TypeAlias = Callable[[], "tuple[User, Entry] | None"]
 

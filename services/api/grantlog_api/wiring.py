@@ -15,7 +15,6 @@ from grantlog.app.check import Check
 from grantlog.app.continuation import Continuations
 from grantlog.app.data import WriteData
 from grantlog.app.expand import Expand
-from grantlog.app.known import KnownHeads
 from grantlog.app.list_schemas import ListSchemas
 from grantlog.app.listing import ListFacts
 from grantlog.app.lives import keep_to_the_living
@@ -25,7 +24,6 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
-from grantlog.model.ids import Epoch, TenantId
 from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
 from grantlog.serving.calls import Calls
@@ -33,6 +31,7 @@ from grantlog.serving.health import HealthProbe
 from grantlog.serving.watching import WatchHandlers
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
+from grantlog.store.postgres.followers import MAINTENANCE, REPLICA
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.health import missing_followers, unattended
 from grantlog.store.postgres.lister import open_fact_lister
@@ -40,6 +39,7 @@ from grantlog.store.postgres.lives import Kind
 from grantlog.store.postgres.past import PostgresPast
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.primary import open_primary_pool
+from grantlog.store.postgres.proof import Proof
 from grantlog.store.postgres.reader import open_fact_reader
 from grantlog.store.postgres.replica_reads import Connections, open_replica_reads
 from grantlog.store.postgres.replica_state import Reads, ReplicaState
@@ -118,13 +118,13 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         kept.open_cache(PostgresSchemas(lookups))
         reads, replicas = await _open_facts(stack, settings, kept)
         places = _Places(lookups, writes, reads)
-        watches, watch = await _open_watch(stack, settings, lookups, kept.known)
+        watches, watch = await _open_watch(stack, settings, lookups, kept)
         calls = await _open_calls(stack, settings, places, kept, watch)
-        yield Api(calls, _probe(lookups, replicas), watches)
+        yield Api(calls, _probe(lookups, replicas, kept.proof), watches)
 
 
 async def _open_watch(
-    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, known: KnownHeads
+    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, kept: Memory
 ) -> tuple[Watches, WatchCall]:
     """What ends all watchers, and what answers them: watch services, or this node itself."""
     if settings.watch_addresses:
@@ -137,7 +137,9 @@ async def _open_watch(
         )
         return proxy, proxy.watch
     dsn = settings.database_url.get_secret_value()
-    hub, watch = await stack.enter_async_context(open_watch(settings, dsn, lookups, known))
+    hub, watch = await stack.enter_async_context(
+        open_watch(settings, dsn, lookups, kept.known, prove=kept.proof.prove)
+    )
     return hub, WatchHandlers(watch).watch
 
 
@@ -147,17 +149,11 @@ async def _open_facts(
     """Readers of facts, over the primary's own tables or over replicas, and how these do."""
     dsn = settings.database_url.get_secret_value()
     if settings.replica_dsns:
-
-        def known_epoch(tenant: TenantId) -> Epoch:
-            head = kept.known.head(tenant)
-            return head.epoch if head is not None else Epoch(0)
-
         return await stack.enter_async_context(
             open_replica_reads(
                 dsn,
                 settings.replica_dsns,
-                known_epoch=known_epoch,
-                epoch_began=kept.enter,
+                proof=kept.proof,
                 connections=Connections(
                     reads_max=settings.read_connections_max,
                     lists_max=settings.list_connections_max,
@@ -179,10 +175,14 @@ async def _open_facts(
             open_fact_reader(pool, statements_max=settings.read_connections_max)
         ),
         await stack.enter_async_context(
-            open_fact_lister(dsn, size_max=settings.list_connections_max)
+            open_fact_lister(
+                dsn, size_max=settings.list_connections_max, on_connect=kept.proof.prove
+            )
         ),
         await stack.enter_async_context(
-            open_reverse_reader(dsn, size_max=settings.list_connections_max)
+            open_reverse_reader(
+                dsn, size_max=settings.list_connections_max, on_connect=kept.proof.prove
+            )
         ),
     )
     return reads, ()
@@ -215,8 +215,11 @@ async def _open_calls(
     group = await stack.enter_async_context(background_tasks())
     living = group.create_task(keep_to_the_living(resolver, cache), name="keep to the living")
     stack.callback(living.cancel)
-    looking = group.create_task(kept.proof.keep_looking(places.lookups), name="look at the epoch")
-    stack.callback(looking.cancel)
+    if not settings.replica_dsns:  # who reads replicas looks itself
+        looking = group.create_task(
+            kept.proof.keep_looking(places.lookups), name="look at the epoch"
+        )
+        stack.callback(looking.cancel)
     pages = Continuations(await read_mac_key(places.lookups))
     common: Mapping[str, Any] = {"writer": writer, "known": known, "new_id": new_write_id}
     write_data = WriteData(
@@ -260,7 +263,7 @@ def publishing(settings: ApiSettings, stop: asyncio.Event) -> dict[str, Job]:
     """The job that publishes the log to Kafka, if this process may."""
     if not (settings.kafka_bootstrap and settings.kafka_publish):
         return {}
-    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - as above
+    from grantlog.runtime.kafka import publish  # noqa: PLC0415 - its client takes time to load
 
     return {"publisher": lambda: publish(settings.database_url.get_secret_value(), settings, stop)}
 
@@ -270,14 +273,18 @@ def new_write_id() -> bytes:
     return secrets.token_bytes(_WRITE_ID_BYTES)
 
 
-def _probe(lookups: Pool, replicas: Sequence[ReplicaState]) -> HealthProbe:
+def _probe(lookups: Pool, replicas: Sequence[ReplicaState], proof: Proof) -> HealthProbe:
     async def degraded() -> str:
         projected = any(replica.kind is Kind.PROJECTED for replica in replicas)
-        kinds = ["maintenance", "replica"] if projected else ["maintenance"]
+        kinds = [MAINTENANCE, REPLICA] if projected else [MAINTENANCE]
         missing = await missing_followers(lookups, kinds)
         told = [unattended(missing)] if missing else []
         if replicas and all(replica.out_because for replica in replicas):
             told.append("no replica is read: reads go to the primary")
         return "; ".join(told)
 
-    return HealthProbe(degraded, lambda: {str(r.number): r.out_because or "in" for r in replicas})
+    def readers() -> dict[str, str]:
+        rival = {"primary": proof.rival} if proof.rival else {}
+        return {str(r.number): r.out_because or "in" for r in replicas} | rival
+
+    return HealthProbe(degraded, readers)

@@ -19,15 +19,16 @@ from grantlog.errors import PreconditionError
 from grantlog.ports.log import ChangeLog
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import copy_floors
-from grantlog.store.postgres.connecting import PRIMARY, REPLICA
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
-from grantlog.store.postgres.followers import Role, keep_role, pause
+from grantlog.store.postgres.followers import Role, keep_role
 from grantlog.store.postgres.lives import follow_life
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.purge import purge_dead_lives
 from grantlog.store.postgres.registration import NameTakenError, Registration, instance_of
+from grantlog.waiting import set_within
 from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
 from grantlog_projector.witness import ReplicaWitness
@@ -63,7 +64,7 @@ async def keep_projecting(
             if error.explanation != told:
                 _LOG.error("not projecting, trying again", because=error.explanation)
             told = error.explanation
-            await pause(_UNUSABLE_S, stop)
+            await set_within(stop, _UNUSABLE_S)
 
 
 async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.Event) -> None:
@@ -84,14 +85,14 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
             application_name=name,
             settings=INDEX_PLANS,
             on_connect=witness.proof.prove,
-            whose=PRIMARY,
+            whose=THE_PRIMARY,
         ) as primary,
         open_pool(
             replica_dsn,
             size_max=CONNECTIONS_MAX,
             application_name=name,
             settings=PROJECTING,
-            whose=REPLICA,
+            whose=THE_REPLICA,
         ) as replica,
     ):
         await require_version(primary)
@@ -107,7 +108,8 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
         )
         await registration.claim()
         async with _open_log(settings, primary) as log:
-            projector = await _standing(settings, primary, replica, log)
+            projector = _projector(settings, primary, replica, log)
+            await projector.start()  # what the replica holds is looked for before it is added to
             witness.stand_at(lambda: projector.positions)
             await witness.proof.look(primary)
             await _follow(settings, primary, replica, projector, registration, until)
@@ -126,16 +128,15 @@ async def _ours(primary: Pool, replica: Pool, until: asyncio.Event) -> bool:
             if error.explanation != told:
                 _LOG.error("not projecting", because=error.explanation)
             told = error.explanation
-            await pause(_FOREIGN_S, until)
+            await set_within(until, _FOREIGN_S)
         else:
             return True
     return False
 
 
-async def _standing(
+def _projector(
     settings: ProjectorSettings, primary: Pool, replica: Pool, log: ChangeLog
 ) -> Projector:
-    """A projector that knows where the replica's tenants stand."""
     limits = FollowLimits(
         changes_max=settings.changes_per_slice_max, copy_revisions_min=settings.copy_revisions_min
     )
@@ -144,9 +145,7 @@ async def _standing(
         PostgresCopyTarget(replica),
         rows_max=settings.copy_rows_per_page_max,
     )
-    projector = Projector(log, PostgresProjection(replica), limits, copier)
-    await projector.start()
-    return projector
+    return Projector(log, PostgresProjection(replica), limits, copier)
 
 
 async def _follow(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from grantlog.runtime.kafka_settings import KafkaSettings
-
-MAINTENANCE: Final = "maintenance"
-"""The name under which the primary's maintenance beats."""
+from grantlog.store.postgres.followers import MAINTENANCE
 
 
 class ProjectorSettings(KafkaSettings):

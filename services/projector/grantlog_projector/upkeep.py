@@ -9,9 +9,9 @@ from typing import Final
 import structlog
 
 from grantlog.errors import GrantlogError
-from grantlog.store.postgres.followers import pause
 from grantlog.store.postgres.migrate import check_schema_range
 from grantlog.store.postgres.pool import Pool, acquired
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.projector")
 CONNECTIONS_MAX: Final = 3
@@ -39,4 +39,4 @@ async def repeat(
         except GrantlogError as error:
             tell = _LOG.warning if error.retriable else _LOG.error
             tell("not done, trying again", step=what, because=error.explanation)
-        await pause(every_s, until)
+        await set_within(until, every_s)

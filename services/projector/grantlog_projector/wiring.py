@@ -8,13 +8,13 @@ from functools import partial
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window
-from grantlog.store.postgres.connecting import PRIMARY
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.epoch import refuse_replica
-from grantlog.store.postgres.followers import Role, beat, keep_role
+from grantlog.store.postgres.followers import MAINTENANCE, Role, beat, keep_role
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.purge import purge_dead_lives
 from grantlog_projector.replica import keep_projecting
-from grantlog_projector.settings import MAINTENANCE, ProjectorSettings
+from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
 
 
@@ -41,7 +41,7 @@ async def _maintain(settings: ProjectorSettings, until: asyncio.Event) -> None:
         application_name="grantlog maintenance",
         settings=INDEX_PLANS,
         on_connect=refuse_replica,
-        whose=PRIMARY,
+        whose=THE_PRIMARY,
     ) as pool:
         await require_version(pool)
 

@@ -49,6 +49,6 @@ class Check:
         head, loaded = await resolve_with_schema(self._resolver, self._cache, tenant, terms)
 
         async def fetch(keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
-            return await self._facts.read(tenant, head.revision, keys)
+            return await self._facts.read(tenant, head.revision, keys, epoch=head.epoch)
 
         return CheckAnswer(await check(loaded.plan, query, fetch), head)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from grantlog.app.continuation import Continuation, Continuations, request_digest
@@ -60,7 +61,12 @@ class ListFacts:
         async def page() -> tuple[list[RelationTuple], str]:
             place = await self._place(tenant, terms, continuation, digest, parts=6)
             found = await self._lister.tuples(
-                tenant, place.revision, where, limit=limit + 1, after=_tuple_after(place.after)
+                tenant,
+                place.revision,
+                where,
+                limit=limit + 1,
+                after=_tuple_after(place.after),
+                epoch=place.epoch,
             )
             return list(found[:limit]), self._next(place, digest, found, limit, _tuple_key)
 
@@ -83,7 +89,7 @@ class ListFacts:
             place = await self._place(tenant, terms, continuation, digest, parts=3)
             after = (place.after[0], place.after[1], place.after[2]) if place.after else None
             found = await self._lister.attributes(
-                tenant, place.revision, where, limit=limit + 1, after=after
+                tenant, place.revision, where, limit=limit + 1, after=after, epoch=place.epoch
             )
             shown = _within_bytes(found[:limit])
             return list(found[:shown]), self._next(place, digest, found, shown, _attribute_key)
@@ -100,8 +106,9 @@ class ListFacts:
                     "the continuation token cannot be used",
                     reason="ERROR_CODE_INVALID_CONTINUOUS_TOKEN",
                 )
-            await self._resolver.resume(tenant, SnapToken(place.epoch, place.revision), terms)
-            return place
+            token = SnapToken(place.epoch, place.revision)
+            head = await self._resolver.resume(tenant, token, terms)
+            return replace(place, epoch=head.epoch)
         head = await self._resolver.resolve(tenant, terms)
         return Continuation(Epoch(head.epoch), Revision(head.revision), ())
 

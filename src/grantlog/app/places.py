@@ -11,7 +11,7 @@ from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
 from grantlog.app.terms import Terms
 from grantlog.engine.plan import Plan
 from grantlog.errors import NotFoundError
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import TenantId
 from grantlog.model.token import SnapToken
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
@@ -56,45 +56,46 @@ class Places:
             await self.resolver.refresh(tenant)  # did another node delete the tenant?
             await self.resolver.resume(tenant, token, terms)
             raise
-        return Place(Head(at.epoch, at.revision, at.schema_version, head.begins), loaded)
+        return Place(Head(head.epoch, at.revision, at.schema_version, head.begins), loaded)
 
     def facts_at(self, tenant: TenantId, place: Place) -> FactsAt:
         """The facts as of a place."""
-        return FactsAt(self._facts, self._reverse, tenant, place.head.revision)
+        return FactsAt(self._facts, self._reverse, tenant, place.head)
 
 
 class FactsAt:
     """Facts of one tenant at one revision: what the engine calls LookupFacts."""
 
     def __init__(
-        self, facts: FactReader, reverse: ReverseReader, tenant: TenantId, revision: Revision
+        self, facts: FactReader, reverse: ReverseReader, tenant: TenantId, head: Head
     ) -> None:
         self._facts = facts
         self._reverse = reverse
-        self._at = (tenant, revision)
+        self._at = (tenant, head.revision)
+        self._epoch = head.epoch
 
     async def require(self) -> None:
         """Refuse if the revision cannot be read here (any more); errors as FactReader."""
-        await self._facts.read(*self._at, ())
+        await self._facts.read(*self._at, (), epoch=self._epoch)
 
     async def fetch(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
         """As FactReader.read."""
-        return await self._facts.read(*self._at, keys)
+        return await self._facts.read(*self._at, keys, epoch=self._epoch)
 
     async def entities(self, keys: Sequence[EntitiesKey], *, limit: int) -> Sequence[IdPage]:
         """As ReverseReader."""
-        return await self._reverse.entities(*self._at, keys, limit=limit)
+        return await self._reverse.entities(*self._at, keys, limit=limit, epoch=self._epoch)
 
     async def of_kind(self, keys: Sequence[OfKindKey], *, limit: int) -> Sequence[IdPage]:
         """As ReverseReader."""
-        return await self._reverse.of_kind(*self._at, keys, limit=limit)
+        return await self._reverse.of_kind(*self._at, keys, limit=limit, epoch=self._epoch)
 
     async def known(
         self, entity_type: str, *, after: str, limit: int, among: Sequence[str] = ()
     ) -> IdPage:
         """As ReverseReader."""
         return await self._reverse.known(
-            *self._at, entity_type, after=after, limit=limit, among=among
+            *self._at, entity_type, after=after, limit=limit, among=among, epoch=self._epoch
         )
 
     async def having(
@@ -102,7 +103,7 @@ class FactsAt:
     ) -> ValuePage:
         """As ReverseReader."""
         return await self._reverse.having(
-            *self._at, entity_type, attribute, after=after, limit=limit
+            *self._at, entity_type, attribute, after=after, limit=limit, epoch=self._epoch
         )
 
     async def subjects(
@@ -116,5 +117,11 @@ class FactsAt:
     ) -> IdPage:
         """As ReverseReader."""
         return await self._reverse.subjects(
-            *self._at, subject_type, subject_relation, after=after, limit=limit, among=among
+            *self._at,
+            subject_type,
+            subject_relation,
+            after=after,
+            limit=limit,
+            among=among,
+            epoch=self._epoch,
         )

@@ -7,23 +7,22 @@ skipped. So everything here may be wrong about where a tenant stands, and only c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 
 import structlog
 
 from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
-from grantlog.errors import ConflictError, CorruptionError, GrantlogError, UnavailableError
-from grantlog.model.change import Transaction
+from grantlog.app.slices import fold_slice
+from grantlog.errors import ConflictError, CorruptionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.ports.log import NOWHERE, ChangeLog, HeadsMoved, Position, ProjectionStore
+from grantlog.ports.log import NOWHERE, ChangeLog, Position, ProjectionStore
+from grantlog.projection.goal import Goal
+from grantlog.waiting import set_within
 
 _LOG = structlog.get_logger("grantlog.project")
-
-PIECES: Final = 4
-"""A slice is read and applied in so many pieces: one is read while the one before is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +58,6 @@ class FollowStatus:
     """What it copied since it began."""
 
 
-@dataclass(slots=True)
-class _Goal:
-    """Reaching these revisions means that everything before `through` is folded."""
-
-    through: datetime
-    revisions: dict[TenantId, Revision]
-
-
 class Projector:
     """Keeps a replica at the head of the log.
 
@@ -92,21 +83,19 @@ class Projector:
         self._targets: dict[TenantId, Position] = {}
         self._stopped: dict[TenantId, tuple[str, Position]] = {}
         self._mark: str | None = None
-        self._goal: _Goal | None = None
-        self._applied_through: datetime | None = None
+        self._goal = Goal()
         self._look_again_at = 0.0
         self._failed_at: dict[TenantId, Position] = {}
         self._begun_anew: dict[TenantId, Epoch] = {}
         self._changes = 0
+        self._is_started = False
 
     @property
     def status(self) -> FollowStatus:
         """How far this follower is."""
         stopped = {tenant: reason for tenant, (reason, _) in self._stopped.items()}
         copied = self._copier.progress if self._copier else NOT_COPYING
-        return FollowStatus(
-            self._applied_through, len(self._targets), stopped, self._changes, copied
-        )
+        return FollowStatus(self._goal.through, len(self._targets), stopped, self._changes, copied)
 
     @property
     def positions(self) -> Mapping[TenantId, Position]:
@@ -114,7 +103,7 @@ class Projector:
         return self._positions
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Follow until `stop` is set, through losses of either database.
+        """Follow until `stop` is set, through losses of either database; `start` first, if needed.
 
         Raises:
             PreconditionError: the store is not a replica, or its database is of another version.
@@ -122,15 +111,17 @@ class Projector:
         backoff_s = self._limits.backoff_s_min
         while not stop.is_set():
             try:
-                await self.start()
+                if not self._is_started:
+                    await self.start()
                 while not stop.is_set():
                     await self.round(stop)
                     backoff_s = self._limits.backoff_s_min
                     if not self._targets:
                         await self._log.wait(self._limits.poll_s)
             except (UnavailableError, ConflictError) as error:
+                self._is_started = False
                 _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
-                await _sleep(backoff_s, stop)
+                await set_within(stop, backoff_s)
                 backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
 
     async def start(self) -> None:
@@ -140,7 +131,8 @@ class Projector:
             await self._copier.start()
         self._targets.clear()
         self._mark = None
-        self._goal = None
+        self._goal.drop()
+        self._is_started = True
 
     async def round(self, stop: asyncio.Event | None = None) -> None:
         """Look at the heads once and fold one slice of every tenant that is behind."""
@@ -149,36 +141,20 @@ class Projector:
         self._mark = moved.mark  # before heads are compared: that may ask for all of them anew
         for tenant, head in moved.heads.items():
             await self._note(tenant, head)
-        self._aim(moved)
+        targets = {tenant: target.revision for tenant, target in self._targets.items()}
+        self._goal.aim(moved.through, targets)
+        self._goal.arrive(self._is_done)
         for tenant in list(self._targets):
             if stop is not None and stop.is_set():
                 return
             head = self._targets[tenant]
             await self._guarded(tenant, head, lambda tenant=tenant: self._advance(tenant))
-            self._arrive()
+            self._goal.arrive(self._is_done)
 
-    def _aim(self, moved: HeadsMoved) -> None:
-        """Take the heads just seen as the goal, unless an earlier one is still to be reached.
-
-        A tenant that is always behind must not keep the time from moving: its goal stays where it
-        was, while its target runs ahead.
-        """
-        if self._goal is None:
-            revisions = {tenant: head.revision for tenant, head in self._targets.items()}
-            self._goal = _Goal(moved.through, revisions)
-        self._arrive()
-
-    def _arrive(self) -> None:
-        if self._goal is None:
-            return
-        ahead = self._goal.revisions
-        for tenant in list(ahead):
-            reached = self._positions.get(tenant, NOWHERE).revision >= ahead[tenant]
-            if reached or tenant in self._stopped:
-                del ahead[tenant]
-        if not ahead:
-            self._applied_through = self._goal.through
-            self._goal = None
+    def _is_done(self, tenant: TenantId, revision: Revision) -> bool:
+        """Whether a tenant is folded so far, or not folded any more."""
+        at = self._positions.get(tenant, NOWHERE)
+        return at.revision >= revision or tenant in self._stopped
 
     async def _note(self, tenant: TenantId, head: Position) -> None:
         if tenant not in self._stopped:
@@ -214,51 +190,20 @@ class Projector:
             if copied is not None:
                 await self._reached(tenant, copied, target)
             return
-        changes_max = max(self._limits.changes_max // PIECES, 1)
-        piece = await self._log.read(tenant, after=at.revision, changes_max=changes_max)
-        if not piece:
-            raise CorruptionError(
-                f"the log ends at revision {at.revision}, its head is at {target.revision}"
-            )
-        for pieces_left in reversed(range(PIECES)):
-            last = piece[-1]
-            following: Sequence[Transaction] = ()
-            if pieces_left and last.revision < target.revision:
-                following = await self._apply_while_reading(piece, last, changes_max)
-            else:
-                await self._store.apply(piece)
-            self._changes += sum(transaction.size for transaction in piece)
-            await self._reached(tenant, Position(last.epoch, last.revision, last.digest), target)
-            if not following:
-                return
-            piece = following
-
-    async def _apply_while_reading(
-        self, piece: Sequence[Transaction], last: Transaction, changes_max: int
-    ) -> Sequence[Transaction]:
-        """Apply a piece; the next one, empty if it could not be read: it is read again then.
-
-        The two wait for different databases; one after the other they take twice as long.
-        """
-        failure: Exception | None = None
-
-        async def read() -> Sequence[Transaction]:
-            try:
-                return await self._log.read(
-                    last.tenant, after=last.revision, changes_max=changes_max
-                )
-            except GrantlogError:
-                return ()
-
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(read(), name="read ahead")
-            try:
-                await self._store.apply(piece)
-            except Exception as error:  # noqa: BLE001 - raised again below, not in a group
-                failure = error
-        if failure is not None:
-            raise failure
-        return reading.result()
+        slice_ = fold_slice(
+            self._log,
+            self._store,
+            tenant,
+            after=at.revision,
+            through=target.revision,
+            changes_max=self._limits.changes_max,
+        )
+        async with aclosing(slice_) as pieces:
+            async for piece in pieces:
+                self._changes += sum(transaction.size for transaction in piece)
+                last = piece[-1]
+                here = Position(last.epoch, last.revision, last.digest)
+                await self._reached(tenant, here, target)
 
     def _is_long(self, tenant: TenantId, target: Position, copier: Copier) -> bool:
         long = target.revision >= self._limits.copy_revisions_min
@@ -316,6 +261,7 @@ class Projector:
         self._positions = await self._store.positions()
         self._failed_at.pop(tenant, None)
         self._mark = None
+        self._goal.drop()
         return True
 
     async def _look_again(self) -> None:
@@ -332,11 +278,3 @@ class Projector:
                 self._positions[tenant] = stored.get(tenant, NOWHERE)
                 self._mark = None
                 _LOG.warning("tenant taken up again", tenant=tenant)
-
-
-async def _sleep(seconds: float, stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

@@ -18,6 +18,7 @@ from grantlog.errors import (
     BeyondHeadError,
     InvalidInputError,
     LostWriteError,
+    OtherEpochError,
     UnavailableError,
 )
 from grantlog.model.ids import TenantId
@@ -78,7 +79,8 @@ class Resolver:
     async def resume(self, tenant: TenantId, at: SnapToken, terms: Terms) -> Head:
         """The tenant's head now, where a continuation's page at `at` may still be answered.
 
-        The page stands at `at` whatever the terms say; an as-of must say the same.
+        The page stands at `at` whatever the terms say; an as-of must say the same. Where epochs
+        passed since, `at`'s revision survived them all: the head's epoch has the same one.
 
         Raises:
             InvalidInputError: the as-of is another revision.
@@ -100,7 +102,7 @@ class Resolver:
                 f"repeat {AS_OF} as it was for the first page, or leave it out",
                 reason="INVALID_AS_OF",
             )
-        stand_at(encode_token(tenant, at))
+        stand_at(encode_token(tenant, SnapToken(head.epoch, at.revision)))
         return head
 
     async def refresh(self, tenant: TenantId) -> Head:
@@ -193,12 +195,12 @@ async def at_a_live_revision(
 ) -> T:
     """An answer that resolves its own revision; given once more if that one was overtaken.
 
-    The tenant may be deleted, or history collected, between resolving and reading. Questions ask
-    for "at least", so a newer revision is an answer too.
+    The tenant may be deleted, history collected, or the primary be another one, between resolving
+    and reading. Questions ask for "at least", so a newer revision is an answer too.
     """
     try:
         return await answer()
-    except BehindWindowError:
+    except (BehindWindowError, OtherEpochError):
         await resolver.refresh(tenant)
         return await answer()
 

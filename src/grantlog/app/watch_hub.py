@@ -24,9 +24,10 @@ from grantlog.errors import (
     SlowReaderError,
     UnavailableError,
 )
-from grantlog.model.change import DataWritten, TenantDeleted, Transaction
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import LogHead, Position, TenantLog
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.watch")
 
@@ -88,12 +89,6 @@ def lost_behind(place: Place) -> LostWriteError:
     )
 
 
-def size_of(transaction: Transaction) -> int:
-    """How many changes a transaction counts for."""
-    body = transaction.body
-    return len(body.changes) if isinstance(body, DataWritten) else 1
-
-
 class Subscription:
     """What waits for one watcher."""
 
@@ -114,21 +109,18 @@ class Subscription:
         """
         if not self._waiting and self._failure is None:
             self._ready.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._ready.wait()
-            except TimeoutError:
+            if not await set_within(self._ready, timeout_s):
                 return None
         if self._waiting:
             transaction = self._waiting.popleft()
-            self._changes -= size_of(transaction)
+            self._changes -= transaction.size
             return transaction
         assert self._failure is not None, "woken for a transaction or a failure"
         raise self._failure
 
     def push(self, transaction: Transaction) -> bool:
         """Let a transaction wait; False if that is too much, and this has ended."""
-        changes = size_of(transaction)
+        changes = transaction.size
         limits = self._limits
         crowded = len(self._waiting) >= limits.transactions_max
         heavy = self._waiting and self._changes + changes > limits.changes_max
@@ -270,9 +262,7 @@ class WatchHub:
         page = await self._log.read(tenant, after=after, changes_max=self._limits.page_changes_max)
         for transaction in page:
             channel.push(transaction)
-        await asyncio.sleep(
-            0
-        )  # a log in memory never waits: let watchers take what they were given
+        await asyncio.sleep(0)  # a log in memory never waits: watchers take what they were given
         return channel.place.revision < end.revision
 
     def _drop(self, tenant: TenantId, channel: _Channel, failure: GrantlogError) -> None:

@@ -14,7 +14,7 @@ from grantlog.app.copying import Copier
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.cli.databases import Databases
 from grantlog.errors import CorruptionError, PreconditionError
-from grantlog.store.postgres.connecting import REPLICA
+from grantlog.store.postgres.connecting import THE_REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.followers import forget_follower, holding
@@ -136,7 +136,7 @@ async def opened(databases: Databases, *, only_looks: bool = False) -> AsyncGene
             size_max=2,
             application_name=name,
             settings=PROJECTING,
-            whose=REPLICA,
+            whose=THE_REPLICA,
         ) as replica,
         open_change_log(primary, listen_dsn=databases.primary) as log,
     ):

@@ -17,8 +17,17 @@ from grantlog.ports.copying import Copying, Stage
 from grantlog.store.postgres.collect import REPLICA_SILENCE_MAX
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.epoch import newest_epoch
-from grantlog.store.postgres.followers import HOLD, Follower, followers, lags, unpublished_tenants
+from grantlog.store.postgres.followers import (
+    HOLD,
+    MAINTENANCE,
+    REPLICA,
+    Follower,
+    followers,
+    lags,
+    unpublished_tenants,
+)
 from grantlog.store.postgres.health import BEAT_AGE_S_MAX
+from grantlog.store.postgres.lives import foreign_life
 
 _TENANTS_SHOWN_MAX: Final = 50
 _BEAT_AGE_MAX: Final = timedelta(seconds=BEAT_AGE_S_MAX)
@@ -29,6 +38,8 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
     """Say how far the replica is and who holds what back; whether all is well.
 
     That is: no tenant stands wrong, and somebody beats.
+
+    A replica of another primary's log stands wrong as a whole.
 
     Args:
         databases: the primary and the replica.
@@ -42,6 +53,9 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         epoch = await newest_epoch(both.pool)
         if epoch is not None:
             say(epoch.line)
+        foreign = await foreign_life(both.pool, both.replica_pool)
+        if foreign:
+            say(foreign)
         tenants = await replicas.status(both.log, both.replica)
         copies = await PostgresCopyTarget(both.replica_pool).copies()
         behind = {row.tenant: row.applied.revision for row in tenants if row.lag}
@@ -54,7 +68,7 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         if len(shown) < len(tenants):
             say(f"… {len(tenants) - len(shown)} more tenants; --all lists them")
         stopped = await _say_followers(say, both)
-    return not stopped and not any(row.standing in _WRONG for row in tenants)
+    return not (foreign or stopped) and not any(row.standing in _WRONG for row in tenants)
 
 
 def _worst(tenants: Sequence[TenantStatus]) -> list[TenantStatus]:
@@ -107,7 +121,7 @@ async def _say_followers(say: Say, both: Both) -> int:
         say(f"{follower.kind} {follower.name}: {beat}{_held_back(follower)}")
         for tenant, why in detail.get("reasons", {}).items():
             say(f"  stopped at tenant {tenant}: {why}")
-        stopped += int(detail.get("stopped", 0)) if follower.kind == "replica" else 0
+        stopped += int(detail.get("stopped", 0)) if follower.kind == REPLICA else 0
     if not any(each.kind != HOLD and each.age <= _BEAT_AGE_MAX for each in everyone):
         say("nobody beats: start `grantlog run projector`")
         stopped += 1
@@ -119,7 +133,7 @@ async def _say_followers(say: Say, both: Both) -> int:
 
 
 def _held_back(follower: Follower) -> str:
-    if follower.kind == "maintenance":
+    if follower.kind == MAINTENANCE:
         return ""
     if follower.age > REPLICA_SILENCE_MAX:
         return "; holds nothing back any more"

@@ -11,53 +11,55 @@ from grantlog.cli.options import DatabaseUrlOption, DataDirOption, PgBinOption, 
 from grantlog.errors import InvalidInputError
 from grantlog.runtime.logging import LogLevel
 
+HttpPortOption = Annotated[
+    int,
+    typer.Option(envvar="GRANTLOG_HTTP_PORT", help="Port of REST; 0 picks one.", min=0, max=65535),
+]
+GrpcPortOption = Annotated[
+    int,
+    typer.Option(envvar="GRANTLOG_GRPC_PORT", help="Port of gRPC; 0 picks one.", min=0, max=65535),
+]
+HostOption = Annotated[str, typer.Option(envvar="GRANTLOG_HOST", help="Address to listen on.")]
+WithReplicaOption = Annotated[
+    bool,
+    typer.Option(
+        "--with-replica",
+        envvar="GRANTLOG_WITH_REPLICA",
+        help="Project into a second database of the embedded server and read that.",
+    ),
+]
+GrpcServerOption = Annotated[
+    Literal["auto", "native", "grpcio"],
+    typer.Option(envvar="GRANTLOG_GRPC_SERVER", help="Which gRPC server answers."),
+]
+ConsistencyOption = Annotated[
+    Literal["head", "node", "bounded"] | None,
+    typer.Option(
+        envvar="GRANTLOG_CONSISTENCY",
+        help="What a read without a token sees: the primary's head, what this node knows, or "
+        "what it knew to be the head within GRANTLOG_STALENESS_S_MAX seconds. "
+        "Default: node with the embedded database, head with --database-url.",
+        show_default=False,
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option(envvar="GRANTLOG_LOG_LEVEL", help="Least level that is logged.")
+]
+
 
 def serve(  # noqa: PLR0913 - one parameter is one flag
     *,
-    http_port: Annotated[
-        int,
-        typer.Option(
-            envvar="GRANTLOG_HTTP_PORT", help="Port of REST; 0 picks one.", min=0, max=65535
-        ),
-    ] = 3476,
-    grpc_port: Annotated[
-        int,
-        typer.Option(
-            envvar="GRANTLOG_GRPC_PORT", help="Port of gRPC; 0 picks one.", min=0, max=65535
-        ),
-    ] = 3478,
-    host: Annotated[
-        str, typer.Option(envvar="GRANTLOG_HOST", help="Address to listen on.")
-    ] = "127.0.0.1",
+    http_port: HttpPortOption = 3476,
+    grpc_port: GrpcPortOption = 3478,
+    host: HostOption = "127.0.0.1",
     data_dir: DataDirOption = None,
     database_url: DatabaseUrlOption = None,
     replica_url: ReplicaUrlOption = None,
-    with_replica: Annotated[
-        bool,
-        typer.Option(
-            "--with-replica",
-            envvar="GRANTLOG_WITH_REPLICA",
-            help="Project into a second database of the embedded server and read that.",
-        ),
-    ] = False,
-    grpc_server: Annotated[
-        Literal["auto", "native", "grpcio"],
-        typer.Option(envvar="GRANTLOG_GRPC_SERVER", help="Which gRPC server answers."),
-    ] = "auto",
-    consistency: Annotated[
-        Literal["head", "node", "bounded"] | None,
-        typer.Option(
-            envvar="GRANTLOG_CONSISTENCY",
-            help="What a read without a token sees: the primary's head, what this node knows, or "
-            "what it knew to be the head within GRANTLOG_STALENESS_S_MAX seconds. "
-            "Default: node with the embedded database, head with --database-url.",
-            show_default=False,
-        ),
-    ] = None,
+    with_replica: WithReplicaOption = False,
+    grpc_server: GrpcServerOption = "auto",
+    consistency: ConsistencyOption = None,
     pg_bin: PgBinOption = None,
-    log_level: Annotated[
-        LogLevel, typer.Option(envvar="GRANTLOG_LOG_LEVEL", help="Least level that is logged.")
-    ] = "info",
+    log_level: LogLevelOption = "info",
 ) -> None:
     """Serve the whole service on this machine, with an embedded Postgres unless one is given."""
     from grantlog.cli.serving import ServeOptions, serve_until_stopped  # noqa: PLC0415 - on demand
@@ -68,11 +70,8 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     )
 
     refuse_unknown_settings()
-    if with_replica and (database_url or replica_url):
-        raise InvalidInputError(
-            "--with-replica is for the embedded database alone: with --database-url give a "
-            "--replica-url, with a --replica-url leave it out"
-        )
+    if with_replica:
+        _require_embedded(database_url, replica_url)
     options = ServeOptions(
         host=host,
         http_port=http_port,
@@ -88,3 +87,12 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     )
     configure_logging("serve", log_level)
     asyncio.run(serve_until_stopped(options, typer.echo))
+
+
+def _require_embedded(database_url: str | None, replica_url: str | None) -> None:
+    """Refuse addresses of other databases beside a replica in the embedded one."""
+    if database_url or replica_url:
+        raise InvalidInputError(
+            "--with-replica is for the embedded database alone: with --database-url give a "
+            "--replica-url, with a --replica-url leave it out"
+        )

@@ -34,11 +34,6 @@ def run(
     start()
 
 
-@health_app.callback()
-def _health() -> None:
-    """Whether a service does its work."""
-
-
 @health_app.command("api")
 def health_api(
     *,
@@ -76,9 +71,10 @@ def health_projector(
     ] = "replica",
 ) -> None:
     """Ask the primary whether a follower beats: the replica's, or, without one, any."""
+    from grantlog.store.postgres.followers import MAINTENANCE  # noqa: PLC0415 - on demand
     from grantlog.store.postgres.health import follower_beats  # noqa: PLC0415 - on demand
 
-    name = replica_name if replica_url else "maintenance"
+    name = replica_name if replica_url else MAINTENANCE
     if not asyncio.run(follower_beats(database_url, name)):
         raise UnavailableError(
             f"no follower {name!r} has beaten lately: start `grantlog run projector`, "

@@ -34,6 +34,7 @@ from grantlog.runtime.settings import inherited_environment
 from grantlog.runtime.supervise import run_jobs, supervise
 from grantlog.store.postgres.lives import is_standby
 from grantlog.store.postgres.migrate import migrate
+from grantlog.waiting import set_within
 
 API: Final = "api"
 FOLLOWER: Final = "projector"
@@ -254,10 +255,8 @@ async def _announce_when_serving(
             because = told.because if told else "the API does not answer"
             _LOG.warning("not serving yet", because=because)
             remind_at += _READY_REMINDER_S
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_READY_POLL_S):
-                await stop.wait()
-                return
+        if await set_within(stop, _READY_POLL_S):
+            return
     rest = f"http://{_shown(options.host)}:{options.http_port}"
     announce(
         f"grantlog is serving  REST {rest}  gRPC {_shown(options.host)}:{options.grpc_port}  "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,18 +13,17 @@ from aiokafka import ConsumerRecord
 
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.message import EventMessage, read_message
+from grantlog.changelog.parts import assembled
 from grantlog.consumer.reader import Reader, open_reader
 from grantlog.consumer.refill import Api, refill
-from grantlog.consumer.sequence import Sequence
+from grantlog.consumer.sequence import Sequencer
 from grantlog.consumer.values import Entry, RebuildNeededError, Store, TenantPosition
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import NOTHING, Revision, TenantId
-from grantlog.wire.event import decode_transaction
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.consumer")
-_BYTES_ON_LOOP_MAX: Final = 32 * 1024
-"""Transactions with more are decoded beside the event loop."""
 
 OnRebuild = Callable[[RebuildNeededError], Awaitable[TenantPosition | None]]
 """Reads a tenant anew, keeps that and where it stands in one transaction, and returns the position;
@@ -75,7 +74,7 @@ async def follow(
     backoff_s = limits.backoff_s_min
     is_first = True
     while not stop.is_set():
-        sequence = Sequence(topic, await store.positions())
+        sequence = Sequencer(topic, await store.positions())
         following = _Following(sequence, store, api, on_rebuild, limits)
         if is_first:
             await following.tell_stopped()
@@ -86,9 +85,7 @@ async def follow(
                 await following.run(reader, stop)
         except UnavailableError as error:
             _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(backoff_s):
-                    await stop.wait()
+            await set_within(stop, backoff_s)
             backoff_s = min(2 * backoff_s, limits.backoff_s_max)
 
 
@@ -97,7 +94,7 @@ class _Following:
 
     def __init__(
         self,
-        sequence: Sequence,
+        sequence: Sequencer,
         store: Store,
         api: Api | None,
         on_rebuild: OnRebuild | None,
@@ -182,12 +179,7 @@ class _Following:
     ) -> None:
         if self._sequence.tenant(tenant).stopped:
             return
-        if sum(map(len, parts)) > _BYTES_ON_LOOP_MAX:
-            transaction = await asyncio.to_thread(decode_transaction, parts)
-        else:
-            transaction = decode_transaction(parts)
-        if (transaction.tenant, transaction.revision) != (tenant, revision):
-            raise CorruptionError("it holds another transaction than its headers say")
+        transaction = await assembled(tenant, revision, parts)
         verdict = self._sequence.judge(transaction)
         if verdict == "gap":
             await self._refill(transaction)

@@ -10,23 +10,26 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.client import (
+    GET_MS,
+    GET_RECORDS_MAX,
+    START_S_MAX,
+    KafkaOptions,
+    closed,
+    new_consumer,
+    translating_kafka,
+)
 from grantlog.changelog.kafka.refusal import connecting_kafka
-from grantlog.consumer.sequence import Sequence
+from grantlog.consumer.sequence import Sequencer
 from grantlog.errors import PreconditionError
 
 _LOG: Final = structlog.get_logger("grantlog.consumer")
-
-_START_S_MAX: Final = 15.0
-_GET_MS: Final = 500
-_RECORDS_MAX: Final = 1_000
-_FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
 
 
 class Reader:
     """The messages of all partitions, each partition's in order."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str, sequence: Sequence) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, topic: str, sequence: Sequencer) -> None:
         self._consumer = consumer
         self._topic = topic
         self._sequence = sequence
@@ -76,7 +79,7 @@ class Reader:
             PreconditionError: Kafka refuses the user.
         """
         with translating_kafka("reading the topic"):
-            found = await self._consumer.getmany(timeout_ms=_GET_MS, max_records=_RECORDS_MAX)
+            found = await self._consumer.getmany(timeout_ms=GET_MS, max_records=GET_RECORDS_MAX)
         records: list[ConsumerRecord] = []
         for place, new in found.items():
             if place.partition in self._to_compare and new:
@@ -92,7 +95,7 @@ class Reader:
 
 @asynccontextmanager
 async def open_reader(
-    options: KafkaOptions, topic: str, sequence: Sequence
+    options: KafkaOptions, topic: str, sequence: Sequencer
 ) -> AsyncGenerator[Reader]:
     """A reader for the block.
 
@@ -101,17 +104,10 @@ async def open_reader(
         PreconditionError: it refuses the user, the options do not go together, or there is no
             such topic.
     """
-    consumer = AIOKafkaConsumer(
-        topic,
-        **options.arguments("grantlog-consumer"),
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        fetch_max_bytes=_FETCH_BYTES_MAX,
-        max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
-    )
+    consumer = new_consumer(options, "grantlog-consumer", topic)
     try:
         async with connecting_kafka(options, "connecting to Kafka"):
-            async with asyncio.timeout(_START_S_MAX):
+            async with asyncio.timeout(START_S_MAX):
                 await consumer.start()
                 consumer.unsubscribe()
                 reader = Reader(consumer, topic, sequence)

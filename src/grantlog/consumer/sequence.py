@@ -41,7 +41,7 @@ class _Open:
     payloads: list[bytes]
 
 
-class Sequence:
+class Sequencer:
     """Where a consumer stands, tenant by tenant and partition by partition.
 
     Args:

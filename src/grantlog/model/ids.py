@@ -18,6 +18,9 @@ SchemaVersion = NewType("SchemaVersion", str)
 Epoch = NewType("Epoch", int)
 """Number of the log's life: a failover or restore opens the next one."""
 
+ANY_EPOCH: Final = Epoch(0)
+"""Of a read that takes a revision of whichever log is there; no log has this number."""
+
 NAME: Final = re.compile(r"[a-zA-Z_]{1,128}")
 ID: Final = re.compile(r"[a-zA-Z0-9_\-@\.:+]{1,128}|\*")
 SCHEMA_VERSION: Final = re.compile(r"[0-9a-v]{20}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
 from grantlog.model.attributes import AttributeValue
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 
 
@@ -87,14 +87,27 @@ class FactReader(Protocol):
     """Reads stored facts at an exact revision."""
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[FactKey],
+        *,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[FactAnswer]:
         """Answer every key, in order, as of exactly `revision`.
 
         Calls that run at the same time may share one statement; each is answered for its own
         tenant and revision. A tenant that was never written has no facts.
 
+        Args:
+            tenant: whose facts.
+            revision: as of when.
+            keys: what is asked.
+            epoch: in which the revision was resolved. In another one the same number may name
+                another history; whoever answers a client says it (a unit test looks).
+
         Raises:
+            OtherEpochError: the primary's log is in another epoch: resolve anew.
             ProjectionLaggingError: the revision is not there within the wait, nor is the primary.
             BehindWindowError: history at the revision has been collected, or the tenant was
                 deleted since.

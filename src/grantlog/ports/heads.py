@@ -39,7 +39,8 @@ class HeadReader(Protocol):
     async def recorded_head(self, tenant: TenantId, epoch: Epoch) -> Revision:
         """The last revision that survived of `epoch`: what the next epoch recorded when it opened.
 
-        Only for epochs older than the head's. A tenant that the next epoch did not know: 0.
+        Only for epochs older than the head's. A tenant that the next epoch did not know: 0; so of
+        an epoch that the log never was in.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 
@@ -27,6 +27,7 @@ class FactLister(Protocol):
         *,
         limit: int,
         after: RelationTuple | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[RelationTuple]:
         """The first `limit` tuples behind `after`."""
         ...
@@ -39,6 +40,7 @@ class FactLister(Protocol):
         *,
         limit: int,
         after: tuple[str, str, str] | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[Attribute]:
         """The first `limit` attributes behind `after` = (entity type, entity id, name)."""
         ...

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from grantlog.model.attributes import AttributeValue
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 
 IDS_PER_PAGE_MAX = 1000
 """The largest `limit` that a reader takes."""
@@ -57,13 +57,25 @@ class ReverseReader(Protocol):
     """Reads which ids there are, at an exact revision; errors as FactReader."""
 
     async def entities(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[EntitiesKey],
+        *,
+        limit: int,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[IdPage]:
         """For every key, in order, the first `limit` entities behind its `after`."""
         ...
 
     async def of_kind(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[OfKindKey], *, limit: int
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[OfKindKey],
+        *,
+        limit: int,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[IdPage]:
         """For every key, in order, the ids of the first `limit` subjects behind its `after`."""
         ...
@@ -77,6 +89,7 @@ class ReverseReader(Protocol):
         after: str,
         limit: int,
         among: Sequence[str] = (),
+        epoch: Epoch = ANY_EPOCH,
     ) -> IdPage:
         """Ids of a type that occur in any tuple, on either side, or in any attribute.
 
@@ -87,6 +100,7 @@ class ReverseReader(Protocol):
             after: the last id of the page before.
             limit: how many ids at most.
             among: if any are given, only these ids.
+            epoch: as FactReader, in all of these calls.
         """
         ...
 
@@ -99,11 +113,12 @@ class ReverseReader(Protocol):
         *,
         after: str,
         limit: int,
+        epoch: Epoch = ANY_EPOCH,
     ) -> ValuePage:
         """Ids of a type for which an attribute is set, with its values."""
         ...
 
-    async def subjects(
+    async def subjects(  # noqa: PLR0913 - tenant, revision and epoch are one place
         self,
         tenant: TenantId,
         revision: Revision,
@@ -113,6 +128,7 @@ class ReverseReader(Protocol):
         after: str,
         limit: int,
         among: Sequence[str] = (),
+        epoch: Epoch = ANY_EPOCH,
     ) -> IdPage:
         """Ids that are subjects of any tuple with exactly that type and relation."""
         ...

@@ -74,7 +74,7 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
         pool = await stack.enter_async_context(
             open_pool(
                 dsn,
-                size_max=2,
+                size_max=3,  # to read, to mark and to renew at the same time
                 application_name="grantlog publisher",
                 settings=INDEX_PLANS,
                 on_connect=Proof().prove,

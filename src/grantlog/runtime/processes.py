@@ -20,6 +20,7 @@ import structlog
 from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.runtime.os_process import die_with_parent, started_at
 from grantlog.runtime.service import EXIT_SETTINGS
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.processes")
 _ORPHAN_S_MAX: Final = 5.0
@@ -182,10 +183,8 @@ async def keep_running(
                 how=_how(service.process),
                 in_s=round(wait_s, 2),
             )
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait_s):
-                    await stop.wait()
-                    return
+            if await set_within(stop, wait_s):
+                return
             await stack.aclose()
             service = await stack.enter_async_context(
                 service_process(first.name, environment, run_folder, grace_s=grace_s)

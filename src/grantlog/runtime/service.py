@@ -8,6 +8,7 @@ database happen side by side, and no password stands in a process's initial envi
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -29,6 +30,9 @@ EXIT_SETTINGS: Final = 2
 EXIT_DEFECT: Final = 70
 """Something that should not happen: a traceback is in the log."""
 
+COLLECT_AT: Final = (20_000, 20, 100)
+"""New objects between looks at them, then looks between looks at those that stayed, twice."""
+
 _LOG: Final = structlog.get_logger("grantlog.service")
 
 
@@ -48,6 +52,7 @@ def find_service(name: str) -> Callable[[], None]:
 
 def run_service(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run a service's main coroutine to its end; its exit code. Errors are told in one line."""
+    collect_rarely()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main())
@@ -60,6 +65,17 @@ def run_service(main: Callable[[], Coroutine[Any, Any, None]]) -> int:
         _LOG.exception("service ended by a defect")
         return EXIT_DEFECT
     return 0
+
+
+def collect_rarely() -> None:
+    """The collector of cycles leaves what is loaded alone, and looks at the rest less often.
+
+    A full look at a service's modules holds every call up for 30 to 100 ms. Cycles are few here:
+    reference counts free nearly everything at once.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AT)
 
 
 def _main(name: str) -> None:

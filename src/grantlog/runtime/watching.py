@@ -17,12 +17,17 @@ from grantlog.runtime.watch_settings import WatchSettings
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.past import PostgresPast
-from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
+from grantlog.store.postgres.pool import INDEX_PLANS, Pool, Setup, open_pool
 
 
 @asynccontextmanager
 async def open_watch(
-    settings: WatchSettings, dsn: str, lookups: Pool, known: KnownHeads
+    settings: WatchSettings,
+    dsn: str,
+    lookups: Pool,
+    known: KnownHeads,
+    *,
+    prove: Setup | None = None,
 ) -> AsyncGenerator[tuple[WatchHub, Watch]]:
     """The watch, and the hub that follows the log for all watchers of this process.
 
@@ -31,11 +36,18 @@ async def open_watch(
         dsn: the primary, reached directly.
         lookups: connections to the primary, for its heads.
         known: what this process knows of them.
+        prove: what its own connections to the primary must pass.
     """
     name = "grantlog watch"
     size_max = settings.watch_connections_max
     async with (
-        open_pool(dsn, size_max=size_max, application_name=name, settings=INDEX_PLANS) as pool,
+        open_pool(
+            dsn,
+            size_max=size_max,
+            application_name=name,
+            settings=INDEX_PLANS,
+            on_connect=prove,
+        ) as pool,
         open_change_log(pool, listen_dsn=dsn) as log,
         _open_hub_log(settings, pool, log) as hub_log,
         open_heads(lookups) as heads,

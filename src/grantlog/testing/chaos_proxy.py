@@ -1,4 +1,8 @@
-"""A TCP proxy that can be slow, stand still, cut its connections and refuse new ones."""
+"""A TCP proxy that can be slow, stand still, cut its connections and refuse new ones.
+
+It can also wait for certain words and cut the connection that says them: before they arrive, or
+when they have been answered, which nobody hears.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -14,6 +19,33 @@ Connect: TypeAlias = Callable[[], Awaitable[Streams]]
 """Opens a connection to what lies behind the proxy; OSError if it is not there."""
 
 CHUNK_BYTES_MAX: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Trap:
+    """Springs once, at the first connection on which a client says the words in one piece.
+
+    Attributes:
+        words: what is waited for, on the way to what lies behind the proxy.
+        arrives: whether they get there before the connection is reset, and are answered.
+        sprung: set when the connection has been reset.
+    """
+
+    words: bytes
+    arrives: bool
+    sprung: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class _Connection:
+    """A client's connection and the one behind the proxy that it is passed on to."""
+
+    near: Streams
+    far: Streams
+    silenced: bool = False
+    """Whether the client is to hear nothing more."""
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something came that a silenced client does not hear, or nothing will come."""
 
 
 class ChaosProxy:
@@ -27,6 +59,8 @@ class ChaosProxy:
         """Whether new connections are cut at once."""
         self.connections = 0
         """Accepted so far."""
+        self.trap: Trap | None = None
+        """Not sprung yet."""
         self._connect = connect
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -77,25 +111,62 @@ class ChaosProxy:
         except OSError:
             return
         self._open.add(far_writer)
+        connection = _Connection((reader, writer), (far_reader, far_writer))
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, far_writer), name="proxy to")
-                group.create_task(self._pump(far_reader, writer), name="proxy from")
+                group.create_task(self._pump_to(connection), name="proxy to")
+                group.create_task(self._pump_from(connection), name="proxy from")
         finally:
             self._open.discard(far_writer)
             await _gone(far_writer)
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump_to(self, connection: _Connection) -> None:
+        reader, writer = connection.near[0], connection.far[1]
         try:
             while chunk := await reader.read(CHUNK_BYTES_MAX):
-                await self._flowing.wait()
-                if self.delay_s:
-                    await asyncio.sleep(self.delay_s)
-                writer.write(chunk)
-                await writer.drain()
+                trap = self.trap
+                if trap is not None and trap.words in chunk:
+                    self.trap = None
+                    await self._spring(trap, connection, chunk)
+                    return
+                await self._send(writer, chunk)
             writer.write_eof()
         except OSError:  # reset: the other side is to know
             _reset(writer)
+
+    async def _pump_from(self, connection: _Connection) -> None:
+        reader, writer = connection.far[0], connection.near[1]
+        try:
+            while chunk := await reader.read(CHUNK_BYTES_MAX):
+                if connection.silenced:
+                    connection.answered.set()
+                else:
+                    await self._send(writer, chunk)
+            writer.write_eof()
+        except OSError:
+            _reset(writer)
+        finally:
+            connection.answered.set()
+
+    async def _send(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
+        await self._flowing.wait()
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        writer.write(chunk)
+        await writer.drain()
+
+    async def _spring(self, trap: Trap, connection: _Connection, chunk: bytes) -> None:
+        """Reset the connection, before the chunk arrives or when it has been answered."""
+        far = connection.far[1]
+        try:
+            if trap.arrives:
+                connection.silenced = True
+                await self._send(far, chunk)
+                await connection.answered.wait()
+        finally:
+            _reset(connection.near[1])
+            _reset(far)
+            trap.sprung.set()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -148,7 +148,7 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
         CorruptionError: a part is missing, double, foreign or unreadable, or holds a kind of body,
             operation or value that this version does not know.
     """
-    events = [_parse(part) for part in parts]
+    events = [parse_event(part) for part in parts]
     if not events:
         raise CorruptionError("a transaction without parts")
     if len(events) > 1:
@@ -159,16 +159,14 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
                 f"parts of revision {events[0].revision} are of different transactions"
             )
     first = events[0]
-    if [event.part for event in events] != list(range(first.parts)):
-        raise CorruptionError(
-            f"revision {first.revision} has {first.parts} parts, "
-            f"found {[event.part for event in events]}"
-        )
+    found = [event.part for event in events]
+    if first.parts != len(found) or found != list(range(first.parts)):
+        raise CorruptionError(f"revision {first.revision} has {first.parts} parts, found {found}")
     return Transaction(
         tenant=TenantId(first.tenant),
         epoch=Epoch(first.epoch),
         revision=Revision(first.revision),
-        commit_time=_UNIX_EPOCH + timedelta(microseconds=first.commit_time_us),
+        commit_time=_commit_time(first),
         body=_join(events),
         salt=first.salt,
         previous_digest=first.previous_digest,
@@ -179,13 +177,20 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
     )
 
 
+def _commit_time(event: event_pb2.Event) -> datetime:
+    try:
+        return _UNIX_EPOCH + timedelta(microseconds=event.commit_time_us)
+    except OverflowError as error:
+        raise CorruptionError(f"revision {event.revision} has a time that is none") from error
+
+
 def is_deletion(payload: bytes) -> bool:
     """Whether a part is a deletion of its tenant.
 
     Raises:
         CorruptionError: it is not readable.
     """
-    return _parse(payload).WhichOneof("body") == "tenant_deleted"
+    return parse_event(payload).WhichOneof("body") == "tenant_deleted"
 
 
 def event_as_json(payload: bytes) -> bytes:
@@ -197,10 +202,15 @@ def event_as_json(payload: bytes) -> bytes:
     Raises:
         CorruptionError: it is not readable.
     """
-    return protojson.encode(_parse(payload))
+    return protojson.encode(parse_event(payload))
 
 
-def _parse(part: bytes) -> event_pb2.Event:
+def parse_event(part: bytes) -> event_pb2.Event:
+    """The message of a part, in either form, not judged yet.
+
+    Raises:
+        CorruptionError: it is not readable.
+    """
     try:
         # As protobuf this byte would begin a group, which events never have.
         if part.startswith(b"{"):

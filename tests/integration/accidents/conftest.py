@@ -26,6 +26,10 @@ from grantlog.testing.contracts.places import ACME
 from tests.integration.write.facts import put, write
 from tests.own_postgres import OwnPostgres, own_postgres
 
+NEWEST = "SELECT max(epoch) FROM epochs"
+OPENED = "SELECT count(*) FROM epochs"
+REASON = "SELECT reason FROM epochs ORDER BY epoch DESC LIMIT 1"
+
 
 @dataclass
 class Node:

@@ -14,7 +14,8 @@ from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, read_message
 from grantlog.changelog.kafka.opening import open_agreed_writer
 from grantlog.changelog.kafka.producer import TopicWriter
-from grantlog.changelog.kafka.publisher import Publisher, PublishLimits
+from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.publishing import PublishLimits
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
@@ -48,7 +49,7 @@ class Stage:
                 yield wrap(writer)
 
         async with (
-            open_pool(self.dsn, size_max=2, application_name=owner, settings=INDEX_PLANS) as pool,
+            open_pool(self.dsn, size_max=3, application_name=owner, settings=INDEX_PLANS) as pool,
             open_change_log(pool, listen_dsn=self.dsn) as log,
         ):
             outbox = Outbox(pool, owner=owner)

@@ -10,7 +10,7 @@ import pytest
 from grantlog.changelog.kafka.message import EventMessage, HeartbeatMessage, partition_of
 from grantlog.errors import PreconditionError
 from grantlog.store.postgres.pool import open_pool
-from grantlog.testing.contracts.following import write_a_life, write_another_life
+from grantlog.testing.contracts.lives import write_a_life, write_another_life
 from grantlog.testing.contracts.places import ACME, OTHER
 from grantlog.wire.event import decode_transaction
 from tests.integration.kafka.conftest import Stage

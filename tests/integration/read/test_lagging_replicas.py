@@ -83,8 +83,6 @@ async def at(streamed_database: NewDatabase, shared_standby: Standby) -> AsyncIt
         open_replica_reads(
             dsn,
             [standby.dsn(dsn), first, second],
-            known_epoch=lambda tenant: Epoch(0),
-            epoch_began=lambda epoch: None,
             limits=AT_ONCE,
         ) as opened,
     ):

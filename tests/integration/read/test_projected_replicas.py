@@ -10,10 +10,9 @@ import asyncpg
 import pytest
 
 from grantlog.errors import PreconditionError
-from grantlog.model.ids import Epoch
 from grantlog.ports.standing import Source, follow_standing
 from grantlog.store.postgres.epoch import open_epoch
-from grantlog.store.postgres.lives import Kind, follow_life, read_lives
+from grantlog.store.postgres.lives import Kind, Lives, follow_life, read_lives
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.replica_first import ReplicaLimits
@@ -45,8 +44,6 @@ class Place:
         async with open_replica_reads(
             self.dsn,
             [self.replica_dsn],
-            known_epoch=lambda tenant: Epoch(0),
-            epoch_began=lambda epoch: None,
             limits=limits,
         ) as opened:
             yield opened
@@ -163,10 +160,15 @@ async def test_a_replica_whose_tables_are_gone_is_left_out(place: Place) -> None
 
 
 async def test_what_names_a_log_is_its_epochs(place: Place, migrated_database: NewDatabase) -> None:
-    first = await read_lives(place.source)
-    await open_epoch(place.dsn, reason="a test")
-    second = await read_lives(place.source)
-    assert (first.epoch, second.epoch) == (1, 2)
+    first = await lives_of(place)
+    epoch = await open_epoch(place.dsn, reason="a test")
+    second = await lives_of(place)
+    assert (first.epoch, second.epoch) == (1, epoch)
     assert second.earlier == {first.newest}
     async with placed(await migrated_database(), place.replica_dsn) as other:
-        assert (await read_lives(other.source)).newest != first.newest
+        assert (await lives_of(other)).newest != first.newest
+
+
+async def lives_of(place: Place) -> Lives:
+    async with place.source.acquire() as connection:
+        return await read_lives(connection)

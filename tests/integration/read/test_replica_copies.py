@@ -141,10 +141,7 @@ async def test_a_name_that_another_replica_beats_under_is_refused_in_one_line(
         async with follower(databases) as process:
             await primary.put("doc:1#viewer@user:1")
             await until(lambda: at_head(primary, replica))
-            async with follower(other) as refused:
-                async with asyncio.timeout(20):
-                    assert await refused.wait() == 1
-            assert "the name 'replica' is another replica's" in refused.lines[-1]
+            assert "the name 'replica' is another replica's" in await refusal(other)
             assert await second.projection.positions() == {}
             await primary.put("doc:2#viewer@user:1")
             await until(lambda: at_head(primary, replica))
@@ -166,13 +163,17 @@ async def test_a_copied_database_under_the_same_name_is_refused_in_one_line(
         await primary.put("doc:1#viewer@user:1")
         await until(lambda: at_head(primary, replica))
         await take_identity(databases.replica, other.replica)
-        async with follower(other) as refused:
-            async with asyncio.timeout(20):
-                assert await refused.wait() == 1
-        assert "on a copy of this database" in refused.lines[-1]
+        assert "on a copy of this database" in await refusal(other)
         await primary.put("doc:2#viewer@user:1")
         await until(lambda: at_head(primary, replica))
         assert await stopped(process) == 0
+
+
+async def refusal(databases: Databases) -> str:
+    """The last line of a follower that does not want to work on these databases."""
+    async with follower(databases) as refused, asyncio.timeout(20):
+        assert await refused.wait() == 1
+    return refused.lines[-1]
 
 
 async def take_identity(one: str, other: str) -> None:

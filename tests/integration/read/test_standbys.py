@@ -14,6 +14,7 @@ from grantlog.model.ids import Epoch, Revision
 from grantlog.ports.standing import Source, follow_standing
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.lives import Kind
+from grantlog.store.postgres.proof import Proof
 from grantlog.store.postgres.replica_first import ReplicaLimits
 from grantlog.store.postgres.replica_reads import ReplicaReads, open_replica_reads
 from grantlog.testing.contracts.places import ACME, Primary, direct
@@ -59,16 +60,11 @@ class Node:
 
 @asynccontextmanager
 async def node(
-    primary_dsn: str, replicas: Sequence[str], limits: ReplicaLimits = HASTY, known: int = 0
+    primary_dsn: str, replicas: Sequence[str], limits: ReplicaLimits = HASTY
 ) -> AsyncIterator[Node]:
     began: list[Epoch] = []
-    async with open_replica_reads(
-        primary_dsn,
-        replicas,
-        known_epoch=lambda tenant: Epoch(known),
-        epoch_began=began.append,
-        limits=limits,
-    ) as opened:
+    proof = Proof(entered=began.append)
+    async with open_replica_reads(primary_dsn, replicas, proof=proof, limits=limits) as opened:
         yield Node(opened, began)
 
 
@@ -207,12 +203,12 @@ async def test_two_servers_in_epochs_of_one_number_are_told_apart(
         await standby.promote()
         async with postgres_primary(copy) as other:
             forked = await other.put("doc:9#viewer@user:9")
-            await open_epoch(dsn, reason="a restore")  # of the same number as the other's
+            await run(dsn, SAME_NUMBER.format(forked.epoch))
             gone = await primary.remove(FACT)
             assert (forked.revision, forked.epoch) == (gone.revision, gone.epoch)
             for _ in range(20):
                 assert await reader.read(gone.revision) == (False, Source.PRIMARY)
-            await until(lambda: reader.began == [gone.epoch])
+            await until(lambda: reader.began == [1, gone.epoch])
             assert await reader.read(gone.revision) == (False, Source.PRIMARY)
 
 
@@ -223,7 +219,7 @@ async def test_a_new_epoch_is_read_from_a_standby_as_soon_as_both_are_there(
         done = await primary.put(FACT)
         assert await reader.read(done.revision) == (True, Source.REPLICA)
         epoch = await open_epoch(dsn, reason="a test")
-        await until(lambda: reader.began == [epoch])
+        await until(lambda: reader.began == [1, epoch])
         await until(lambda: reader.out() == [""])
         assert await reader.read(done.revision) == (True, Source.REPLICA)
 
@@ -270,6 +266,12 @@ async def test_a_statement_that_replay_takes_back_is_asked_elsewhere(
         assert reader.out() == [""]
 
 
+SAME_NUMBER = """
+    WITH opened AS (
+        INSERT INTO epochs (epoch, system_identifier, timeline, reason)
+        SELECT {0}, max(system_identifier), max(timeline), 'in the same second' FROM epochs
+    )
+    UPDATE heads SET epoch = {0}"""
 WAITING = """SELECT EXISTS (SELECT FROM pg_stat_activity
     WHERE application_name = '{}' AND wait_event_type = 'Lock')"""
 

@@ -29,13 +29,19 @@ class Proxy:
         self.cuts_left = 0
         self.release = asyncio.Event()
         self.down = False
+        self.open = asyncio.Event()
+        """Cleared, nothing more reaches the server, and nobody new."""
+        self.open.set()
+        self._closes = False
         self._socket = socket
         self._group = group
 
-    def next_commits(self, cut: Cut, number: int = 1) -> None:
-        self.cut, self.cuts_left = cut, number
+    def next_commits(self, cut: Cut, number: int = 1, *, closes: bool = False) -> None:
+        """`closes`: the first cut clears `open`."""
+        self.cut, self.cuts_left, self._closes = cut, number, closes
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self.open.wait()
         if self.down:
             writer.transport.abort()
             return
@@ -45,8 +51,11 @@ class Proxy:
             while data := await reader.read(65536):
                 if self.cuts_left and COMMIT in data:
                     self.cuts_left -= 1
+                    if self._closes:
+                        self.open.clear()
                     await self._cut(data, writer, server_reader, server_writer, answers)
                     return
+                await self.open.wait()
                 server_writer.write(data)
                 await server_writer.drain()
         except ConnectionError:
@@ -104,4 +113,5 @@ async def proxied(dsn: str) -> AsyncIterator[tuple[Proxy, str]]:
             yield proxy, urlunsplit(through)
         finally:
             proxy.release.set()
+            proxy.open.set()
             server.close()

@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 import pytest
 
-from grantlog.changelog.postgres import PostgresChangeLog, open_change_log
+from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.changelog.postgres.mark import LONG_AGO
 from grantlog.errors import CorruptionError, InvalidInputError
 from grantlog.model.ids import Revision

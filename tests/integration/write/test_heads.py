@@ -86,14 +86,17 @@ async def test_an_older_epochs_head_is_what_the_next_one_recorded(
 ):
     for number in range(3):
         await place.writer.write(write(put(f"doc:{number}#viewer@user:1")))
-    await open_epoch(place.dsn, reason="a test")
+    second = await open_epoch(place.dsn, reason="a test")
     committed = await place.writer.write(write(put("doc:9#viewer@user:1")))
-    assert (committed.epoch, committed.revision) == (2, 4)
-    assert (await heads.head(ACME)).epoch == (await heads.head(NOBODY)).epoch == 2
+    assert (committed.epoch, committed.revision) == (second, 4)
+    assert (await heads.head(ACME)).epoch == (await heads.head(NOBODY)).epoch == second
     await open_epoch(place.dsn, reason="another")
     assert await heads.recorded_head(ACME, Epoch(1)) == 3
-    assert await heads.recorded_head(ACME, Epoch(2)) == 4
+    assert await heads.recorded_head(ACME, second) == 4
     assert await heads.recorded_head(NOBODY, Epoch(1)) == 0
+    assert (
+        await heads.recorded_head(ACME, Epoch(2)) == 0
+    )  # of another log, this one never was in it
 
 
 async def test_a_head_behind_what_was_acknowledged_opens_an_epoch_first(
@@ -104,7 +107,7 @@ async def test_a_head_behind_what_was_acknowledged_opens_an_epoch_first(
         await place.writer.write(write(put(f"doc:{number}#viewer@user:1")))
     await _restore(place, 1)
     committed = await place.writer.write(write(put("doc:9#viewer@user:1")))
-    assert (committed.epoch, committed.revision) == (2, 2)
+    assert (committed.epoch > 1, committed.revision) == (True, 2)
     assert await heads.recorded_head(ACME, Epoch(1)) == 1
 
 
@@ -112,7 +115,7 @@ async def test_another_history_at_the_same_revision_opens_an_epoch_first(place: 
     await place.writer.write(write(put("doc:1#viewer@user:1")))
     await place.pool.execute("UPDATE heads SET digest = '\\x00' WHERE tenant_id = 'acme'")
     committed = await place.writer.write(write(put("doc:9#viewer@user:1")))
-    assert (committed.epoch, committed.revision) == (2, 2)
+    assert (committed.epoch > 1, committed.revision) == (True, 2)
 
 
 async def _restore(place: Place, revision: int) -> None:

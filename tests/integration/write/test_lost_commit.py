@@ -71,6 +71,61 @@ async def test_a_commit_that_the_server_still_works_on_is_waited_for(place: Plac
     assert len(await log_of(place.pool)) == 1
 
 
+async def test_another_writes_revision_is_not_taken_for_the_lost_one(place: Place, line: Line):
+    """The COMMIT never arrived, and by the time of the look-up its revision is somebody else's."""
+    line.proxy.next_commits(Cut.BEFORE, closes=True)
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(line.writer.write(write(put("doc:1#viewer@user:1"))))
+        await until(lambda: not line.proxy.open.is_set())
+        other = await place.writer.write(write(put("doc:2#viewer@user:2")))
+        line.proxy.open.set()
+    assert (other.revision, writing.result().revision) == (1, 2)
+    assert len(await live(place.pool)) == len(await log_of(place.pool)) == 2
+
+
+async def test_the_lost_revision_is_found_behind_which_others_have_written(
+    place: Place, line: Line
+):
+    """The COMMIT arrived: the write is told its own revision, not that of a second try."""
+    line.proxy.next_commits(Cut.AFTER, closes=True)
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(line.writer.write(write(put("doc:1#viewer@user:1"))))
+        await until(lambda: not line.proxy.open.is_set())
+        await until(lambda: _has(place, 1))
+        removed = await place.writer.write(write(where(entity_type="doc")))
+        line.proxy.open.set()
+    assert (writing.result().revision, removed.revision) == (1, 2)
+    assert await live(place.pool) == set()
+    assert len(await log_of(place.pool)) == 2
+
+
+async def test_another_write_that_bears_the_same_id_is_not_taken_for_the_lost_one(
+    place: Place, line: Line
+):
+    line.proxy.next_commits(Cut.BEFORE, closes=True)
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(
+            line.writer.write_schema("acme", "entity user {}", based_on=None, write_id=b"1")
+        )
+        await until(lambda: not line.proxy.open.is_set())
+        await place.writer.write_schema("acme", "entity ape {}", based_on=None, write_id=b"1")
+        line.proxy.open.set()
+    assert writing.result().revision == 2
+
+
+async def test_a_look_up_waits_for_the_commit_that_the_server_still_works_on(
+    place: Place, line: Line
+):
+    """Looked for before it ended, it would be tried again, and meet itself."""
+    line.proxy.next_commits(Cut.LATE)
+    async with asyncio.TaskGroup() as group:
+        creating = group.create_task(line.writer.create_tenant("acme", "Acme", write_id=new_id()))
+        await until(lambda: _waits_for_lock(place))
+        line.proxy.release.set()
+    assert creating.result().name == "Acme"
+    assert len(await log_of(place.pool, "acme")) == 1
+
+
 async def _waits_for_lock(place: Place) -> bool:
     return await place.pool.fetchval(
         "SELECT count(*) > 0 FROM pg_stat_activity"

@@ -175,7 +175,7 @@ async def test_a_depth_out_of_bounds_is_wrong_for_the_bulk_check_not_for_its_ite
 async def test_a_failure_of_ours_fails_the_bulk_check(
     node: Node, monkeypatch, failure: type[GrantlogError]
 ):
-    async def fail(*_):
+    async def fail(*_, **__):
         raise failure("a test")
 
     monkeypatch.setattr(node.places._facts, "read", fail)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import UnsupportedCodecError
 
+from grantlog.changelog.kafka import tail
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import (
     CONTENT_TYPE,
@@ -26,11 +30,15 @@ from grantlog.changelog.kafka.message import (
     partition_of,
     read_message,
 )
+from grantlog.changelog.kafka.tail import place_of
 from grantlog.changelog.kafka.topic import TopicSpec, TopicState, problem_of
 from grantlog.changelog.parts import Part
+from grantlog.changelog.postgres.outbox import Lease
 from grantlog.errors import CorruptionError, PreconditionError, UnavailableError
+from grantlog.event.v1 import event_pb2
 from grantlog.model.change import TenantCreated, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.ports.log import Position
 from grantlog.wire.event import decode_transaction, encode_transaction
 
 FENCE = Fence(Epoch(2), 7)
@@ -96,12 +104,87 @@ _WELL = {KIND: EVENT, PUBLISHER: b"1.1", REVISION: b"1", PART: b"0/1"}
         (None, b"{", {KIND: b"heartbeat", PUBLISHER: b"1.1", CONTENT_TYPE: b"application/json"}),
         (b"acme", b"x", {name: value for name, value in _WELL.items() if name != REVISION}),
         (None, b"\xff\xff", {KIND: b"heartbeat", PUBLISHER: b"1.1"}),
+        *((b"acme", b"x", _WELL | {name: None}) for name in _WELL),  # Kafka has such headers
     ],
 )
 def test_what_is_not_a_message_is_refused(key, value, headers) -> None:
     assert read_message(b"acme", b"x", list(_WELL.items()))
     with pytest.raises(CorruptionError):
         read_message(key, value, list(headers.items()))
+
+
+@pytest.mark.parametrize("form", ["protobuf", "json"])
+@pytest.mark.parametrize("field", [{"commit_time_us": 2**62}, {"parts": 2**32 - 1}, {}])
+async def test_the_tail_and_followers_survive_an_event_that_cannot_be(
+    field: dict[str, int], form: Form
+) -> None:
+    event = event_pb2.Event(
+        tenant="acme", epoch=1, revision=9, parts=1, tenant_deleted=event_pb2.TenantDeleted()
+    )
+    event.MergeFrom(event_pb2.Event(**field))  # pyright: ignore[reportArgumentType]
+    part = Part(TenantId("acme"), Revision(9), 0, 1, Epoch(1), event.SerializeToString())
+    sent = event_message(part, partition=0, fence=FENCE, form=form)
+    assert place_of(sent.key, sent.value, sent.headers) == (
+        TenantId("acme"),
+        Position(Epoch(1), Revision(9), b""),
+    )
+    if field:
+        with pytest.raises(CorruptionError):
+            decode_transaction([sent.value])
+
+
+class Strange:
+    """A consumer that meets a record which the client cannot read."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+        self.start = self.stop = _nothing
+
+    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 0)
+
+    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, 5)
+
+    def assign(self, places: list[TopicPartition]) -> None: ...
+
+    def seek(self, place: TopicPartition, offset: int) -> None: ...
+
+    async def getmany(self, *, timeout_ms: int) -> dict[TopicPartition, list[object]]:
+        del timeout_ms
+        raise self._error
+
+
+async def _nothing() -> None: ...
+
+
+@pytest.mark.parametrize(
+    "error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), UnsupportedCodecError()]
+)
+async def test_a_record_that_nobody_can_read_keeps_nobody_from_publishing(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hold(places: Mapping[TenantId, Position]) -> Epoch | None:
+        raise AssertionError(places)
+
+    monkeypatch.setattr(tail, "new_consumer", lambda *_: Strange(error))
+    spec = TopicSpec(partitions=4)
+    kept = tail.TopicTail(KafkaOptions("kafka:9092"), spec, hold)
+    assert await kept.look_back([Lease(0, 1, 2)]) is None
+    with (
+        pytest.raises(UnavailableError, match="nobody here can read"),
+        translating_kafka("reading"),
+    ):
+        raise error
+
+
+def test_what_is_no_event_of_ours_has_no_place() -> None:
+    well = event_pb2.Event(tenant="acme", epoch=1, revision=1, parts=1).SerializeToString()
+    assert place_of(b"acme", well, list(_WELL.items()))
+    assert place_of(b"acme", b"\xff", list(_WELL.items())) is None
+    assert place_of(b"other", well, list(_WELL.items())) is None
+    for name in _WELL:
+        assert place_of(b"acme", well, list((_WELL | {name: None}).items())) is None
 
 
 def test_the_partition_of_a_tenant_is_the_crc_of_its_id() -> None:

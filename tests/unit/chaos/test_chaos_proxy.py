@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from grantlog.testing.chaos_proxy import ChaosProxy, open_proxy
+from grantlog.testing.chaos_proxy import ChaosProxy, Trap, open_proxy
 from tests.waiting import until
 
 
@@ -94,3 +94,37 @@ async def test_a_refusing_link_lets_nobody_in(proxy: ChaosProxy):
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
             await reader.readexactly(1)
     await until(lambda: proxy.connections == 1)
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+async def test_a_trap_cuts_the_connection_that_says_the_words(arrives: bool):
+    heard: list[bytes] = []
+
+    async def confirm(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while chunk := await reader.read(1000):
+                heard.append(chunk)
+                writer.write(b"done")
+        writer.transport.abort()
+
+    server = await asyncio.start_server(confirm, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with open_proxy(lambda: asyncio.open_connection("127.0.0.1", port)) as proxy:
+        proxy.trap = trap = Trap(b"COMMIT", arrives=arrives)
+        async with connected(proxy) as other, connected(proxy) as (reader, writer):
+            assert await _answered(*other, b"BEGIN")
+            writer.write(b"COMMIT")
+            with pytest.raises(ConnectionError):
+                await reader.readexactly(1)
+            assert trap.sprung.is_set()
+            assert proxy.trap is None
+            assert heard == ([b"BEGIN", b"COMMIT"] if arrives else [b"BEGIN"])
+            assert await _answered(*other, b"COMMIT")
+    server.close()
+
+
+async def _answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, text: bytes
+) -> bool:
+    writer.write(text)
+    return await reader.readexactly(4) == b"done"

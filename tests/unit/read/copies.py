@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from grantlog.errors import GrantlogError, ProjectionLaggingError
-from grantlog.model.ids import NOTHING, Epoch, Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, NOTHING, Epoch, Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.guard import Guard
 from grantlog.store.postgres.lives import Kind, Lives
@@ -36,7 +36,12 @@ class Source:
         self.state: ReplicaState | None = None
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[FactKey],
+        *,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[FactAnswer]:
         self.asked += 1
         if self.gate is not None:
@@ -51,7 +56,7 @@ class Source:
             raise type(self.failure)(self.failure.explanation)
         if self.state is not None:
             guard = Guard(Revision(self.revision), NOTHING, NOTHING, Epoch(2))
-            refusal = self.state.admit(tenant, revision, guard)
+            refusal = self.state.admit(tenant, revision, epoch, guard)
             if refusal is not None:
                 raise refusal
         elif revision > self.revision:
@@ -59,9 +64,9 @@ class Source:
         return [self.name for _ in keys]
 
 
-def own_log(known: int = 0) -> OwnLog:
-    """A log in epoch 2; `known` is what the node knows of every tenant's epoch."""
-    return OwnLog(LIVES, lambda tenant: Epoch(known))
+def own_log() -> OwnLog:
+    """A log in epoch 2."""
+    return OwnLog(LIVES, asyncio.Event())
 
 
 def copy_of(reads: Reads, number: int = 1, log: OwnLog | None = None) -> ReplicaCopy:

@@ -9,6 +9,7 @@ import pytest
 
 from grantlog.errors import (
     BehindWindowError,
+    OtherEpochError,
     ProjectionLaggingError,
     UnavailableError,
 )
@@ -126,8 +127,8 @@ async def test_history_that_the_replica_does_not_hold_is_read_from_the_primary()
         (4, 0, BehindWindowError),
         (3, 0, BehindWindowError),
         (10, 2, None),
-        (10, 3, ProjectionLaggingError),
-        (10, 1, ProjectionLaggingError),
+        (10, 3, OtherEpochError),
+        (10, 1, OtherEpochError),
         (0, 3, BehindWindowError),
     ],
 )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from grantlog.errors import ProjectionLaggingError, UnavailableError
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
 from grantlog.store.postgres.replica_reverse import ReplicaReverseReader
 from grantlog.store.postgres.replica_state import Reads
 from tests.unit.read.copies import copy_of
 
-T1, R = TenantId("t1"), Revision(5)
+T1, R, E = TenantId("t1"), Revision(5), Epoch(2)
 OF = OfKindKey("doc", "1", "viewer", "user", "", "a")
 
 
@@ -30,29 +30,29 @@ class Copy:
         self.asked.append(asked)
         return IdPage([self.name], more=False)
 
-    async def read(self, tenant, revision, keys):
+    async def read(self, tenant, revision, keys, *, epoch):
         if self.error is not None:
             raise self.error
         return ()
 
-    async def entities(self, tenant, revision, keys, *, limit):
-        return [self._answer("entities", tenant, revision, keys, limit)]
+    async def entities(self, tenant, revision, keys, *, limit, epoch):
+        return [self._answer("entities", tenant, revision, epoch, keys, limit)]
 
-    async def of_kind(self, tenant, revision, keys, *, limit):
-        return [self._answer("of_kind", tenant, revision, keys, limit)]
+    async def of_kind(self, tenant, revision, keys, *, limit, epoch):
+        return [self._answer("of_kind", tenant, revision, epoch, keys, limit)]
 
-    async def known(self, tenant, revision, entity_type, *, after, limit, among=()):
-        return self._answer("known", tenant, revision, entity_type, after, limit, among)
+    async def known(self, tenant, revision, entity_type, *, after, limit, among=(), epoch):
+        return self._answer("known", tenant, revision, epoch, entity_type, after, limit, among)
 
-    async def having(self, tenant, revision, entity_type, attribute, *, after, limit):
-        page = self._answer("having", tenant, revision, entity_type, attribute, after, limit)
+    async def having(self, tenant, revision, entity_type, attribute, *, after, limit, epoch):
+        page = self._answer("having", tenant, revision, epoch, entity_type, attribute, after, limit)
         return ValuePage(page.ids, [], page.more)
 
     async def subjects(
-        self, tenant, revision, subject_type, subject_relation, *, after, limit, among=()
+        self, tenant, revision, subject_type, subject_relation, *, after, limit, among=(), epoch
     ):
         kind = (subject_type, subject_relation)
-        return self._answer("subjects", tenant, revision, *kind, after, limit, among)
+        return self._answer("subjects", tenant, revision, epoch, *kind, after, limit, among)
 
 
 def reader(replica: Copy, primary: Copy) -> ReplicaReverseReader:
@@ -64,11 +64,11 @@ def reader(replica: Copy, primary: Copy) -> ReplicaReverseReader:
 async def all_answers(both: ReplicaReverseReader) -> set[str]:
     key = EntitiesKey("user", "1", "", "doc", "viewer")
     pages = [
-        (await both.entities(T1, R, [key], limit=3))[0],
-        (await both.of_kind(T1, R, [OF], limit=3))[0],
-        await both.known(T1, R, "doc", after="a", limit=3, among=["b"]),
-        await both.having(T1, R, "doc", "level", after="a", limit=3),
-        await both.subjects(T1, R, "group", "member", after="a", limit=3, among=["b"]),
+        (await both.entities(T1, R, [key], limit=3, epoch=E))[0],
+        (await both.of_kind(T1, R, [OF], limit=3, epoch=E))[0],
+        await both.known(T1, R, "doc", after="a", limit=3, among=["b"], epoch=E),
+        await both.having(T1, R, "doc", "level", after="a", limit=3, epoch=E),
+        await both.subjects(T1, R, "group", "member", after="a", limit=3, among=["b"], epoch=E),
     ]
     return {page.ids[0] for page in pages}
 
@@ -77,11 +77,11 @@ async def test_a_replica_that_is_well_is_asked_with_everything_that_was_asked():
     replica, primary = Copy("replica"), Copy("primary")
     assert await all_answers(reader(replica, primary)) == {"replica"}
     assert replica.asked == [
-        ("entities", T1, R, [EntitiesKey("user", "1", "", "doc", "viewer")], 3),
-        ("of_kind", T1, R, [OF], 3),
-        ("known", T1, R, "doc", "a", 3, ["b"]),
-        ("having", T1, R, "doc", "level", "a", 3),
-        ("subjects", T1, R, "group", "member", "a", 3, ["b"]),
+        ("entities", T1, R, E, [EntitiesKey("user", "1", "", "doc", "viewer")], 3),
+        ("of_kind", T1, R, E, [OF], 3),
+        ("known", T1, R, E, "doc", "a", 3, ["b"]),
+        ("having", T1, R, E, "doc", "level", "a", 3),
+        ("subjects", T1, R, E, "group", "member", "a", 3, ["b"]),
     ]
 
 

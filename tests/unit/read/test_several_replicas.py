@@ -16,7 +16,7 @@ from grantlog.errors import (
     ProjectionLaggingError,
     UnavailableError,
 )
-from grantlog.model.ids import NOTHING, Epoch, Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, NOTHING, Epoch, Revision, TenantId
 from grantlog.ports.standing import Source as Origin
 from grantlog.ports.standing import follow_standing
 from grantlog.store.postgres.driver_errors import StatementCancelledError
@@ -172,37 +172,39 @@ def at(revision: int, epoch: int = 2) -> Guard:
 async def test_another_epoch_than_the_logs_newest_is_refused_whichever_way_it_differs() -> None:
     state = ReplicaState(1, own_log())
     state.fits(Kind.STANDBY)
-    assert state.admit(ACME, Revision(5), at(5)) is None
+    assert state.admit(ACME, Revision(5), ANY_EPOCH, at(5)) is None
     for epoch in (1, 3):
-        refusal = state.admit(ACME, Revision(5), at(5, epoch))
+        refusal = state.admit(ACME, Revision(5), ANY_EPOCH, at(5, epoch))
         assert isinstance(refusal, ProjectionLaggingError)
 
 
-@pytest.mark.parametrize("known", [1, 3])
-async def test_a_head_of_another_epoch_than_was_proven_is_refused_and_the_log_doubted(
-    known,
+@pytest.mark.parametrize("resolved", [1, 3])
+async def test_a_read_of_another_epoch_than_was_proven_is_refused_and_the_log_doubted(
+    resolved,
 ) -> None:
-    log = own_log(known)
+    log = own_log()
     state = ReplicaState(1, log)
     state.fits(Kind.STANDBY)
-    assert isinstance(state.admit(ACME, Revision(5), at(5, known)), ProjectionLaggingError)
+    assert isinstance(
+        state.admit(ACME, Revision(5), Epoch(resolved), at(5, resolved)), ProjectionLaggingError
+    )
     assert log.doubted.is_set()
 
 
 async def test_what_was_not_proven_in_this_epoch_answers_nothing() -> None:
     state = ReplicaState(1, own_log())
-    assert isinstance(state.admit(ACME, Revision(5), at(9)), UnavailableError)
+    assert isinstance(state.admit(ACME, Revision(5), ANY_EPOCH, at(9)), UnavailableError)
     state.fits(Kind.PROJECTED)
-    assert state.admit(ACME, Revision(5), at(9)) is None
+    assert state.admit(ACME, Revision(5), ANY_EPOCH, at(9)) is None
     state.doubt()
     assert not state.is_in
-    assert isinstance(state.admit(ACME, Revision(5), at(9)), UnavailableError)
+    assert isinstance(state.admit(ACME, Revision(5), ANY_EPOCH, at(9)), UnavailableError)
 
 
 async def test_how_far_a_replica_was_is_forgotten_with_what_it_was() -> None:
     state = ReplicaState(1, own_log())
     state.fits(Kind.PROJECTED)
-    state.admit(ACME, Revision(5), at(4))
+    state.admit(ACME, Revision(5), ANY_EPOCH, at(4))
     assert state.seems_behind(ACME, Revision(5))
     assert not state.seems_behind(ACME, Revision(4))
     assert not state.seems_behind(TenantId("other"), Revision(5))

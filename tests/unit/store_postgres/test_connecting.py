@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from grantlog.errors import GrantlogError
-from grantlog.store.postgres.connecting import PRIMARY, REPLICA, place_of
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA, place_of
 from grantlog.store.postgres.pool import connect, open_pool
 from tests.ports import kept_port
 
@@ -32,7 +32,7 @@ def test_a_place_is_database_and_host_and_never_a_password(dsn: str, place: str)
     assert "ret" not in place_of(dsn)
 
 
-async def refusal(dsn: str, whose: str = PRIMARY) -> str:
+async def refusal(dsn: str, whose: str = THE_PRIMARY) -> str:
     with pytest.raises(GrantlogError) as caught:
         async with connect(dsn, application_name="test", whose=whose):
             pass
@@ -41,7 +41,7 @@ async def refusal(dsn: str, whose: str = PRIMARY) -> str:
 
 async def test_it_says_whose_database_where_and_what_is_wrong():
     port = kept_port()
-    told = await refusal(f"postgresql://u:secret@127.0.0.1:{port}/grantlog", REPLICA)
+    told = await refusal(f"postgresql://u:secret@127.0.0.1:{port}/grantlog", THE_REPLICA)
     assert told == (
         f"connecting to the replica (GRANTLOG_REPLICA_URL), grantlog at 127.0.0.1:{port}: "
         "the database does not answer: nobody listens there"

@@ -25,7 +25,6 @@ from grantlog.wire.validate import _field_checks, validate
 
 VERBS = {"get", "put", "post", "delete", "patch"}
 CHECK = "/base.v1.Permission/Check"
-CHECK_PATH = "/v1/tenants/{tenant_id}/permissions/check"
 EVENTS_PATH = "/v1/tenants/{tenant_id}/watch/events"
 DOCUMENT = openapi_document({CHECK})
 SCHEMAS = DOCUMENT["components"]["schemas"]

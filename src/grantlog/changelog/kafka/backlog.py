@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -12,18 +11,11 @@ import structlog
 from grantlog.changelog.parts import Part
 from grantlog.changelog.postgres.outbox import WHOLE, Place
 from grantlog.model.ids import NOTHING, Revision, TenantId
+from grantlog.projection.goal import Goal
 from grantlog.wire.event import is_deletion
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 _START: Final = Place(NOTHING, WHOLE, complete=True)
-
-
-@dataclass(slots=True)
-class _Goal:
-    """With these revisions on the topic, everything before `through` is there."""
-
-    through: datetime
-    revisions: dict[TenantId, Revision]
 
 
 class Backlog:
@@ -39,12 +31,15 @@ class Backlog:
             for tenant, revision in (marks or {}).items()
         }
         self._behind: dict[TenantId, Revision] = {}
-        self._goal: _Goal | None = None
+        self._goal = Goal()
         self.stopped: dict[TenantId, str] = {}
         """Tenants that are not sent any more, and why. They do not hold `through` back: a consumer
         that asks the primary for them is told the same."""
-        self.through: datetime | None = None
+
+    @property
+    def through(self) -> datetime | None:
         """Everything committed before it has been sent; None before the first time."""
+        return self._goal.through
 
     def __bool__(self) -> bool:
         """Whether anything is left to send."""
@@ -71,14 +66,9 @@ class Backlog:
             self._behind[tenant] = head
 
     def aim(self, through: datetime) -> None:
-        """All heads up to a time are noted: remember to tell when they are sent.
-
-        A goal that is not reached stays: a tenant that is always behind must not keep the time
-        from moving.
-        """
-        if self._goal is None:
-            self._goal = _Goal(through, dict(self._behind))
-        self._arrive()
+        """All heads up to a time are noted: remember to tell when they are sent."""
+        self._goal.aim(through, self._behind)
+        self._goal.arrive(self._is_done)
 
     def turn(self, tenants_max: int) -> list[tuple[TenantId, Place]]:
         """Whose turn it is, and behind which place; those go to the end of the queue."""
@@ -126,18 +116,11 @@ class Backlog:
         for tenant in {part.tenant for part in parts}:
             if self.place(tenant).published >= self._behind.get(tenant, NOTHING):
                 self._behind.pop(tenant, None)
-        self._arrive()
+        self._goal.arrive(self._is_done)
 
-    def _arrive(self) -> None:
-        if self._goal is None:
-            return
-        ahead = self._goal.revisions
-        for tenant in list(ahead):
-            if tenant in self.stopped or self.place(tenant).published >= ahead[tenant]:
-                del ahead[tenant]
-        if not ahead:
-            self.through = self._goal.through
-            self._goal = None
+    def _is_done(self, tenant: TenantId, revision: Revision) -> bool:
+        """Whether a tenant is sent so far, or not sent any more."""
+        return tenant in self.stopped or self.place(tenant).published >= revision
 
     def _stop(self, tenant: TenantId, why: str) -> None:
         if tenant not in self.stopped:

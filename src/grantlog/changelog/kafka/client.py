@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypedDict
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import (
     AuthenticationFailedError,
     AuthenticationMethodNotSupported,
     ClusterAuthorizationFailedError,
     ConsumerStoppedError,
+    CorruptRecordException,
     GroupAuthorizationFailedError,
     KafkaConfigurationError,
     KafkaError,
@@ -23,6 +25,7 @@ from aiokafka.errors import (
     RecordListTooLargeError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnsupportedCodecError,
     UnsupportedSaslMechanismError,
 )
 
@@ -31,7 +34,29 @@ from grantlog.errors import GrantlogError, PreconditionError, UnavailableError
 REQUEST_TIMEOUT_MS: Final = 10_000
 """How long one request may take; what waits for a broker waits so long at most."""
 
-KAFKA_ERRORS: Final = (KafkaError, ConsumerStoppedError, OSError, TimeoutError, AssertionError)
+START_S_MAX: Final = 15.0
+"""How long connecting may take."""
+
+GET_MS: Final = 500
+"""A consumer that is asked for records answers within this time, also with none."""
+
+GET_RECORDS_MAX: Final = 1_000
+"""Records taken from a consumer at once."""
+
+_FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
+
+UNREADABLE: Final = (UnicodeDecodeError, UnsupportedCodecError, CorruptRecordException)
+"""What the client raises at records of strangers: a header's name that is no text, a compression
+that is not installed here, a broken checksum."""
+
+KAFKA_ERRORS: Final = (
+    KafkaError,
+    ConsumerStoppedError,
+    OSError,
+    TimeoutError,
+    AssertionError,
+    *UNREADABLE,
+)
 """All that the client raises; it asserts that partitions it is given exist."""
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
@@ -131,6 +156,22 @@ def _require_readable(setting: str, path: str | None) -> None:
         ) from error
 
 
+def new_consumer(options: KafkaOptions, client_id: str, *topics: str) -> AIOKafkaConsumer:
+    """A consumer, not started yet, that keeps no offsets in Kafka: where it reads is ours to say.
+
+    Raises:
+        PreconditionError: as `KafkaOptions.arguments`.
+    """
+    return AIOKafkaConsumer(
+        *topics,
+        **options.arguments(client_id),
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        fetch_max_bytes=_FETCH_BYTES_MAX,
+        max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
+    )
+
+
 @contextmanager
 def translating_kafka(doing: str) -> Generator[None]:
     """Raise the client's errors in the block as ours.
@@ -182,6 +223,8 @@ def translated(error: BaseException, doing: str) -> GrantlogError:
     """Our error for one of `KAFKA_ERRORS`."""
     if text := _REFUSED.get(type(error)):
         return PreconditionError(f"{doing}: {text}")
+    if isinstance(error, UNREADABLE):
+        return UnavailableError(f"{doing}: the topic holds a record that nobody here can read")
     if isinstance(error, ProducerClosed | ConsumerStoppedError):
         return UnavailableError(f"{doing}: the connection to Kafka was closed")
     if isinstance(error, TimeoutError):

@@ -11,8 +11,16 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
-from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
-from grantlog.changelog.kafka.heads import KnownHeads
+from grantlog.changelog.kafka.client import (
+    GET_MS,
+    GET_RECORDS_MAX,
+    START_S_MAX,
+    KafkaOptions,
+    closed,
+    new_consumer,
+    translating_kafka,
+)
+from grantlog.changelog.kafka.heads import FeedHeads
 from grantlog.changelog.kafka.intake import Intake, Whole
 from grantlog.changelog.kafka.message import (
     EventMessage,
@@ -21,9 +29,8 @@ from grantlog.changelog.kafka.message import (
     partition_of,
     read_message,
 )
-from grantlog.changelog.kafka.producer import START_S_MAX
 from grantlog.changelog.kafka.refusal import connecting_kafka
-from grantlog.changelog.postgres.log import assembled
+from grantlog.changelog.parts import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, TenantId
 
@@ -34,9 +41,6 @@ SILENT_S_MAX: Final = 3.0
 
 _RECONNECT_S: Final = 15.0
 """A topic on which nobody says anything for so long may not be the log's any more."""
-_FETCH_BYTES_MAX: Final = 8 * 1024 * 1024
-_GET_MS: Final = 500
-_RECORDS_MAX: Final = 1_000
 _RECORDS_AT_ONCE: Final = 50
 """Records taken in before other tasks go on."""
 _BACKOFF_S_MIN: Final = 0.1
@@ -75,7 +79,7 @@ class Feed:
         self._fences: Mapping[int, tuple[Epoch, int]] = {}
         self._ask_again_at = 0.0
         self.intake = Intake(partitions)
-        self.heads = KnownHeads()
+        self.heads = FeedHeads()
         self.woken = asyncio.Event()
         """Set when something came; whoever waits for it clears it before it looks."""
         self.room = asyncio.Event()
@@ -96,6 +100,13 @@ class Feed:
         if self._heard is None:
             return False
         return self.intake.full or self.clock() - min(self._heard) <= SILENT_S_MAX
+
+    def next_round(self) -> int:
+        """The follower is about to look at all heads; `placings`, as they are at this moment."""
+        self.woken.clear()
+        self.intake.next_round()
+        self.room.set()
+        return self.placings
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -118,13 +129,7 @@ class Feed:
     async def _placed(self) -> AsyncGenerator[AIOKafkaConsumer]:
         """A consumer at the topic's end."""
         await self._agree()
-        consumer = AIOKafkaConsumer(
-            **self._options.arguments("grantlog-follower"),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            fetch_max_bytes=_FETCH_BYTES_MAX,
-            max_partition_fetch_bytes=_FETCH_BYTES_MAX // 4,
-        )
+        consumer = new_consumer(self._options, "grantlog-follower")
         try:
             async with connecting_kafka(self._options, "beginning to read the topic"):
                 async with asyncio.timeout(START_S_MAX):
@@ -151,7 +156,7 @@ class Feed:
             await self.room.wait()
         try:
             with translating_kafka("reading the topic"):
-                found = await consumer.getmany(timeout_ms=_GET_MS, max_records=_RECORDS_MAX)
+                found = await consumer.getmany(timeout_ms=GET_MS, max_records=GET_RECORDS_MAX)
         except UnavailableError as error:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 raise CorruptionError(

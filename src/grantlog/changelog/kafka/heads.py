@@ -23,7 +23,7 @@ class _Known:
     moved_at: int
 
 
-class KnownHeads:
+class FeedHeads:
     """The heads that one follower knows, in the order in which they moved last."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from grantlog.changelog.kafka.message import EventMessage, Fence, HeartbeatMessage
-from grantlog.model.change import DataWritten, Transaction
+from grantlog.model.change import Transaction
 from grantlog.model.ids import NOTHING, Revision, TenantId
 
 BYTES_MAX: Final = 32 * 1024 * 1024
@@ -200,7 +200,7 @@ class Intake:
         page: list[Transaction] = []
         changes = 0
         while run.entries and run.entries[0][0].revision == after + len(page) + 1:
-            changes += _changes(run.entries[0][0])
+            changes += run.entries[0][0].size
             if page and changes > changes_max:
                 break
             page.append(self._pop(run))
@@ -232,8 +232,3 @@ class Intake:
         transaction, size = run.entries.popleft()
         self._bytes -= size
         return transaction
-
-
-def _changes(transaction: Transaction) -> int:
-    body = transaction.body
-    return len(body.changes) if isinstance(body, DataWritten) else 1

@@ -29,6 +29,7 @@ from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved, LogHead, Position, TenantLog
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -76,11 +77,7 @@ class _Reader:
         if not self._feed.lively:
             await self._behind.wait(timeout_s)
             return
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._feed.woken.wait()
-        except TimeoutError:
-            return
+        await set_within(self._feed.woken, timeout_s)
 
 
 class KafkaChangeLog(_Reader):
@@ -106,10 +103,7 @@ class KafkaChangeLog(_Reader):
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
         """Heads that moved since `mark`; None means all: the primary is asked for them."""
         feed = self._feed
-        feed.woken.clear()
-        feed.intake.next_round()
-        feed.room.set()
-        placing = feed.placings
+        placing = feed.next_round()
         if mark is None:
             self._primary_mark = None
             feed.heads.clear()
@@ -169,14 +163,11 @@ class KafkaTenantLog(_Reader):
         if now:
             return await self._asked(tenants)
         feed = self._feed
-        feed.woken.clear()
-        feed.intake.next_round()
-        feed.room.set()
+        placing = feed.next_round()
         wanted = frozenset(tenants)
         feed.wants = wanted.__contains__
         for tenant in feed.heads.keep_only(wanted):
             feed.intake.forget(tenant)
-        placing = feed.placings
         unknown = {tenant for tenant in wanted if feed.heads.get(tenant) is None}
         if not feed.lively or placing != self._placing or self._clock() >= self._compare_at:
             unknown = wanted

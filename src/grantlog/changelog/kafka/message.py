@@ -138,14 +138,14 @@ def heartbeat_message(
 
 
 def read_message(
-    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes]]
+    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
 ) -> EventMessage | HeartbeatMessage:
-    """What a record of the topic says.
+    """What a record of the topic says; a header without a value, as Kafka allows, counts as none.
 
     Raises:
         CorruptionError: it is of no kind known here, or not readable.
     """
-    found = dict(headers)
+    found = {name: text for name, text in headers if text is not None}
     kind = found.get(KIND)
     is_json = _is_json(found.get(CONTENT_TYPE), value or b"")
     try:

@@ -7,10 +7,16 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Seq
 from contextlib import asynccontextmanager, suppress
 from typing import Final, Protocol
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
 
-from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.client import (
+    START_S_MAX,
+    KafkaOptions,
+    closed,
+    new_consumer,
+    translating_kafka,
+)
 from grantlog.changelog.kafka.message import JSON_MESSAGE_BYTES_MAX, Outgoing
 from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.errors import GrantlogError
@@ -20,9 +26,6 @@ SEND_S_MAX: Final = 30.0
 
 _BATCH_BYTES_MAX: Final = 256 * 1024
 _STOP_S_MAX: Final = 2.0
-START_S_MAX: Final = 15.0
-"""How long connecting may take."""
-
 
 EndsOf = Callable[[Collection[int]], Awaitable[dict[int, int]]]
 """By partition, the offset that the next message gets."""
@@ -135,7 +138,7 @@ async def open_topic_writer(options: KafkaOptions, topic: str) -> AsyncGenerator
 @asynccontextmanager
 async def open_topic_ends(options: KafkaOptions, topic: str) -> AsyncGenerator[EndsOf]:
     """What tells where partitions end, for the block; errors as `open_topic_writer`."""
-    consumer = AIOKafkaConsumer(**options.arguments("grantlog-offsets"), enable_auto_commit=False)
+    consumer = new_consumer(options, "grantlog-offsets")
 
     async def ends_of(partitions: Collection[int]) -> dict[int, int]:
         places = [TopicPartition(topic, partition) for partition in partitions]

@@ -7,27 +7,35 @@ marking, and the log holds what it sent. Where it does not, the primary was put 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from google.protobuf.message import DecodeError
 
-from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
+from grantlog.changelog.kafka.client import (
+    GET_MS,
+    UNREADABLE,
+    KafkaOptions,
+    closed,
+    new_consumer,
+    translating_kafka,
+)
 from grantlog.changelog.kafka.message import EventMessage, partition_of, read_message
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Lease
 from grantlog.errors import CorruptionError
-from grantlog.event.v1 import event_pb2
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import Position
+from grantlog.wire.event import parse_event
+
+_LOG: Final = structlog.get_logger("grantlog.publish")
 
 RECORDS_MAX: Final = 1_000
 """Of each partition, the last ones: what was lost ends where the topic ends."""
 
 _REVISIONS_MAX: Final = 2**62
 _READ_S_MAX: Final = 20.0
-_GET_MS: Final = 500
 
 Hold = Callable[[Mapping[TenantId, Position]], Awaitable[Epoch | None]]
 
@@ -55,21 +63,19 @@ class TopicTail:
         """
         seen: dict[TenantId, Position] = {}
         for record in await self._records(leases):
-            found = _event(record, self._spec.partitions)
+            found = place_of(record.key, record.value, record.headers)
             if found is None:
                 continue
             tenant, place = found
+            if partition_of(tenant, self._spec.partitions) != record.partition:
+                continue
             known = seen.get(tenant)
             if known is None or (known.epoch, known.revision) <= (place.epoch, place.revision):
                 seen[tenant] = place
         return await self._hold(seen) if seen else None
 
     async def _records(self, leases: Collection[Lease]) -> list[ConsumerRecord]:
-        consumer = AIOKafkaConsumer(
-            **self._options.arguments("grantlog-tail"),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-        )
+        consumer = new_consumer(self._options, "grantlog-tail")
         try:
             with translating_kafka("reading the end of the topic"):
                 async with asyncio.timeout(_READ_S_MAX):
@@ -94,23 +100,29 @@ class TopicTail:
             consumer.seek(place, first[place])
         found: list[ConsumerRecord] = []
         while wanted:
-            for records in (await consumer.getmany(timeout_ms=_GET_MS)).values():
+            try:
+                got = await consumer.getmany(timeout_ms=GET_MS)
+            except UNREADABLE as error:  # a stranger's record must not keep us from publishing
+                _LOG.error("the topic's end is not compared", because=type(error).__name__)
+                break
+            for records in got.values():
                 found += records
             wanted = [each for each in wanted if await consumer.position(each) < ends[each]]
         return found
 
 
-def _event(record: ConsumerRecord, partitions: int) -> tuple[TenantId, Position] | None:
+def place_of(
+    key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+) -> tuple[TenantId, Position] | None:
     """The place in its tenant's log that an event of ours tells; None if it is no such event."""
     try:
-        message = read_message(record.key, record.value, record.headers)
+        message = read_message(key, value, headers)
         if not isinstance(message, EventMessage):
             return None
-        event = event_pb2.Event.FromString(message.payload)
-    except (CorruptionError, DecodeError):
+        event = parse_event(message.payload)
+    except CorruptionError:
         return None  # followers name it
     same = (event.tenant, event.revision) == (message.tenant, message.revision)
-    placed = partition_of(message.tenant, partitions) == record.partition
-    if not (same and placed and event.revision < _REVISIONS_MAX):
+    if not same or event.revision >= _REVISIONS_MAX:
         return None
     return message.tenant, Position(Epoch(event.epoch), message.revision, event.digest)

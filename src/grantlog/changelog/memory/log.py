@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from grantlog.errors import CorruptionError
-from grantlog.model.change import DataWritten, TenantDeleted, Transaction
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
+from grantlog.waiting import set_within
 
 
 class MemoryChangeLog:
@@ -79,17 +80,16 @@ class MemoryChangeLog:
         held = self._tenants.get(tenant, [])
         begins = self._begins(tenant) if held else 0
         for transaction in held[max(after, begins - 1) :]:
-            body = transaction.body
-            changes += len(body.changes) if isinstance(body, DataWritten) else 1
+            changes += transaction.size
             if page and changes > changes_max:
                 break
             page.append(transaction)
         return page
 
+    def ever(self, tenant: TenantId) -> Sequence[Transaction]:
+        """All that was ever recorded of a tenant, ended lives included."""
+        return tuple(self._tenants.get(tenant, ()))
+
     async def wait(self, timeout_s: float) -> None:
         """Return when something was recorded since heads were last looked at."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._recorded.wait()
-        except TimeoutError:
-            return
+        await set_within(self._recorded, timeout_s)

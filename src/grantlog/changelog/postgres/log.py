@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
+from grantlog.changelog.parts import assembled
 from grantlog.changelog.postgres.listener import Listener
 from grantlog.changelog.postgres.mark import decode_mark, next_mark
 from grantlog.errors import CorruptionError
-from grantlog.model.change import DataWritten, TenantDeleted, Transaction
+from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import HeadsMoved, LogHead, Position
 from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
-from grantlog.wire.event import decode_transaction
 
 _SQL: Final = load("log", package="grantlog.changelog.postgres")
 _LIFE: Final = _SQL["life"]
@@ -23,12 +22,6 @@ _WRITERS: Final = _SQL["writers"]
 _MOVED: Final = _SQL["moved"]
 _HEADS_OF: Final = _SQL["heads_of"]
 _READ: Final = _SQL["read"]
-
-BYTES_ON_LOOP_MAX: Final = 32 * 1024
-"""Transactions with more take longer to decode than the event loop may stand still."""
-
-BYTES_BETWEEN_OTHERS_MAX: Final = 2 * 1024
-"""Behind a transaction with more, other tasks go on first: rows come by the dozen."""
 
 ROWS_FETCHED_FIRST: Final = 64
 ROWS_FETCHED_MAX: Final = 1_000
@@ -93,8 +86,7 @@ class PostgresChangeLog:
             connection.transaction(isolation="read_committed", readonly=True),
         ):
             async for transaction in _transactions(connection, tenant, after):
-                body = transaction.body
-                changes += len(body.changes) if isinstance(body, DataWritten) else 1
+                changes += transaction.size
                 if page and changes > changes_max:
                     break
                 page.append(transaction)
@@ -138,24 +130,6 @@ def _following(told: Revision, transaction: Transaction) -> Transaction:
     revision = transaction.revision
     if revision != told + 1 and not isinstance(transaction.body, TenantDeleted):
         raise CorruptionError(f"revisions {told + 1} to {revision - 1} are missing in the log")
-    return transaction
-
-
-async def assembled(tenant: TenantId, revision: Revision, parts: Sequence[bytes]) -> Transaction:
-    """The transaction of these parts; large ones are decoded off the event loop.
-
-    Raises:
-        CorruptionError: they are not that transaction's, or not all, or of an unknown kind.
-    """
-    size = sum(map(len, parts))
-    if size > BYTES_ON_LOOP_MAX:
-        transaction = await asyncio.to_thread(decode_transaction, tuple(parts))
-    else:
-        transaction = decode_transaction(parts)
-        if size > BYTES_BETWEEN_OTHERS_MAX:
-            await asyncio.sleep(0)
-    if (transaction.tenant, transaction.revision) != (tenant, revision):
-        raise CorruptionError(f"the row of revision {revision} holds another transaction")
     return transaction
 
 

@@ -101,6 +101,17 @@ class Acknowledged:
     )
     """By tenant, its partition and the last revision that is there as a whole."""
 
+    def __bool__(self) -> bool:
+        """Whether there is anything to mark."""
+        return bool(self.offsets or self.through)
+
+    def add(self, later: Acknowledged) -> None:
+        """Take in what was acknowledged behind this."""
+        for partition, offset in later.offsets.items():
+            self.offsets[partition] = max(offset, self.offsets.get(partition, -1))
+        self.through |= later.through
+        self.revisions |= later.revisions
+
 
 class Outbox:
     """One publisher's view of the primary."""

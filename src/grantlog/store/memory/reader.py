@@ -7,7 +7,7 @@ from itertools import islice
 from typing import assert_never
 
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple, Subject
 from grantlog.ports.facts import (
     PAGE_SUBJECTS_MAX,
@@ -33,10 +33,15 @@ class MemoryFactReader:
         self._tables = tables
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[FactKey],
+        *,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[FactAnswer]:
         """Answer every key, in order, as of exactly `revision`; as the port says."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         return [_answer(facts, key, revision) for key in keys]
 
 
@@ -90,9 +95,10 @@ class MemoryFactLister:
         *,
         limit: int,
         after: RelationTuple | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[RelationTuple]:
         """The first `limit` tuples behind `after`, in key order."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         floor = None if after is None else _tuple_order(after)
         matching = (
             fact
@@ -109,9 +115,10 @@ class MemoryFactLister:
         *,
         limit: int,
         after: tuple[str, str, str] | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[Attribute]:
         """The first `limit` attributes behind `after`, in key order."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         floor = None if after is None else tuple(part.encode() for part in after)
         matching = (
             fact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import Subject
 from grantlog.ports.reverse import EntitiesKey, IdPage, OfKindKey, ValuePage
 from grantlog.store.memory.tables import MemoryTables
@@ -17,10 +17,16 @@ class MemoryReverseReader:
         self._tables = tables
 
     async def entities(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[EntitiesKey], *, limit: int
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[EntitiesKey],
+        *,
+        limit: int,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[IdPage]:
         """For every key, in order, the first `limit` entities behind its `after`."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         related: dict[tuple[str, ...], set[str]] = {}
         for fact, _ in facts.tuples_at(revision):
             place = (*fact.subject, fact.entity.type, fact.relation)
@@ -28,10 +34,16 @@ class MemoryReverseReader:
         return [_page(related.get(key[:5], ()), key.after, limit) for key in keys]
 
     async def of_kind(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[OfKindKey], *, limit: int
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[OfKindKey],
+        *,
+        limit: int,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[IdPage]:
         """For every key, in order, the ids of the first `limit` subjects behind its `after`."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         subjects: dict[tuple[str, ...], set[str]] = {}
         for (entity, relation, subject), _ in facts.tuples_at(revision):
             place = (*entity, relation, subject.type, subject.relation)
@@ -47,9 +59,10 @@ class MemoryReverseReader:
         after: str,
         limit: int,
         among: Sequence[str] = (),
+        epoch: Epoch = ANY_EPOCH,
     ) -> IdPage:
         """Ids of a type that occur in any tuple, on either side, or in any attribute."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         ids: set[str] = set()
         for fact, _ in facts.tuples_at(revision):
             ids.update(p.id for p in (fact.entity, fact.subject) if p.type == entity_type)
@@ -66,9 +79,10 @@ class MemoryReverseReader:
         *,
         after: str,
         limit: int,
+        epoch: Epoch = ANY_EPOCH,
     ) -> ValuePage:
         """Ids of a type for which an attribute is set, with its values."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         values = {
             held.entity.id: held.value
             for held, _ in facts.attributes_at(revision)
@@ -77,7 +91,7 @@ class MemoryReverseReader:
         page = _page(values, after, limit)
         return ValuePage(page.ids, [values[id_] for id_ in page.ids], page.more)
 
-    async def subjects(
+    async def subjects(  # noqa: PLR0913 - tenant, revision and epoch are one place
         self,
         tenant: TenantId,
         revision: Revision,
@@ -87,9 +101,10 @@ class MemoryReverseReader:
         after: str,
         limit: int,
         among: Sequence[str] = (),
+        epoch: Epoch = ANY_EPOCH,
     ) -> IdPage:
         """Ids that are subjects of any tuple with exactly that type and relation."""
-        facts = self._tables.readable(tenant, revision)
+        facts = self._tables.readable(tenant, revision, epoch)
         found: Iterable[Subject] = (fact.subject for fact, _ in facts.tuples_at(revision))
         kind = (subject_type, subject_relation)
         ids = {subject.id for subject in found if (subject.type, subject.relation) == kind}

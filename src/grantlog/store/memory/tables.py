@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from grantlog.errors import BehindWindowError, ProjectionLaggingError
+from grantlog.errors import BehindWindowError, OtherEpochError, ProjectionLaggingError
 from grantlog.model.chain import GENESIS
 from grantlog.model.change import (
     BundleDeleted,
@@ -17,7 +17,7 @@ from grantlog.model.change import (
     TenantDeleted,
     Transaction,
 )
-from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import SchemaRecord
 from grantlog.ports.log import Position
 from grantlog.ports.writer import TenantRecord
@@ -92,15 +92,18 @@ class MemoryTables:
             state.epoch = self.epoch
         return self.epoch
 
-    def readable(self, tenant: TenantId, at: Revision) -> LifeFacts:
+    def readable(self, tenant: TenantId, at: Revision, epoch: Epoch = ANY_EPOCH) -> LifeFacts:
         """The facts to read at a revision; a tenant that was never written has none.
 
         Raises:
+            OtherEpochError: the tenant's log is in another epoch than `epoch`.
             ProjectionLaggingError, BehindWindowError: as `TenantState.require_readable`.
         """
         state = self.tenants.get(tenant)
         if state is None:
             state = TenantState(salt=b"", epoch=self.epoch)
+        if at and epoch not in {ANY_EPOCH, state.epoch}:
+            raise OtherEpochError(f"epoch {epoch} is asked for, {state.epoch} is here")
         state.require_readable(at)
         return state.facts
 

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 from grantlog.errors import GrantlogError, PreconditionError, UnavailableError
 from grantlog.store.postgres.driver_errors import translated
 
-PRIMARY: Final = "the primary (GRANTLOG_DATABASE_URL)"
-REPLICA: Final = "the replica (GRANTLOG_REPLICA_URL)"
+THE_PRIMARY: Final = "the primary (GRANTLOG_DATABASE_URL)"
+THE_REPLICA: Final = "the replica (GRANTLOG_REPLICA_URL)"
 SOME: Final = "the database"
 
 
@@ -40,7 +40,7 @@ def connect_error(error: BaseException, dsn: str, whose: str) -> GrantlogError:
     Args:
         error: the driver's.
         dsn: the address that was tried.
-        whose: whose database it is, as `PRIMARY`.
+        whose: whose database it is, as `THE_PRIMARY`.
     """
     place = place_of(dsn)
     doing = f"connecting to {whose}, {place}" if place else f"connecting to {whose}"

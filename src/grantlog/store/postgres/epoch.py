@@ -16,7 +16,7 @@ import structlog
 
 from grantlog.errors import CorruptionError, PreconditionError
 from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.store.postgres.connecting import PRIMARY
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -38,6 +38,8 @@ _LOG: Final = structlog.get_logger("grantlog.epoch")
 
 TENANTS_PER_STATEMENT_MAX: Final = 5_000
 """Whose logs are held against what was seen of them, at once."""
+
+_NO_EPOCH: Final = Epoch(0)
 
 _LOCK_KEY: Final = 0x6772_616E_7465_7063
 """Of the advisory lock under which epochs open ("grantepc")."""
@@ -141,9 +143,8 @@ async def open_if_set_back(
             if not missing:  # another was quicker
                 return None
             reason = _lacks(missing, who)
-            epoch, latest = Epoch(0), max(row["epoch"] for row in missing)
-            while epoch <= latest:
-                epoch = await _open(connection, await _life(connection), reason, missing)
+            latest = Epoch(max(row["epoch"] for row in missing))
+            epoch = await _open(connection, await _life(connection), reason, missing, past=latest)
     return _tell(epoch, reason)
 
 
@@ -187,20 +188,26 @@ async def open_epoch(dsn: str, *, reason: str) -> Epoch:
         UnavailableError: the server does not answer, or is no primary.
         PreconditionError: the database has not been migrated.
     """
-    async with connect(dsn, application_name="grantlog epoch", whose=PRIMARY) as connection:
+    async with connect(dsn, application_name="grantlog epoch", whose=THE_PRIMARY) as connection:
         return await _opened(connection, reason)
 
 
-async def open_epoch_on(connection: Connection, *, reason: str) -> Epoch:
-    """As `open_epoch`, on a connection that is in no transaction, and told to operators."""
-    return _tell(await _opened(connection, reason), reason)
+async def open_epoch_on(connection: Connection, *, reason: str, past: Epoch) -> Epoch:
+    """As `open_epoch`, on a connection that is in no transaction, and told to operators.
+
+    Args:
+        connection: to the primary.
+        reason: noted with the epoch.
+        past: an epoch that was seen; the new one is later.
+    """
+    return _tell(await _opened(connection, reason, past), reason)
 
 
-async def _opened(connection: Connection, reason: str) -> Epoch:
+async def _opened(connection: Connection, reason: str, past: Epoch = _NO_EPOCH) -> Epoch:
     with translating("opening an epoch"):
         async with connection.transaction():
             await connection.execute(_LOCK_EPOCHS, _LOCK_KEY)
-            return await _open(connection, await _life(connection), reason)
+            return await _open(connection, await _life(connection), reason, past=past)
 
 
 async def _life(connection: Connection) -> asyncpg.Record:
@@ -235,16 +242,18 @@ async def _open(
     life: asyncpg.Record,
     reason: str,
     missing: Sequence[asyncpg.Record] = (),
+    *,
+    past: Epoch = _NO_EPOCH,
 ) -> Epoch:
     # Writers hold a row lock under a ROW SHARE table lock until they end: from here to the end of
     # this transaction none is under way and none starts, so the heads recorded are the heads kept.
     await refuse_replica(connection)
     await connection.execute(_STOP_WRITERS)
     epoch: int = await connection.fetchval(
-        _INSERT_EPOCH, life["system_identifier"], life["timeline"], reason
+        _INSERT_EPOCH, life["system_identifier"], life["timeline"], reason, past
     )
     await connection.execute(_RECORD_HEADS, epoch)
-    rewritten = {row["tenant_id"]: row["revision"] for row in missing if row["epoch"] == epoch - 1}
+    rewritten = {r["tenant_id"]: r["revision"] for r in missing if r["epoch"] == life["epoch"]}
     if rewritten:
         lowered = [revision - 1 for revision in rewritten.values()]
         await connection.execute(_LOWER_RECORDED, epoch, list(rewritten), lowered)

@@ -21,10 +21,11 @@ import structlog
 from grantlog.errors import UnavailableError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.store.postgres.background import background_tasks
-from grantlog.store.postgres.connecting import PRIMARY, REPLICA
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect
 from grantlog.store.postgres.statements import load
+from grantlog.waiting import set_within
 
 _LOG = structlog.get_logger("grantlog.follow")
 _SQL: Final = load("follow")
@@ -33,8 +34,12 @@ STANDBY_POLL_S: Final = 1.0
 BACKOFF_S_MIN: Final = 0.1
 BACKOFF_S_MAX: Final = 5.0
 
+MAINTENANCE: Final = "maintenance"
+"""The kind of follower that keeps the primary tidy, and its name: there is one."""
+REPLICA: Final = "replica"
+"""The kind of follower that folds the log into a replica, under a name of its own."""
 HOLD: Final = "hold"
-"""The kind of a follower that only holds history back."""
+"""The kind of follower that only holds history back."""
 HOLD_BEAT_S: Final = 60.0
 
 
@@ -144,7 +149,7 @@ async def keep_role(dsn: str, role: Role, work: Work, stop: asyncio.Event) -> No
     backoff_s = BACKOFF_S_MIN
     while not stop.is_set():
         try:
-            whose = PRIMARY if role is Role.MAINTENANCE else REPLICA
+            whose = THE_PRIMARY if role is Role.MAINTENANCE else THE_REPLICA
             name = f"grantlog {role.name.lower()}"
             async with connect(dsn, application_name=name, whose=whose) as holder:
                 if await _obtained(holder, role, stop):
@@ -154,7 +159,7 @@ async def keep_role(dsn: str, role: Role, work: Work, stop: asyncio.Event) -> No
             _LOG.warning(
                 "role interrupted", role=role.name, because=error.explanation, again_s=backoff_s
             )
-            await pause(backoff_s, stop)
+            await set_within(stop, backoff_s)
             backoff_s = min(2 * backoff_s, BACKOFF_S_MAX)
 
 
@@ -171,7 +176,7 @@ async def _obtained(
         if not told:
             _LOG.info("standing by", role=role.name)
             told = True
-        await pause(STANDBY_POLL_S, stop)
+        await set_within(stop, STANDBY_POLL_S)
     return False
 
 
@@ -195,12 +200,3 @@ async def _work_while_connected(
         finally:
             relaying.cancel()
             holder.remove_termination_listener(lost)
-
-
-async def pause(seconds: float, stop: asyncio.Event) -> None:
-    """Wait so long, or until `stop`."""
-    try:
-        async with asyncio.timeout(seconds):
-            await stop.wait()
-    except TimeoutError:
-        return

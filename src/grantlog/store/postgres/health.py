@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from grantlog.errors import UnavailableError
-from grantlog.store.postgres.connecting import PRIMARY
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -54,7 +54,9 @@ async def follower_beats(primary_dsn: str, name: str) -> bool:
     try:
         async with (
             asyncio.timeout(ASKED_S_MAX),
-            connect(primary_dsn, application_name="grantlog health", whose=PRIMARY) as connection,
+            connect(
+                primary_dsn, application_name="grantlog health", whose=THE_PRIMARY
+            ) as connection,
         ):
             with translating("asking for a follower's beat"):
                 return bool(await connection.fetchval(_SQL["has_beaten"], BEAT_AGE_S_MAX, name))

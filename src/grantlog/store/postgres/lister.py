@@ -10,11 +10,11 @@ from typing import Final
 import asyncpg
 
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.store.postgres.guard import Admit, Guard, admit_any
-from grantlog.store.postgres.pool import Pool, acquired, open_pool
+from grantlog.store.postgres.pool import Pool, Setup, acquired, open_pool
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.values import decode_value
 
@@ -44,12 +44,14 @@ class PostgresFactLister:
         *,
         limit: int,
         after: RelationTuple | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[RelationTuple]:
         """The first `limit` tuples behind `after`, in key order; errors as FactReader."""
         rows = await self._fetch(
             _TUPLES,
             tenant,
             revision,
+            epoch,
             where.entity_type,
             where.entity_ids,
             where.relation,
@@ -69,12 +71,14 @@ class PostgresFactLister:
         *,
         limit: int,
         after: tuple[str, str, str] | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[Attribute]:
         """The first `limit` attributes behind `after`, in key order; errors as FactReader."""
         rows = await self._fetch(
             _ATTRIBUTES,
             tenant,
             revision,
+            epoch,
             where.entity_type,
             where.entity_ids,
             where.attributes,
@@ -84,13 +88,18 @@ class PostgresFactLister:
         return [_attribute(row) for row in rows]
 
     async def _fetch(
-        self, statement: str, tenant: TenantId, revision: Revision, *arguments: object
+        self,
+        statement: str,
+        tenant: TenantId,
+        revision: Revision,
+        epoch: Epoch,
+        *arguments: object,
     ) -> list[asyncpg.Record]:
         """The rows found; there is always one, which holds the guard and, if no more, no fact."""
         async with acquired(self._pool, doing=_DOING) as connection:
             rows = await connection.fetch(statement, tenant, revision, *arguments)
         guard = Guard._make(list(rows[0].values())[:4])
-        refusal = self._admit(tenant, revision, guard)
+        refusal = self._admit(tenant, revision, epoch, guard)
         if refusal is not None:
             raise refusal
         return [row for row in rows if row["entity_type"] is not None]
@@ -121,9 +130,14 @@ async def open_fact_lister(
     size_max: int = 4,
     application_name: str = "grantlog lists",
     admit: Admit = admit_any,
+    on_connect: Setup | None = None,
 ) -> AsyncGenerator[PostgresFactLister]:
     """A lister with a pool of its own; errors as `open_pool`."""
     async with open_pool(
-        dsn, size_max=size_max, application_name=application_name, settings=LISTING_PLANS
+        dsn,
+        size_max=size_max,
+        application_name=application_name,
+        settings=LISTING_PLANS,
+        on_connect=on_connect,
     ) as pool:
         yield PostgresFactLister(pool, admit)

@@ -8,6 +8,7 @@ another server's epoch, so two databases that name the same one hold the same hi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Final
 
@@ -15,7 +16,7 @@ import structlog
 
 from grantlog.errors import CorruptionError, PreconditionError
 from grantlog.model.ids import Epoch
-from grantlog.store.postgres.connecting import REPLICA
+from grantlog.store.postgres.connecting import THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -88,13 +89,13 @@ class Identity:
         return "it holds another log than this primary's"
 
 
-async def read_lives(pool: Pool) -> Lives:
-    """The epochs of the primary behind a pool.
+async def read_lives(connection: Connection) -> Lives:
+    """The epochs of the primary behind a connection.
 
     Raises:
         UnavailableError: it does not answer.
     """
-    async with acquired(pool, doing="asking for the log's epochs") as connection:
+    with translating("asking for the log's epochs"):
         row = await connection.fetchrow(_SQL["lives"])
     if row is None:
         raise CorruptionError("the database does not know its own epochs")
@@ -121,7 +122,7 @@ async def is_standby(dsn: str) -> bool:
     Raises:
         UnavailableError: it does not answer.
     """
-    async with connect(dsn, application_name="grantlog", whose=REPLICA) as connection:
+    async with connect(dsn, application_name="grantlog", whose=THE_REPLICA) as connection:
         with translating("asking whether a replica is a standby"):
             standby: bool = await connection.fetchval(_SQL["in_recovery"])
     return standby
@@ -134,7 +135,8 @@ async def follow_life(primary: Pool, replica: Pool) -> None:
         PreconditionError: it was folded from another log.
         UnavailableError: a database does not answer.
     """
-    lives = await read_lives(primary)
+    async with acquired(primary, doing="asking for the log's epochs") as connection:
+        lives = await read_lives(connection)
     async with acquired(replica, doing="noting which log the replica follows") as connection:
         followed = await connection.fetchval(_SQL["followed"])
         if followed == lives.newest:
@@ -146,6 +148,32 @@ async def follow_life(primary: Pool, replica: Pool) -> None:
             )
         await connection.execute(_SQL["follow"], lives.newest)
     _LOG.info("replica follows the log", epoch=lives.epoch)
+
+
+async def foreign_life(primary: Pool, replica: Pool) -> str:
+    """Why what a projected replica holds is not of this primary's log; "" if it is.
+
+    Raises:
+        UnavailableError: a database does not answer.
+    """
+    async with acquired(primary, doing="asking for the log's epochs") as connection:
+        lives = await read_lives(connection)
+    async with acquired(replica, doing="asking which log the replica follows") as connection:
+        followed: str | None = await connection.fetchval(_SQL["followed"])
+    if followed is None or followed == lives.newest or followed in lives.earlier:
+        return ""
+    return (
+        f"the replica follows {_told(followed)}, which this primary's log never was in: the log "
+        f"here is in {_told(lives.newest)}. Either two primaries take writes, or this one was put "
+        "back: stop the one that is not to be, then `grantlog projector rebuild`"
+    )
+
+
+def _told(life: str) -> str:
+    """The name of a life, for people."""
+    epoch, opened, system, timeline = life.split("/")
+    at = datetime.fromtimestamp(int(opened) / 1_000_000, UTC)
+    return f"epoch {epoch} of {at:%Y-%m-%d %H:%M:%S} UTC (system {system}, timeline {timeline})"
 
 
 async def unfollow(connection: Connection) -> None:

@@ -13,7 +13,7 @@ from importlib.resources import files
 from typing import Final
 
 from grantlog.errors import PreconditionError
-from grantlog.store.postgres.connecting import PRIMARY, REPLICA
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, connect
 from grantlog.store.postgres.seed import seed_primary
@@ -75,7 +75,7 @@ async def migrate(dsn: str, *, seed: bool = True) -> list[int]:
         UnavailableError: the server does not answer, or a lock was not granted in time.
     """
     async with connect(
-        dsn, application_name="grantlog migrate", whose=PRIMARY if seed else REPLICA
+        dsn, application_name="grantlog migrate", whose=THE_PRIMARY if seed else THE_REPLICA
     ) as connection:
         with translating("migrating the database"):
             await _check_server(connection)

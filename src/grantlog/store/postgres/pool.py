@@ -63,7 +63,7 @@ async def open_pool(  # noqa: PLR0913 - options by name, and each has its defaul
         settings: further session settings, such as `INDEX_PLANS`.
         on_connect: runs on every new connection before anyone gets it.
         lazy: connect when somebody asks: the server may be away at the start.
-        whose: whose database it is, for errors: `connecting.PRIMARY`.
+        whose: whose database it is, for errors: `connecting.THE_PRIMARY`.
 
     Raises:
         UnavailableError: the server does not answer.
@@ -126,10 +126,32 @@ async def acquired(
 ) -> AsyncGenerator[Connection]:
     """A connection of the pool, within `timeout_s`; errors of the driver become ours."""
     try:
-        async with pool.acquire(timeout=timeout_s) as connection:
+        async with lent(pool, timeout_s=timeout_s) as connection:
             yield connection
     except DRIVER_ERRORS as error:
         raise translated(error, doing) from error
+
+
+@asynccontextmanager
+async def lent(pool: Pool, *, timeout_s: float = CONNECT_TIMEOUT_S) -> AsyncGenerator[Connection]:
+    """A connection of the pool, within `timeout_s`, with the driver's own errors.
+
+    Whoever is cancelled while a server hangs gives the connection back in vain, and the driver says
+    that as a timeout: a loop that goes on after those would never hear that it is to end.
+    """
+    before = _cancellations()
+    try:
+        async with pool.acquire(timeout=timeout_s) as connection:
+            yield connection
+    except DRIVER_ERRORS as error:
+        if _cancellations() > before:
+            raise asyncio.CancelledError from error
+        raise
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def discard(connection: Connection) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import asyncpg
 
-from grantlog.store.postgres.connecting import PRIMARY
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.epoch import refuse_replica
 from grantlog.store.postgres.migrate import check_schema_range
@@ -72,6 +72,6 @@ async def open_primary_pool(
         statement_cache_size=statement_cache_size,
         settings={**INDEX_PLANS, **_PATIENCE},
         on_connect=prove,
-        whose=PRIMARY,
+        whose=THE_PRIMARY,
     ) as pool:
         yield pool

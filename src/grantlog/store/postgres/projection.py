@@ -25,6 +25,7 @@ from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("project")
 _DOING: Final = "folding the log into the replica"
+_A_PRIMARY: Final = "the replica's address is a primary's database: give the replica one of its own"
 
 PROJECTING: Final[Mapping[str, str]] = MappingProxyType(
     # A commit that a crash of the replica loses is folded again: position and rows go together.
@@ -71,7 +72,6 @@ class PostgresProjection:
             acquired(self._pool, doing=_DOING) as connection,
             connection.transaction(),
         ):
-            await require_replica(connection)
             head = await _lock_head(connection, transactions[0])
             fresh = unapplied(head.position, transactions)
             if fresh:
@@ -127,10 +127,7 @@ async def require_replica(connection: Connection) -> None:
         PreconditionError: it is.
     """
     if await connection.fetchval(_SQL["is_primary"]):
-        raise PreconditionError(
-            "the replica's address is a primary's database: give the replica one of its own "
-            "(GRANTLOG_REPLICA_URL)"
-        )
+        raise PreconditionError(_A_PRIMARY)
 
 
 class _Head:
@@ -172,12 +169,21 @@ class _Head:
 
 
 async def _lock_head(connection: Connection, first: Transaction) -> _Head:
+    """The tenant's row, made if there is none; the same statement tells whose database this is.
+
+    Raises:
+        PreconditionError: the database is a primary.
+    """
     row = await connection.fetchrow(_SQL["lock_head"], first.tenant)
     if row is None:
+        await require_replica(connection)
         unapplied(NOWHERE, [first])
         await connection.execute(
             _SQL["insert_head"], first.tenant, GENESIS, first.salt, first.commit_time
         )
         row = await connection.fetchrow(_SQL["lock_head"], first.tenant)
     assert row is not None, "the head was inserted in this transaction"
-    return _Head(first.tenant, tuple(row.values()))
+    *values, is_primary = row.values()
+    if is_primary:
+        raise PreconditionError(_A_PRIMARY)
+    return _Head(first.tenant, values)

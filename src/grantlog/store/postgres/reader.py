@@ -16,12 +16,12 @@ from typing import Any, Final, NamedTuple
 import asyncpg
 
 from grantlog.errors import CorruptionError, GrantlogError, InvalidInputError, UnavailableError
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection, translated
 from grantlog.store.postgres.guard import Admit, admit_any
-from grantlog.store.postgres.pool import CONNECT_TIMEOUT_S, Pool
+from grantlog.store.postgres.pool import Pool, lent
 from grantlog.store.postgres.reader_batch import ReadBatch
 from grantlog.store.postgres.statements import load
 
@@ -37,6 +37,7 @@ ATTEMPTS_MAX: Final = 2
 class _Call(NamedTuple):
     tenant: TenantId
     revision: Revision
+    epoch: Epoch
     keys: Sequence[FactKey]
     answer: asyncio.Future[Sequence[FactAnswer]]
 
@@ -61,13 +62,19 @@ class PostgresFactReader:
         self._closed = False
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[FactKey],
+        *,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[FactAnswer]:
         """Answer every key, in order, as of exactly `revision`.
 
         No keys ask for the guard alone: whether the revision can be read here.
 
         Raises:
+            OtherEpochError: the database holds another epoch of the log.
             ProjectionLaggingError: the revision is not in this database yet.
             BehindWindowError: history at the revision has been collected, or the tenant was
                 deleted since.
@@ -75,18 +82,18 @@ class PostgresFactReader:
             UnavailableError: the database does not answer.
         """
         if len(keys) <= self._keys_max:
-            return await self._answered(tenant, revision, keys)
+            return await self._answered(tenant, revision, epoch, keys)
         answers: list[FactAnswer] = []
         for start in range(0, len(keys), self._keys_max):
             part = keys[start : start + self._keys_max]
-            answers.extend(await self._answered(tenant, revision, part))
+            answers.extend(await self._answered(tenant, revision, epoch, part))
         return answers
 
     async def _answered(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, epoch: Epoch, keys: Sequence[FactKey]
     ) -> Sequence[FactAnswer]:
         try:
-            return await self._ask(tenant, revision, keys)
+            return await self._ask(tenant, revision, epoch, keys)
         except asyncio.CancelledError:
             self._end_unwanted()
             raise
@@ -99,12 +106,12 @@ class PostgresFactReader:
                 running.bound.reschedule(asyncio.get_running_loop().time())
 
     def _ask(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self, tenant: TenantId, revision: Revision, epoch: Epoch, keys: Sequence[FactKey]
     ) -> asyncio.Future[Sequence[FactAnswer]]:
         if self._closed:
             raise UnavailableError(f"{_DOING}: the reader is closed")
         answer: asyncio.Future[Sequence[FactAnswer]] = asyncio.get_running_loop().create_future()
-        self._pending.append(_Call(tenant, revision, keys, answer))
+        self._pending.append(_Call(tenant, revision, epoch, keys, answer))
         self._wake_one()
         return answer
 
@@ -174,7 +181,7 @@ class PostgresFactReader:
         for call, (place, numbers) in zip(calls, places, strict=True):
             if call.answer.done():
                 continue
-            refusal = self._admit(call.tenant, call.revision, batch.guard(place))
+            refusal = self._admit(call.tenant, call.revision, call.epoch, batch.guard(place))
             if refusal is None:
                 call.answer.set_result(batch.answers(numbers))
             else:
@@ -195,7 +202,7 @@ class PostgresFactReader:
         attempt = 1
         while True:
             try:
-                async with self._pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+                async with lent(self._pool) as connection:
                     row = await connection.fetchrow(_READ, *arguments)
                 assert row is not None, "the statement's contexts are an aggregate: one row always"
             except DRIVER_ERRORS as error:

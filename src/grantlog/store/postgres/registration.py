@@ -13,13 +13,13 @@ from typing import Final
 import asyncpg
 
 from grantlog.errors import PreconditionError
+from grantlog.store.postgres.followers import REPLICA
 from grantlog.store.postgres.pool import Pool, acquired
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("follow")
 _DOING: Final = "registering the replica"
 
-KIND: Final = "replica"
 STALE_S: Final = 5.0
 """A name whose holder has not beaten for so long is free; beats come every 2 s at the latest."""
 POLL_S: Final = 0.25
@@ -99,7 +99,7 @@ class Registration:
             status = await connection.execute(
                 _SQL["beat_as"],
                 self._name,
-                KIND,
+                REPLICA,
                 through,
                 detail,
                 self._instance,

@@ -21,11 +21,12 @@ from grantlog.errors import (
     BehindWindowError,
     ConflictError,
     CorruptionError,
+    OtherEpochError,
     PreconditionError,
     ProjectionLaggingError,
     UnavailableError,
 )
-from grantlog.model.ids import Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.ports.standing import read_from_replica, replica_stayed_with
 from grantlog.store.postgres.driver_errors import StatementCancelledError
 from grantlog.store.postgres.replica_state import Reads, ReplicaCopy
@@ -75,11 +76,17 @@ class ReplicaFirst:
         self._rest_until: LRUCache[TenantId, float] = LRUCache(WAITS_MAX)
 
     async def answer(
-        self, tenant: TenantId, revision: Revision, ask: Callable[[Reads], Awaitable[T]]
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        ask: Callable[[Reads], Awaitable[T]],
+        *,
+        epoch: Epoch = ANY_EPOCH,
     ) -> T:
         """What `ask` has of whichever copy can read the revision.
 
         Raises:
+            OtherEpochError: the primary's log is in another epoch.
             ProjectionLaggingError: the replicas are behind, and the primary has enough to do.
             UnavailableError: neither a replica nor the primary answers.
             BehindWindowError: no copy has that history any more.
@@ -95,7 +102,7 @@ class ReplicaFirst:
                 behind.append(copy)
             except _ASK_ANOTHER:
                 continue
-        arrived = await self._arrived(tenant, revision, behind) if behind else None
+        arrived = await self._arrived(tenant, revision, epoch, behind) if behind else None
         if arrived is not None:
             try:
                 return await self._told_by(arrived, ask)
@@ -147,7 +154,7 @@ class ReplicaFirst:
         return answer
 
     async def _arrived(
-        self, tenant: TenantId, revision: Revision, behind: Sequence[ReplicaCopy]
+        self, tenant: TenantId, revision: Revision, epoch: Epoch, behind: Sequence[ReplicaCopy]
     ) -> ReplicaCopy | None:
         """The first of them that can read the revision; the asking is shared, as all reads are.
 
@@ -161,17 +168,19 @@ class ReplicaFirst:
         while self._now() < until:
             await asyncio.sleep(self._limits.poll_s)
             for copy in behind:
-                if copy.state.is_in and await self._has(copy, tenant, revision, until):
+                if copy.state.is_in and await self._has(copy, tenant, revision, epoch, until):
                     return copy
         self._rest_until[tenant] = self._now() + self._limits.rest_s
         return None
 
     async def _has(
-        self, copy: ReplicaCopy, tenant: TenantId, revision: Revision, until: float
+        self, copy: ReplicaCopy, tenant: TenantId, revision: Revision, epoch: Epoch, until: float
     ) -> bool:
         try:
             async with asyncio.timeout_at(until):
-                await self._of(copy, lambda reads: reads.facts.read(tenant, revision, ()))
+                await self._of(
+                    copy, lambda reads: reads.facts.read(tenant, revision, (), epoch=epoch)
+                )
         except (*_ASK_ANOTHER, TimeoutError):
             return False
         return True
@@ -186,7 +195,7 @@ class ReplicaFirst:
         self._on_primary += 1
         try:
             return await ask(self._primary)
-        except ProjectionLaggingError:
+        except (ProjectionLaggingError, OtherEpochError):
             raise  # it answers: it has no such revision
         except UnavailableError as error:
             raise UnavailableError(

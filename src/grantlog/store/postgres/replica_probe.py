@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from grantlog.errors import GrantlogError, UnavailableError
-from grantlog.model.ids import Epoch
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS
-from grantlog.store.postgres.lives import Identity, read_identity, read_lives
+from grantlog.store.postgres.lives import Identity, Lives, read_identity
 from grantlog.store.postgres.migrate import check_schema_range
 from grantlog.store.postgres.pool import Connection, Pool, Setup, acquired, discard
 from grantlog.store.postgres.replica_first import ReplicaLimits
@@ -90,56 +89,23 @@ class ReplicaProbe:
                 raise
 
 
-class LogWatch:
-    """Asks the primary again and again which epoch its log is in.
+def entering(
+    log: OwnLog, states: Sequence[ReplicaState], pools: Sequence[Pool]
+) -> Callable[[Lives], Awaitable[None]]:
+    """What is to be told another newest epoch of the log.
 
     Args:
-        log: where that is noted.
-        primary: a pool of the primary.
-        states: the replicas, which must prove themselves anew in a new epoch.
-        pools: of the replicas: their connections proved themselves in the old one.
-        began: is told the new epoch.
-        limits: how often.
+        log: where it is noted.
+        states: the replicas, which must prove themselves anew in it.
+        pools: of the replicas: their connections proved themselves in the one before.
     """
 
-    def __init__(
-        self,
-        log: OwnLog,
-        primary: Pool,
-        states: Sequence[ReplicaState],
-        pools: Sequence[Pool],
-        *,
-        began: Callable[[Epoch], None],
-        limits: ReplicaLimits,
-    ) -> None:
-        self._log = log
-        self._primary = primary
-        self._states = states
-        self._pools = pools
-        self._began = began
-        self._limits = limits
-
-    async def run(self) -> None:
-        """Ask until cancelled; with the primary away, what is known goes on to count."""
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.probe_s):
-                    await self._log.doubted.wait()
-                    await asyncio.sleep(self._limits.back_s_min)  # many may doubt the same
-            self._log.doubted.clear()
-            with suppress(GrantlogError):
-                await self.ask()
-
-    async def ask(self) -> None:
-        """Ask once; errors as `read_lives`."""
-        lives = await read_lives(self._primary)
-        new = lives.newest != self._log.lives.newest
-        self._log.lives = lives
-        if not new:
-            return
-        for state in self._states:
+    async def enter(lives: Lives) -> None:
+        log.lives = lives
+        for state in states:
             state.doubt()
-        for pool in self._pools:
+        for pool in pools:
             with suppress(*DRIVER_ERRORS):
                 await pool.expire_connections()
-        self._began(lives.epoch)
+
+    return enter

@@ -9,20 +9,22 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from grantlog.model.attributes import Attribute
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import AttributeFilter, FactAnswer, FactKey, TupleFilter
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.guard import Admit, admit_any
 from grantlog.store.postgres.lister import LISTING_PLANS, PostgresFactLister
-from grantlog.store.postgres.lives import READERS, read_lives
+from grantlog.store.postgres.lives import READERS
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, Setup, open_pool
+from grantlog.store.postgres.proof import Proof
 from grantlog.store.postgres.reader import open_fact_reader
 from grantlog.store.postgres.replica_first import ReplicaFirst, ReplicaLimits
-from grantlog.store.postgres.replica_probe import LogWatch, ReplicaProbe, proving
+from grantlog.store.postgres.replica_probe import ReplicaProbe, entering, proving
 from grantlog.store.postgres.replica_reverse import ReplicaReverseReader
 from grantlog.store.postgres.replica_state import OwnLog, Reads, ReplicaCopy, ReplicaState
 from grantlog.store.postgres.reverse import PostgresReverseReader
@@ -38,11 +40,19 @@ class ReplicaFactReader:
         self._first = first
 
     async def read(
-        self, tenant: TenantId, revision: Revision, keys: Sequence[FactKey]
+        self,
+        tenant: TenantId,
+        revision: Revision,
+        keys: Sequence[FactKey],
+        *,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[FactAnswer]:
         """Answer every key, in order, as of exactly `revision`; errors as `ReplicaFirst`."""
         return await self._first.answer(
-            tenant, revision, lambda reads: reads.facts.read(tenant, revision, keys)
+            tenant,
+            revision,
+            lambda reads: reads.facts.read(tenant, revision, keys, epoch=epoch),
+            epoch=epoch,
         )
 
 
@@ -60,13 +70,16 @@ class ReplicaFactLister:
         *,
         limit: int,
         after: RelationTuple | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[RelationTuple]:
         """The first `limit` tuples behind `after`; errors as `ReplicaFirst`."""
 
         def page(reads: Reads) -> Awaitable[Sequence[RelationTuple]]:
-            return reads.lister.tuples(tenant, revision, where, limit=limit, after=after)
+            return reads.lister.tuples(
+                tenant, revision, where, limit=limit, after=after, epoch=epoch
+            )
 
-        return await self._first.answer(tenant, revision, page)
+        return await self._first.answer(tenant, revision, page, epoch=epoch)
 
     async def attributes(
         self,
@@ -76,13 +89,16 @@ class ReplicaFactLister:
         *,
         limit: int,
         after: tuple[str, str, str] | None = None,
+        epoch: Epoch = ANY_EPOCH,
     ) -> Sequence[Attribute]:
         """The first `limit` attributes behind `after`; errors as `ReplicaFirst`."""
 
         def page(reads: Reads) -> Awaitable[Sequence[Attribute]]:
-            return reads.lister.attributes(tenant, revision, where, limit=limit, after=after)
+            return reads.lister.attributes(
+                tenant, revision, where, limit=limit, after=after, epoch=epoch
+            )
 
-        return await self._first.answer(tenant, revision, page)
+        return await self._first.answer(tenant, revision, page, epoch=epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +125,7 @@ async def open_replica_reads(
     primary_dsn: str,
     replica_dsns: Sequence[str],
     *,
-    known_epoch: Callable[[TenantId], Epoch],
-    epoch_began: Callable[[Epoch], None],
+    proof: Proof | None = None,
     connections: Connections | None = None,
     limits: ReplicaLimits | None = None,
 ) -> AsyncGenerator[ReplicaReads]:
@@ -121,8 +136,8 @@ async def open_replica_reads(
     Args:
         primary_dsn: where writes commit.
         replica_dsns: databases that a projector folds into, and physical standbys.
-        known_epoch: the epoch that this node knows of a tenant's head, 0 if none.
-        epoch_began: is told when a new epoch of the log is met.
+        proof: what this process saw of the log; it looks at the primary's epoch as long as the
+            readers are open.
         connections: bounds, the defaults if None.
         limits: bounds, the defaults if None.
 
@@ -130,11 +145,16 @@ async def open_replica_reads(
         UnavailableError: the primary does not answer at the start.
     """
     connections, limits = connections or Connections(), limits or ReplicaLimits()
+    proof = proof or Proof()
     async with AsyncExitStack() as stack:
         primary, (primary_pool, *_) = await _open_reads(
-            stack, primary_dsn, connections.fallback_max, connections.fallback_max
+            stack,
+            primary_dsn,
+            (connections.fallback_max, connections.fallback_max),
+            application_name="grantlog fallback reads",
+            prove=proof.prove,
         )
-        log = OwnLog(await read_lives(primary_pool), known_epoch)
+        log = OwnLog(await proof.look(primary_pool), proof.doubted)
         opened = [
             await _open_replica(stack, ReplicaState(number, log), log, dsn, connections)
             for number, dsn in enumerate(replica_dsns, start=1)
@@ -142,11 +162,12 @@ async def open_replica_reads(
         states = [replica.copy.state for replica in opened]
         probes = [ReplicaProbe(r.copy.state, r.probing, log, limits) for r in opened]
         pools = [pool for replica in opened for pool in replica.reading]
-        watch = LogWatch(log, primary_pool, states, pools, began=epoch_began, limits=limits)
+        proof.on_new_lives(entering(log, states, pools))
         async with asyncio.TaskGroup() as asking:
             for probe in probes:
                 asking.create_task(probe.probe(), name="first probe of a replica")
-        await _keep_running(stack, [watch.run, *(probe.run for probe in probes)])
+        looking = partial(proof.keep_looking, primary_pool, every_s=limits.probe_s)
+        await _keep_running(stack, [looking, *(probe.run for probe in probes)])
         first = ReplicaFirst([replica.copy for replica in opened], primary, limits)
         readers = ReplicaFactReader(first), ReplicaFactLister(first), ReplicaReverseReader(first)
         yield ReplicaReads(Reads(*readers), states)
@@ -173,10 +194,11 @@ async def _open_replica(
     reads, reading = await _open_reads(
         stack,
         dsn,
-        connections.reads_max,
-        connections.lists_max,
-        admit=state.admit,
+        (connections.reads_max, connections.lists_max),
+        application_name=READERS,
         prove=proving(log),
+        admit=state.admit,
+        lazy=True,
     )
     probing = open_pool(dsn, size_max=1, application_name="grantlog probe", lazy=True)
     return _Opened(ReplicaCopy(state, reads), reading, await stack.enter_async_context(probing))
@@ -185,25 +207,26 @@ async def _open_replica(
 async def _open_reads(
     stack: AsyncExitStack,
     dsn: str,
-    reads_max: int,
-    lists_max: int,
+    sizes: tuple[int, int],
     *,
+    application_name: str,
+    prove: Setup,
     admit: Admit = admit_any,
-    prove: Setup | None = None,
+    lazy: bool = False,
 ) -> tuple[Reads, Sequence[Pool]]:
-    """All readers over one database, with a pool each; a replica's must `prove` themselves."""
-    name = READERS if prove else "grantlog fallback reads"
+    """All readers over one database, with a pool each, whose connections `prove` themselves."""
+    reads_max, lists_max = sizes
     shapes = ((reads_max, INDEX_PLANS), (lists_max, LISTING_PLANS), (lists_max, LISTING_PLANS))
     pools = [
         await stack.enter_async_context(
             open_pool(
                 dsn,
                 size_max=size_max,
-                application_name=name,
+                application_name=application_name,
                 command_timeout_s=COMMAND_TIMEOUT_S if plans is INDEX_PLANS else 30.0,
                 settings=plans,
                 on_connect=prove,
-                lazy=prove is not None,
+                lazy=lazy,
             )
         )
         for size_max, plans in shapes

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import structlog
 from cachetools import LRUCache
 
-from grantlog.errors import GrantlogError, ProjectionLaggingError, UnavailableError
-from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.errors import (
+    GrantlogError,
+    OtherEpochError,
+    ProjectionLaggingError,
+    UnavailableError,
+)
+from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.ports.facts import FactReader
 from grantlog.ports.listing import FactLister
 from grantlog.ports.reverse import ReverseReader
-from grantlog.store.postgres.guard import NO_EPOCH, Guard
+from grantlog.store.postgres.guard import Guard
 from grantlog.store.postgres.lives import NOT_BEGUN, Kind, Lives
 
 _LOG = structlog.get_logger("grantlog.replicas")
@@ -40,14 +44,12 @@ class OwnLog:
 
     Args:
         lives: what the primary said.
-        known_epoch: the epoch that this node knows of a tenant's head, 0 if none.
+        doubted: to be set when something was met that does not fit: ask the primary again, soon.
     """
 
-    def __init__(self, lives: Lives, known_epoch: Callable[[TenantId], Epoch]) -> None:
+    def __init__(self, lives: Lives, doubted: asyncio.Event) -> None:
         self.lives = lives
-        self.known_epoch = known_epoch
-        self.doubted = asyncio.Event()
-        """Set when something was met that does not fit: ask the primary again, soon."""
+        self.doubted = doubted
 
 
 class ReplicaState:
@@ -78,18 +80,22 @@ class ReplicaState:
         """Whether it is asked."""
         return not self.out_because
 
-    def admit(self, tenant: TenantId, at: Revision, guard: Guard) -> GrantlogError | None:
+    def admit(
+        self, tenant: TenantId, at: Revision, epoch: Epoch, guard: Guard
+    ) -> GrantlogError | None:
         """Judge a read by its guard, and learn from it how far the replica is."""
         if not self._proven:
             return UnavailableError("the replica has not proven yet whose copy it is")
-        epoch = self._log.lives.epoch
-        known = self._log.known_epoch(tenant)
-        if known not in {NO_EPOCH, epoch}:
+        proven = self._log.lives.epoch
+        if epoch not in {ANY_EPOCH, proven}:
             self._log.doubted.set()
-            return ProjectionLaggingError(f"epoch {known} is asked for, {epoch} was proven")
-        if guard.epoch == epoch:
+            return ProjectionLaggingError(f"epoch {epoch} is asked for, {proven} was proven")
+        if guard.epoch == proven:
             self._applied[tenant] = guard.revision, _now()
-        return guard.refusal(at, epoch)
+        refusal = guard.refusal(at, proven)
+        if isinstance(refusal, OtherEpochError):  # it may arrive there yet, or another copy has
+            return ProjectionLaggingError(refusal.explanation)
+        return refusal
 
     def seems_behind(self, tenant: TenantId, at: Revision) -> bool:
         """Whether it was seen behind a revision just now."""

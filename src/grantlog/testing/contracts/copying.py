@@ -7,7 +7,7 @@ from grantlog.errors import BehindWindowError
 from grantlog.model.ids import NOTHING, Revision, TenantId
 from grantlog.ports.copying import Stage
 from grantlog.ports.log import NOWHERE, Position
-from grantlog.testing.contracts.following import write_a_life, write_lives
+from grantlog.testing.contracts.lives import write_a_life, write_lives
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary, listed
 
 STEPS_MAX = 300
@@ -62,13 +62,11 @@ class CopyContract:
             await replica.projection.clear()
             copier = Copier(primary.source, replica.target, rows_max=rows_max)
             assert await copied(copier) == (await primary.projection.digest(ACME))[0]
-            assert await same_digest(primary, replica)
-            await same_past(primary, replica)
+            await same_everywhere(primary, replica)
         await primary.put("doc:1#viewer@user:77")
         await primary.remove("doc:3#viewer@user:3")
         await caught_up(primary, replica)
-        assert await same_digest(primary, replica)
-        await same_past(primary, replica)
+        await same_everywhere(primary, replica)
 
     async def test_nothing_can_be_read_before_the_copy_is_whole(
         self, primary: Primary, replica: Copy
@@ -98,8 +96,27 @@ class CopyContract:
         assert position.revision == begun
         assert (await replica.projection.digest(ACME))[1] == wanted
         await caught_up(primary, replica)
-        assert await same_digest(primary, replica)
-        await same_past(primary, replica, since=begun)
+        await same_everywhere(primary, replica, since=begun)
+
+    async def test_only_what_held_at_the_copys_revision_is_revived(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        """Written at its very revision and gone one later, it is; written one later, it is not."""
+        await write_much(primary)
+        await primary.put("doc:1#viewer@user:at", "doc:7$level|integer:10")
+        copier = Copier(primary.source, replica.target, rows_max=2)
+        await copier.step(ACME)
+        begun = (await replica.target.copies())[ACME].revision
+        wanted = (await primary.projection.digest(ACME, begun))[1]
+        await primary.put(
+            "doc:1#viewer@user:later", "doc:7$level|integer:11", "doc:8$level|integer:1"
+        )
+        await primary.remove("doc:1#viewer@user:later", "doc:1#viewer@user:at", "doc:8$level")
+        await primary.put("doc:7$level|integer:12")
+        await copied(copier)
+        assert (await replica.projection.digest(ACME, begun))[1] == wanted
+        await caught_up(primary, replica)
+        await same_everywhere(primary, replica, since=begun)
 
     async def test_a_copy_goes_on_where_another_process_left_it(
         self, primary: Primary, replica: Copy
@@ -148,8 +165,7 @@ class CopyContract:
             await primary.writer.delete_tenant(ACME, write_id=primary.new_id())
             await write_much(primary)
             assert await copied(copier) is not None
-            assert await same_digest(primary, replica)
-            await same_past(primary, replica)
+            await same_everywhere(primary, replica)
             at += 4
         assert at > len(Stage)
 
@@ -167,8 +183,7 @@ class CopyContract:
         position = await copied(copier)
         assert position is not None
         assert position.revision == head > begun
-        assert await same_digest(primary, replica)
-        await same_past(primary, replica)
+        await same_everywhere(primary, replica)
 
     async def test_history_collected_up_to_the_copy_is_refused_there_too(
         self, primary: Primary, replica: Copy
@@ -180,8 +195,7 @@ class CopyContract:
             await copied(copier, steps_max=floor)
             await primary.collect(ACME, Revision(floor))
             assert await copied(copier) is not None
-            assert await same_digest(primary, replica)
-            await same_past(primary, replica)
+            await same_everywhere(primary, replica)
 
     async def test_an_epoch_that_opens_meanwhile_makes_the_copy_begin_anew(
         self, primary: Primary, replica: Copy
@@ -250,6 +264,12 @@ async def same_past(primary: Primary, replica: Copy, *, since: Revision = NOTHIN
     for at in range(since, head + 1):
         revision = Revision(at)
         assert await what_held(primary, revision) == await what_held(replica, revision)
+
+
+async def same_everywhere(primary: Primary, replica: Copy, *, since: Revision = NOTHING) -> None:
+    """Both hold the same, now and at every revision."""
+    assert await same_digest(primary, replica)
+    await same_past(primary, replica, since=since)
 
 
 async def what_held(copy: Copy, at: Revision, tenant: TenantId = ACME) -> object:

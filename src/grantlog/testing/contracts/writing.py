@@ -306,7 +306,7 @@ class SchemaAndTenantContract:
         done = await primary.put("doc:1#viewer@user:1")
         await primary.open_epoch()
         head = await primary.heads.head(ACME)
-        assert head.epoch == done.epoch + 1
+        assert head.epoch > done.epoch
         assert head.revision == done.revision
         assert await primary.heads.recorded_head(ACME, done.epoch) == done.revision
         assert await primary.heads.recorded_head(OTHER, done.epoch) == 0

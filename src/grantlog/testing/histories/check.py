@@ -14,8 +14,25 @@ from typing import Final
 from grantlog.model.change import Transaction
 from grantlog.model.ids import TenantId
 from grantlog.testing.histories.log import Authors, check_density, check_writes
-from grantlog.testing.histories.promises import Floors, Promise, Violation, revision_of
-from grantlog.testing.histories.record import Answered, Checks, Entities, History, Watched, Write
+from grantlog.testing.histories.promises import (
+    Floors,
+    Promise,
+    Violation,
+    place_of_token,
+    revision_of,
+)
+from grantlog.testing.histories.record import (
+    Answered,
+    Attributes,
+    Checks,
+    Entities,
+    History,
+    Refused,
+    Tuples,
+    Watched,
+    Why,
+    Write,
+)
 from grantlog.testing.histories.truth import Truth
 
 EXPLAINED_MAX: Final = 20
@@ -27,7 +44,9 @@ def violations(history: History, logs: Mapping[TenantId, Sequence[Transaction]])
 
     Args:
         history: what clients noted; writes that never returned included.
-        logs: each tenant's whole log, read after the last call returned.
+        logs: each tenant's whole log, ended lives included, read after the last call returned.
+            Epochs may have opened; that one lost writes, as a restored primary does, is a
+            violation of its own.
     """
     found: list[Violation] = []
     for tenant, log in logs.items():
@@ -43,11 +62,11 @@ class _Tenant:
         self._log = log
         self._writes = [w for w in history.writes if w.tenant == tenant]
         self._answers = [a for a in history.answers if a.tenant == tenant]
+        self._refused = [r for r in history.refused if r.tenant == tenant]
         self._watched = [w for w in history.watched if w.tenant == tenant]
         told: list[Write | Answered] = [*self._writes, *self._answers]
-        self._floors = Floors(
-            (one.returned, revision_of(tenant, one.token)) for one in told if one.token
-        )
+        self._told = [(one.returned, revision_of(tenant, one.token)) for one in told if one.token]
+        self._floors = Floors(self._told)
         self._authors = Authors()
         self._explained = 0
 
@@ -58,6 +77,10 @@ class _Tenant:
         if dense:  # whatever else would be said of it follows from that
             return
         yield from check_writes(self._tenant, truth, self._writes, self._floors, self._authors)
+        # Deletions are told without a token: only now is it known which revisions they are.
+        self._floors = Floors([*self._told, *self._authors.deleted])
+        for refused in self._refused:
+            yield from self._check_refused(truth, refused)
         for answer in self._answers:
             yield from self._check_place(answer)
             yield from self._check_answer(truth, answer)
@@ -97,9 +120,17 @@ class _Tenant:
 
     def _check_answer(self, truth: Truth, answer: Answered) -> Iterator[Violation]:
         """What an answer says, at the revision that it names."""
-        revision = revision_of(self._tenant, answer.token)
-        if not 1 <= revision <= truth.head:
-            yield self._tell(Promise.ONE_REVISION, f"the log has no revision {revision}: {answer}")
+        epoch, revision = place_of_token(self._tenant, answer.token)
+        if not 1 <= revision <= truth.head or truth.epoch(revision) > epoch:
+            yield self._tell(
+                Promise.ONE_REVISION,
+                f"the log has no revision {revision} of epoch {epoch}: {answer}",
+            )
+            return
+        if not (truth.has_schema(revision) or isinstance(answer.question, Tuples | Attributes)):
+            yield self._tell(
+                Promise.ONE_REVISION, f"no schema is in force at revision {revision}: {answer}"
+            )
             return
         right = truth.answer(answer.question, revision)
         if answer.answer == right:
@@ -109,8 +140,8 @@ class _Tenant:
         if self._explained > EXPLAINED_MAX:
             yield self._tell(Promise.ONE_REVISION, text)
             return
-        if _grants_the_new_on_old_facts(truth, answer):
-            yield self._tell(Promise.NEW_ENEMY, f"never granted by any revision; {text}")
+        if _grants_the_new_on_old_facts(truth, answer, revision):
+            yield self._tell(Promise.NEW_ENEMY, f"never granted in this life; {text}")
         agreeing = [
             at
             for at in range(1, truth.head + 1)
@@ -126,6 +157,18 @@ class _Tenant:
                 yield self._tell(Promise.READ_YOUR_TOKEN, f"{text} (the token is {sent})")
         yield self._tell(Promise.ONE_REVISION, text)
 
+    def _check_refused(self, truth: Truth, refused: Refused) -> Iterator[Violation]:
+        """A tenant may be told to be gone where, for all that its caller knew, it was."""
+        floor = revision_of(self._tenant, refused.sent) or self._floors.before(refused.invoked)
+        begun = self._authors.invoked
+        match refused.why:
+            case Why.NO_SCHEMA:
+                places = (at for at in range(floor, truth.head + 1) if not truth.has_schema(at))
+            case Why.LIFE_ENDED:
+                places = (at for at in truth.deletions if at > floor)
+        if not any(begun.get(at, refused.returned) <= refused.returned for at in places):
+            yield self._tell(Promise.ALIVE, f"from revision {floor} on it was there: {refused}")
+
     def _check_watched(self, truth: Truth, watched: Watched) -> Iterator[Violation]:
         """Told were exactly the changes between start and end, each with its token."""
         start = revision_of(self._tenant, watched.start)
@@ -136,10 +179,16 @@ class _Tenant:
             if at > truth.head:
                 yield self._tell(Promise.WATCHED_ONCE, f"{who}: there is no revision {at}")
                 return
-            if at < place or (message.changes and at == place):
+            if at < place or (at == place and (message.changes or message.deleted)):
                 yield self._tell(Promise.WATCHED_ONCE, f"{who}: at {place}, told of {at} again")
                 return
-            missed = [r for r in range(place + 1, at + (not message.changes)) if truth.changes(r)]
+            if message.deleted:  # what it had not been told of the ended life is gone
+                if at not in truth.deletions:
+                    yield self._tell(Promise.WATCHED_ONCE, f"{who}: {at} is no deletion")
+                place = at
+                continue
+            behind = range(place + 1, at + (not message.changes))
+            missed = [r for r in behind if truth.changes(r) or r in truth.deletions]
             if missed:
                 yield self._tell(Promise.WATCHED_ONCE, f"{who}: at {at}, never told of {missed}")
             if message.changes and message.changes != truth.changes(at):
@@ -150,8 +199,8 @@ class _Tenant:
             place = at
 
 
-def _grants_the_new_on_old_facts(truth: Truth, answer: Answered) -> bool:
-    """Whether something is granted that no revision ever granted.
+def _grants_the_new_on_old_facts(truth: Truth, answer: Answered, revision: int) -> bool:
+    """Whether something is granted that no revision of this life of the tenant ever granted.
 
     Its content came when the access had been taken away: only old facts beside new ones grant it.
     """
@@ -166,10 +215,5 @@ def _grants_the_new_on_old_facts(truth: Truth, answer: Answered) -> bool:
         case _:
             pass
     return any(
-        all(
-            truth.answer(one, at) == (False,)
-            for at in range(1, truth.head + 1)
-            if truth.has_schema(at)
-        )
-        for one in given
+        all(truth.answer(one, at) == (False,) for at in truth.life(revision)) for one in given
     )

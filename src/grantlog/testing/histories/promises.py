@@ -20,7 +20,7 @@ GARBLED: Final = 2**63
 class Promise(Enum):
     """What may not be broken."""
 
-    DENSE_LOG = "revisions are 1, 2, 3 … in one epoch"
+    DENSE_LOG = "revisions are 1, 2, 3 …, in epochs that only rise"
     WRITTEN_ONCE = "an acknowledged write is in the log once, at its token, and nothing else is"
     REAL_TIME = "what returned before a call is before it, and what began after it is not in it"
     READ_YOUR_TOKEN = "an answer to a token is never from before it"  # noqa: S105 - no password
@@ -28,6 +28,7 @@ class Promise(Enum):
     MONOTONIC = "a client that passes tokens on never goes back"
     ONE_REVISION = "an answer is the right one at the revision that its token names"
     NEW_ENEMY = "an answer never judges new content by an access list from before it"
+    ALIVE = "a tenant that is there is never told to be gone"
     WATCHED_ONCE = "a watcher is told each change once, in order, with its token"
 
 
@@ -62,9 +63,15 @@ class Floors:
 
 def revision_of(tenant: TenantId, token: str) -> int:
     """The revision of a snap token; 0 for none, infinity's stand-in for one that is garbled."""
+    return place_of_token(tenant, token)[1]
+
+
+def place_of_token(tenant: TenantId, token: str) -> tuple[int, int]:
+    """The epoch and the revision of a snap token, as `revision_of`."""
     if not token:
-        return 0
+        return 0, 0
     try:
-        return int(decode_token(tenant, token).revision)
+        place = decode_token(tenant, token)
     except InvalidTokenError:
-        return GARBLED
+        return 0, GARBLED
+    return int(place.epoch), int(place.revision)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple, TypeAlias
 
+from grantlog.model.attributes import Attribute
 from grantlog.model.change import Change
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import Entity, RelationTuple, Subject
-from grantlog.ports.facts import TupleFilter
+from grantlog.ports.facts import AttributeFilter, TupleFilter
 
 
 class Asked(NamedTuple):
@@ -47,24 +49,70 @@ class Tuples:
     filter: TupleFilter
 
 
-Question: TypeAlias = Checks | Entities | Tuples
-Answer: TypeAlias = tuple[bool, ...] | frozenset[str] | frozenset[RelationTuple]
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """Which attributes hold? Answer: a frozenset of attributes, all pages."""
+
+    filter: AttributeFilter
+
+
+Question: TypeAlias = Checks | Entities | Tuples | Attributes
+Answer: TypeAlias = (
+    tuple[bool, ...] | frozenset[str] | frozenset[RelationTuple] | frozenset[Attribute]
+)
+Fact: TypeAlias = RelationTuple | Attribute
+Filter: TypeAlias = TupleFilter | AttributeFilter
+
+
+class Act(Enum):
+    """What a write does."""
+
+    FACTS = "changes facts"
+    SCHEMA = "writes a schema"
+    CREATION = "puts the tenant on the list"
+    DELETION = "deletes the tenant"
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Tuples that were to hold, or to cease; one atomic call."""
+    """Facts that were to hold, or to cease, or another act; one atomic call."""
 
     client: str
     tenant: TenantId
     node: str
     invoked: float
-    creates: tuple[RelationTuple, ...] = ()
+    creates: tuple[Fact, ...] = ()
     deletes: tuple[RelationTuple, ...] = ()
     returned: float = math.inf
     """Infinity where nobody knows what became of it."""
     token: str = ""
-    """Of the acknowledgement; "" where there was none."""
+    """Of the acknowledgement; "" where there was none, and of a deletion, which is told none."""
+    where: tuple[Filter, ...] = ()
+    """What they match was to cease."""
+    act: Act = Act.FACTS
+    denied: bool = False
+    """Whether the caller was told that nothing was committed."""
+
+
+class Why(Enum):
+    """Why a call was refused."""
+
+    NO_SCHEMA = "no schema is in force"
+    LIFE_ENDED = "the tenant was deleted meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A call that was told that the tenant is not there, or not any more."""
+
+    client: str
+    tenant: TenantId
+    node: str
+    invoked: float
+    returned: float
+    sent: str
+    """As in `Answered`; of a write "", since writes are judged at the head."""
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +138,8 @@ class Told(NamedTuple):
 
     token: str
     changes: tuple[Change, ...]
+    deleted: bool = False
+    """Whether it tells that the tenant was deleted at this revision; it has no changes then."""
 
 
 @dataclass(slots=True)
@@ -114,4 +164,5 @@ class History:
 
     writes: list[Write] = field(default_factory=list[Write])
     answers: list[Answered] = field(default_factory=list[Answered])
+    refused: list[Refused] = field(default_factory=list[Refused])
     watched: list[Watched] = field(default_factory=list[Watched])

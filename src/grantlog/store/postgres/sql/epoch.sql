@@ -21,8 +21,14 @@ SELECT pg_advisory_xact_lock($1);
 LOCK TABLE heads IN EXCLUSIVE MODE;
 
 -- name: insert_epoch
+-- The first is 1. A later one has the time as its number (seconds since 1970), so that two databases
+-- that go on from one backup give different ones; past all that is known here and, $4, elsewhere.
 INSERT INTO epochs (epoch, system_identifier, timeline, reason)
-SELECT coalesce(max(epoch), 0) + 1, $1, $2, $3 FROM epochs
+SELECT CASE
+        WHEN max(epoch) IS NULL THEN 1
+        ELSE greatest(max(epoch) + 1, $4 + 1, floor(extract(epoch FROM clock_timestamp()))::bigint)
+    END, $1, $2, $3
+FROM epochs
 RETURNING epoch;
 
 -- name: record_heads

@@ -11,10 +11,12 @@ LEFT JOIN LATERAL (
 ) AS head ON true;
 
 -- name: recorded_head
--- By epoch_heads' primary key: what the epoch that followed $2 recorded.
+-- By epoch_heads' primary key: what the epoch that followed $2 recorded. Of an epoch that this log never
+-- was in nothing is known to have survived: it was another database's, from the same backup perhaps.
 SELECT revision
 FROM epoch_heads
-WHERE tenant_id = $1 AND epoch = (SELECT min(epoch) FROM epochs WHERE epoch > $2);
+WHERE tenant_id = $1 AND epoch = (SELECT min(epoch) FROM epochs WHERE epoch > $2)
+    AND EXISTS (SELECT FROM epochs WHERE epoch = $2);
 
 -- name: schema
 -- By the primary keys of heads and schemas.

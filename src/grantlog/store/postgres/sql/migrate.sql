@@ -38,8 +38,5 @@ INSERT INTO meta (name, value)
 SELECT 'replica', '' WHERE NOT EXISTS (SELECT FROM epochs)
 ON CONFLICT (name) DO NOTHING;
 
--- name: get_meta
-SELECT value FROM meta WHERE name = $1;
-
 -- name: put_meta_once
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING true;

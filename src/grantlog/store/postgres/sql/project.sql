@@ -8,7 +8,8 @@ SELECT tenant_id, epoch, revision, digest FROM heads WHERE revision > 0;
 SELECT EXISTS (SELECT FROM epochs);
 
 -- name: lock_head
-SELECT tenant_key, epoch, revision, digest, begins_rev, schema_version
+SELECT tenant_key, epoch, revision, digest, begins_rev, schema_version,
+    EXISTS (SELECT FROM epochs) AS is_primary
 FROM heads WHERE tenant_id = $1
 FOR UPDATE;
 

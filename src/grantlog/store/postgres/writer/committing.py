@@ -135,11 +135,10 @@ class Committer:
             raise _HeadBehindError(epoch)
 
     async def _open_epoch_behind(self, epoch: Epoch) -> None:
-        """Open epochs until the newest is behind all that this process acknowledged."""
+        """Open an epoch that is later than all that this process acknowledged."""
         async with acquired(self._pool, doing="opening an epoch") as connection:
             reason = "the head stood behind what a node had acknowledged (restore?)"
-            while await open_epoch_on(connection, reason=reason) <= epoch:
-                pass
+            await open_epoch_on(connection, reason=reason, past=epoch)
 
     async def _was_committed(self, prepared: Prepared) -> bool:
         """Whether a lost COMMIT took effect.
