@@ -212,6 +212,7 @@ async def _new_database(server: EmbeddedPostgres, *, seed: bool) -> str:
     if not await run(dsn, f"SELECT 1 FROM pg_database WHERE datname = '{_TEMPLATE}'"):
         await run(dsn, f"CREATE DATABASE {_TEMPLATE}")
         await migrate(server.dsn(_TEMPLATE), seed=False)
+        await run(server.dsn(_TEMPLATE), "DELETE FROM meta")  # some become primaries
     name = f"streamed_{os.getpid()}_{next(_numbers)}"
     await run(dsn, f'CREATE DATABASE "{name}" TEMPLATE {_TEMPLATE}')
     if seed:

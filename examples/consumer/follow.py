@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -89,6 +90,8 @@ async def run(options: argparse.Namespace, table: TupleTable) -> None:
 def main() -> None:
     """See the module."""
     options = arguments()
+    # With Kafka away its client logs every attempt; what matters grantlog.consumer logs.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # noqa: TID251 - not our logger
     try:
         with opened(options.database) as table:
             asyncio.run(run(options, table))

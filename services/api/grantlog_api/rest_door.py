@@ -163,12 +163,16 @@ class _Answer(Response):
 def _healthz(probe: HealthProbe) -> Callable[[Request], Awaitable[Response]]:
     async def answer(request: Request) -> Response:
         del request
-        serving = await probe.serving()
-        told: dict[str, object] = {"status": "SERVING" if serving else "NOT_SERVING"}
+        health = await probe.health()
+        told: dict[str, object] = {"status": health.word}
+        if not health.serving:
+            told["because"] = health.because
+        elif health.degraded:
+            told["degraded"] = health.degraded
         if replicas := probe.replicas():
             told["replicas"] = dict(replicas)
         body = orjson.dumps(told)
-        return Response(body, status_code=200 if serving else 503, media_type=JSON)
+        return Response(body, status_code=200 if health.serving else 503, media_type=JSON)
 
     return answer
 

@@ -34,7 +34,7 @@ from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.followers import MAINTENANCE, REPLICA
 from grantlog.store.postgres.heads import open_heads
-from grantlog.store.postgres.health import missing_followers
+from grantlog.store.postgres.health import missing_followers, unattended
 from grantlog.store.postgres.lister import open_fact_lister
 from grantlog.store.postgres.lives import Kind
 from grantlog.store.postgres.past import PostgresPast
@@ -282,14 +282,17 @@ def new_write_id() -> bytes:
 
 
 def _probe(lookups: Pool, replicas: Sequence[ReplicaState], proof: Proof) -> HealthProbe:
-    async def trouble() -> str:
+    async def degraded() -> str:
         projected = any(replica.kind is Kind.PROJECTED for replica in replicas)
         kinds = [MAINTENANCE, REPLICA] if projected else [MAINTENANCE]
         missing = await missing_followers(lookups, kinds)
-        return f"no follower beats of kind {', '.join(missing)}" if missing else ""
+        told = [unattended(missing)] if missing else []
+        if replicas and all(replica.out_because for replica in replicas):
+            told.append("no replica is read: reads go to the primary")
+        return "; ".join(told)
 
     def readers() -> dict[str, str]:
         rival = {"primary": proof.rival} if proof.rival else {}
         return {str(r.number): r.out_because or "in" for r in replicas} | rival
 
-    return HealthProbe(trouble, readers)
+    return HealthProbe(degraded, readers)

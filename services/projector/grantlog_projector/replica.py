@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import orjson
@@ -18,13 +19,15 @@ from grantlog.errors import PreconditionError
 from grantlog.ports.log import ChangeLog
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import copy_floors
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
+from grantlog.store.postgres.followers import Role, keep_role
 from grantlog.store.postgres.lives import follow_life
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.projection import PROJECTING, PostgresProjection
 from grantlog.store.postgres.purge import purge_dead_lives
-from grantlog.store.postgres.registration import Registration, instance_of
+from grantlog.store.postgres.registration import NameTakenError, Registration, instance_of
 from grantlog.waiting import set_within
 from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
@@ -33,8 +36,35 @@ from grantlog_projector.witness import ReplicaWitness
 _LOG: Final = structlog.get_logger("grantlog.projector")
 _STOPPED_SHOWN_MAX: Final = 20
 _PROGRESS_S: Final = 10.0
+_UNUSABLE_S: Final = 2.0
+"""Between tries of a replica that is not migrated, somebody's primary, or refuses us."""
 _FOREIGN_S: Final = 2.0
 """Between looks at a replica that holds another log."""
+
+
+async def keep_projecting(
+    settings: ProjectorSettings, replica_dsn: str, stop: asyncio.Event
+) -> None:
+    """Have the replica's role and project whenever that can be done, until `stop`.
+
+    A replica that cannot be used is told once and tried again: what else this process does, and
+    the checks that the primary answers meanwhile, do not depend on it.
+
+    Raises:
+        NameTakenError: another replica has the name; only other settings help.
+    """
+    told = ""
+    while not stop.is_set():
+        try:
+            work = partial(project, settings, replica_dsn)
+            await keep_role(replica_dsn, Role.PROJECTOR, work, stop)
+        except NameTakenError:
+            raise
+        except PreconditionError as error:
+            if error.explanation != told:
+                _LOG.error("not projecting, trying again", because=error.explanation)
+            told = error.explanation
+            await set_within(stop, _UNUSABLE_S)
 
 
 async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.Event) -> None:
@@ -55,9 +85,14 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
             application_name=name,
             settings=INDEX_PLANS,
             on_connect=witness.proof.prove,
+            whose=THE_PRIMARY,
         ) as primary,
         open_pool(
-            replica_dsn, size_max=CONNECTIONS_MAX, application_name=name, settings=PROJECTING
+            replica_dsn,
+            size_max=CONNECTIONS_MAX,
+            application_name=name,
+            settings=PROJECTING,
+            whose=THE_REPLICA,
         ) as replica,
     ):
         await require_version(primary)
@@ -121,14 +156,14 @@ async def _follow(
     registration: Registration,
     until: asyncio.Event,
 ) -> None:
-    refused: list[PreconditionError] = []
+    refused: list[NameTakenError] = []
 
     async def tell() -> None:
         at = projector.status
         await follow_life(primary, replica)
         try:
             await registration.beat(through=at.applied_through, detail=_detail(at))
-        except PreconditionError as error:
+        except NameTakenError as error:
             refused.append(error)
             until.set()
 

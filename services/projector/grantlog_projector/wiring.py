@@ -8,10 +8,12 @@ from functools import partial
 from grantlog.runtime.supervise import Job
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window
+from grantlog.store.postgres.connecting import THE_PRIMARY
+from grantlog.store.postgres.epoch import refuse_replica
 from grantlog.store.postgres.followers import MAINTENANCE, Role, beat, keep_role
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.purge import purge_dead_lives
-from grantlog_projector.replica import project
+from grantlog_projector.replica import keep_projecting
 from grantlog_projector.settings import ProjectorSettings
 from grantlog_projector.upkeep import CONNECTIONS_MAX, repeat, require_version
 
@@ -26,8 +28,7 @@ def jobs(settings: ProjectorSettings, stop: asyncio.Event) -> dict[str, Job]:
         found["publisher"] = lambda: _publish(settings, stop)
     replica = settings.replica_dsn
     if replica is not None:
-        work = partial(project, settings, replica)
-        found["projector"] = lambda: keep_role(replica, Role.PROJECTOR, work, stop)
+        found["projector"] = lambda: keep_projecting(settings, replica, stop)
     return found
 
 
@@ -39,6 +40,8 @@ async def _maintain(settings: ProjectorSettings, until: asyncio.Event) -> None:
         size_max=CONNECTIONS_MAX,
         application_name="grantlog maintenance",
         settings=INDEX_PLANS,
+        on_connect=refuse_replica,
+        whose=THE_PRIMARY,
     ) as pool:
         await require_version(pool)
 

@@ -44,7 +44,7 @@ async def open_service(settings: WatchServiceSettings) -> AsyncGenerator[Service
         open_watch(settings, dsn, lookups, known) as (hub, watch),
     ):
 
-        async def trouble() -> str:
+        async def degraded() -> str:
             await missing_followers(lookups, ())  # it asks the primary, which is what matters
             return ""
 
@@ -55,4 +55,4 @@ async def open_service(settings: WatchServiceSettings) -> AsyncGenerator[Service
             streams_max=settings.streams_max,
             now=known.now,
         )
-        yield Service(calls, HealthProbe(trouble), hub)
+        yield Service(calls, HealthProbe(degraded), hub)

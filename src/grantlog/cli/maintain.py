@@ -152,7 +152,10 @@ def topic_status(
     database_url: DatabaseUrlOption = None,
     pg_bin: PgBinOption = None,
 ) -> None:
-    """Print who publishes, how far, and what Kafka has; exit code 1: something is wrong."""
+    """Print who publishes, how far, and what Kafka has; exit code 1: something is wrong.
+
+    Kafka is found by the services' own variables: GRANTLOG_KAFKA_BOOTSTRAP and the others.
+    """
     from grantlog.cli.topic import status  # noqa: PLC0415 - on demand
 
     settings = _kafka_settings()

@@ -14,6 +14,7 @@ from grantlog.app.copying import Copier
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.cli.databases import Databases
 from grantlog.errors import CorruptionError, PreconditionError
+from grantlog.store.postgres.connecting import THE_REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.followers import forget_follower, holding
@@ -45,7 +46,7 @@ async def verify(databases: Databases, say: Say) -> bool:
         found = "equal" if verdict.equal else f"NOT EQUAL ({verdict.problem})"
         say(f"{verdict.tenant}: {found} at revision {verdict.revision}")
 
-    async with opened(databases) as both:
+    async with opened(databases, only_looks=True) as both:
         verdicts = await replicas.verify(both.log, both.primary, both.replica, tell=tell)
     wrong = sum(not verdict.equal for verdict in verdicts)
     say(f"{len(verdicts) - wrong} of {len(verdicts)} tenants are equal")
@@ -114,11 +115,11 @@ def _teller(say: Say, clock: Callable[[], float]) -> Callable[[replicas.Progress
 
 
 @contextlib.asynccontextmanager
-async def opened(databases: Databases) -> AsyncGenerator[Both]:
-    """Both databases for the block.
+async def opened(databases: Databases, *, only_looks: bool = False) -> AsyncGenerator[Both]:
+    """Both databases for the block; `only_looks` as `open_primary_pool`.
 
     Raises:
-        PreconditionError: there is no replica.
+        PreconditionError: there is no replica, or it stands where the primary should.
         UnavailableError: a database does not answer.
     """
     if databases.replica is None:
@@ -127,9 +128,15 @@ async def opened(databases: Databases) -> AsyncGenerator[Both]:
         )
     name = "grantlog projector"
     async with (
-        open_primary_pool(databases.primary, size_max=3, application_name=name) as primary,
+        open_primary_pool(
+            databases.primary, size_max=3, application_name=name, only_looks=only_looks
+        ) as primary,
         open_pool(
-            databases.replica, size_max=2, application_name=name, settings=PROJECTING
+            databases.replica,
+            size_max=2,
+            application_name=name,
+            settings=PROJECTING,
+            whose=THE_REPLICA,
         ) as replica,
         open_change_log(primary, listen_dsn=databases.primary) as log,
     ):

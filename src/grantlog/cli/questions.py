@@ -8,8 +8,9 @@ import orjson
 from grpc_health.v1 import health_pb2
 
 from grantlog.api.v1 import base_pb2, service_pb2, service_pb2_grpc
+from grantlog.cli.address import Address, Greeting, greet
 from grantlog.cli.grpc_client import connected, errors_told
-from grantlog.errors import UnavailableError
+from grantlog.errors import NotFoundError, UnavailableError
 from grantlog.model.tuples import parse_entity, parse_subject
 from grantlog.wire.convert import entity_message, subject_message
 from grantlog.wire.protojson import encode
@@ -86,14 +87,15 @@ async def read_schema(address: str, tenant: str, version: str) -> str:
     return orjson.dumps(members, option=orjson.OPT_INDENT_2).decode()
 
 
-async def require_serving(host: str, port: int) -> None:
-    """Return if the server there says over gRPC that it serves.
+async def require_watch_serving(host: str, port: int) -> None:
+    """Return if the watch service there says over gRPC that it serves.
 
     Raises:
         UnavailableError: it does not, or nobody answers.
         CallFailedError: it knows of no health.
     """
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    await _require_watch_there(place, Address(host, port))
     async with connected(place) as channel:
         ask_health = channel.unary_unary(
             _HEALTH,
@@ -103,4 +105,18 @@ async def require_serving(host: str, port: int) -> None:
         with errors_told():
             answer = await ask_health(health_pb2.HealthCheckRequest(), timeout=HEALTH_S_MAX)
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
-        raise UnavailableError(f"{place} is not serving; its log says why")
+        raise UnavailableError(f"the watch service at {place} is not serving; its log says why")
+
+
+async def _require_watch_there(place: str, address: Address) -> None:
+    told = "(--host and --grpc-port, or GRANTLOG_HOST and GRANTLOG_GRPC_PORT, say where it is)"
+    try:
+        greeting = await greet(address)
+    except NotFoundError as error:
+        raise NotFoundError(f"there is no host {address.host!r} {told}") from error
+    if greeting is Greeting.NOBODY:
+        raise UnavailableError(
+            f"no watch service answers at {place}: start `grantlog run watch` {told}"
+        )
+    if greeting is not Greeting.HTTP2:
+        raise UnavailableError(f"what listens at {place} is no watch service {told}")

@@ -18,6 +18,7 @@ from grantlog.store.postgres.collect import REPLICA_SILENCE_MAX
 from grantlog.store.postgres.copy_target import PostgresCopyTarget
 from grantlog.store.postgres.epoch import newest_epoch
 from grantlog.store.postgres.followers import (
+    HOLD,
     MAINTENANCE,
     REPLICA,
     Follower,
@@ -25,14 +26,18 @@ from grantlog.store.postgres.followers import (
     lags,
     unpublished_tenants,
 )
+from grantlog.store.postgres.health import BEAT_AGE_S_MAX
 from grantlog.store.postgres.lives import foreign_life
 
 _TENANTS_SHOWN_MAX: Final = 50
+_BEAT_AGE_MAX: Final = timedelta(seconds=BEAT_AGE_S_MAX)
 _WRONG: Final = (Standing.AHEAD, Standing.DIFFERENT)
 
 
 async def status(databases: Databases, say: Say, *, every_tenant: bool = False) -> bool:
-    """Say how far the replica is and who holds what back; whether no tenant stands wrong.
+    """Say how far the replica is and who holds what back; whether all is well.
+
+    That is: no tenant stands wrong, and somebody beats.
 
     A replica of another primary's log stands wrong as a whole.
 
@@ -44,7 +49,7 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
     if databases.replica is None:
         say("there is no replica: the primary's own tables are read")
         return True
-    async with opened(databases) as both:
+    async with opened(databases, only_looks=True) as both:
         epoch = await newest_epoch(both.pool)
         if epoch is not None:
             say(epoch.line)
@@ -107,15 +112,19 @@ def _ms(span: timedelta) -> int:
 
 
 async def _say_followers(say: Say, both: Both) -> int:
-    """Say who beats and what each holds back; how many tenants stopped there."""
+    """Say who beats and what each holds back; how many things are wrong there."""
     stopped = 0
-    for follower in await followers(both.pool):
+    everyone = await followers(both.pool)
+    for follower in everyone:
         detail: dict[str, Any] = orjson.loads(follower.detail) if follower.detail else {}
         beat = f"beat {follower.age.total_seconds():.1f} s ago"
         say(f"{follower.kind} {follower.name}: {beat}{_held_back(follower)}")
         for tenant, why in detail.get("reasons", {}).items():
             say(f"  stopped at tenant {tenant}: {why}")
         stopped += int(detail.get("stopped", 0)) if follower.kind == REPLICA else 0
+    if not any(each.kind != HOLD and each.age <= _BEAT_AGE_MAX for each in everyone):
+        say("nobody beats: start `grantlog run projector`")
+        stopped += 1
     waiting = await unpublished_tenants(both.pool)
     if waiting:
         say(f"the topic: {waiting} tenants are not published to their heads, which holds back "

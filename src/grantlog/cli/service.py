@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from grantlog.cli.options import ReplicaUrlOption
-from grantlog.errors import UnavailableError
+from grantlog.errors import PreconditionError, UnavailableError
 
 health_app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +27,11 @@ def run(
     """Run one service in this process until SIGTERM; its settings are GRANTLOG_* variables."""
     from grantlog.runtime.service import find_service  # noqa: PLC0415 - on demand
 
-    find_service(service)()
+    try:
+        start = find_service(service)
+    except PreconditionError as error:
+        raise typer.BadParameter(error.explanation) from error
+    start()
 
 
 @health_app.command("api")
@@ -44,9 +48,9 @@ def health_api(
     told = asyncio.run(health_of(host, http_port))
     if told is None:
         raise UnavailableError(f"nobody answers GET /healthz at {reachable(host)} port {http_port}")
-    if not told:
-        raise UnavailableError("the API is not serving; its log says why")
-    typer.echo("SERVING")
+    if not told.serving:
+        raise UnavailableError(f"the API is not serving: {told.because or 'its log says why'}")
+    typer.echo(f"SERVING, degraded: {told.degraded}" if told.degraded else "SERVING")
 
 
 @health_app.command("projector")
@@ -72,7 +76,10 @@ def health_projector(
 
     name = replica_name if replica_url else MAINTENANCE
     if not asyncio.run(follower_beats(database_url, name)):
-        raise UnavailableError(f"no follower {name!r} has beaten lately; its log says why")
+        raise UnavailableError(
+            f"no follower {name!r} has beaten lately: start `grantlog run projector`, "
+            "or see its log"
+        )
     typer.echo("SERVING")
 
 
@@ -85,8 +92,8 @@ def health_watch(
     ] = 3479,
 ) -> None:
     """Ask a watch service whether it serves: the primary answers, and nobody told it to stop."""
-    from grantlog.cli.questions import require_serving  # noqa: PLC0415 - on demand
+    from grantlog.cli.questions import require_watch_serving  # noqa: PLC0415 - on demand
     from grantlog.runtime.health import reachable  # noqa: PLC0415 - on demand
 
-    asyncio.run(require_serving(reachable(host), grpc_port))
+    asyncio.run(require_watch_serving(reachable(host), grpc_port))
     typer.echo("SERVING")

@@ -21,7 +21,7 @@ from grantlog.cli.ports import free_port
 from grantlog.errors import InvalidInputError, UnavailableError
 from grantlog.runtime.data_dir import claimed
 from grantlog.runtime.embedded import EmbeddedPostgres
-from grantlog.runtime.health import is_serving
+from grantlog.runtime.health import health_of
 from grantlog.runtime.logging import LogLevel
 from grantlog.runtime.processes import (
     ServiceProcess,
@@ -248,10 +248,15 @@ async def _announce_when_serving(
     options: ServeOptions, stop: asyncio.Event, announce: Callable[[str], None]
 ) -> None:
     loop = asyncio.get_running_loop()
-    remind_at = loop.time() + _READY_REMINDER_S
-    while not await is_serving(options.host, options.http_port):
-        if loop.time() > remind_at:
-            _LOG.warning("not serving yet: the API does not answer or says NOT_SERVING")
+    remind_at = begun_at = loop.time()
+    while True:
+        told = await health_of(options.host, options.http_port)
+        patient = loop.time() < begun_at + _READY_REMINDER_S
+        if told and told.serving and not (told.degraded and patient):  # a start takes a moment
+            break
+        if loop.time() > remind_at + _READY_REMINDER_S:
+            because = told.because if told else "the API does not answer"
+            _LOG.warning("not serving yet", because=because)
             remind_at += _READY_REMINDER_S
         if await set_within(stop, _READY_POLL_S):
             return

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.producer import open_topic_ends
 from grantlog.changelog.kafka.topic import TopicSpec, find_topic, prepare_topic, problem_of
-from grantlog.changelog.postgres.outbox import Outbox, PartitionStatus, TopicRecord
+from grantlog.changelog.postgres.outbox import Outbox, PartitionStatus, TopicRecord, refuse_other
 from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.runtime.kafka import options_of, spec_of
 from grantlog.runtime.kafka_settings import KafkaSettings
@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 async def status(dsn: str, settings: KafkaSettings, say: Say) -> bool:
     """Say who publishes what and how far, and what Kafka has; whether all is well."""
-    async with _opened_pool(dsn) as pool:
+    async with _opened_pool(dsn, only_looks=True) as pool:
         outbox = Outbox(pool, owner="")
         recorded = await outbox.topic()
         if recorded is None:
@@ -38,12 +38,16 @@ async def status(dsn: str, settings: KafkaSettings, say: Say) -> bool:
     for each in partitions:
         say(_line(each))
     say(f"{behind.tenants} tenants with {behind.revisions} revisions are not published yet")
-    well = all(each.held and not each.trouble for each in partitions)
+    problems = [_wrong(each) for each in partitions if not each.held or each.trouble]
     if settings.kafka_bootstrap:
         problem = await _problem(options_of(settings), spec_of(settings), recorded, partitions)
         say(f"Kafka: {problem or 'the topic is there and safe'}")
-        well = well and not problem
-    return well
+        problems += [f"Kafka: {problem}"] if problem else []
+    else:
+        say("Kafka was not asked: GRANTLOG_KAFKA_BOOTSTRAP is not set")
+    for problem in problems:
+        say(f"WRONG: {problem}")
+    return not problems
 
 
 async def republish(dsn: str, say: Say) -> None:
@@ -91,6 +95,15 @@ def _line(each: PartitionStatus) -> str:
     )
 
 
+def _wrong(each: PartitionStatus) -> str:
+    if each.trouble:
+        return f"partition {each.partition}: {each.trouble}"
+    return (
+        f"nobody publishes partition {each.partition}: start `grantlog run api` with "
+        "GRANTLOG_KAFKA_BOOTSTRAP (GRANTLOG_KAFKA_PUBLISH=true is the default there)"
+    )
+
+
 async def _problem(
     options: KafkaOptions,
     spec: TopicSpec,
@@ -99,16 +112,20 @@ async def _problem(
 ) -> str:
     """What Kafka says against it, "" if nothing."""
     try:
+        refuse_other(recorded, name=spec.name, partitions=spec.partitions)
         state = await find_topic(options, recorded.name)
         if state is None:
-            return f"there is no topic {recorded.name}"
+            return (
+                f"there is no topic {recorded.name}, whatever was published: start a publisher, "
+                "which makes it, then `grantlog topic republish`"
+            )
         if state.cluster_id != recorded.cluster_id:
             return f"GRANTLOG_KAFKA_BOOTSTRAP leads to another cluster, {state.cluster_id}"
         if problem := problem_of(state, spec):
             return problem
         async with open_topic_ends(options, recorded.name) as ends_of:
             ends = await ends_of([each.partition for each in partitions])
-    except UnavailableError as error:
+    except (PreconditionError, UnavailableError) as error:
         return error.explanation
     short = [p.partition for p in partitions if ends[p.partition] <= p.acknowledged_offset]
     return f"partitions {short} end before what was acknowledged" if short else ""
@@ -121,6 +138,8 @@ async def _opened(dsn: str) -> AsyncGenerator[Outbox]:
 
 
 @asynccontextmanager
-async def _opened_pool(dsn: str) -> AsyncGenerator[Pool]:
-    async with open_primary_pool(dsn, size_max=1, application_name="grantlog topic") as pool:
+async def _opened_pool(dsn: str, *, only_looks: bool = False) -> AsyncGenerator[Pool]:
+    async with open_primary_pool(
+        dsn, size_max=1, application_name="grantlog topic", only_looks=only_looks
+    ) as pool:
         yield pool

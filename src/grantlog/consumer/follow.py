@@ -17,6 +17,7 @@ from grantlog.changelog.parts import assembled
 from grantlog.consumer.reader import Reader, open_reader
 from grantlog.consumer.refill import Api, refill
 from grantlog.consumer.sequence import Sequencer
+from grantlog.consumer.silence import Silence
 from grantlog.consumer.values import Entry, RebuildNeededError, Store, TenantPosition
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.change import DataWritten, Transaction
@@ -38,6 +39,8 @@ class ConsumerLimits:
     """Handed over at once; a single revision may have more."""
     place_s: float = 5.0
     """Without entries, how far the topic was read is kept so often."""
+    silence_s: float = 60.0
+    """A topic that says nothing for so long, no heartbeat either, is told in the log."""
     backoff_s_min: float = 0.1
     backoff_s_max: float = 5.0
 
@@ -107,7 +110,8 @@ class _Following:
         self._limits = limits
         self._batch: list[Entry] = []
         self._changes = 0
-        self._kept_at = asyncio.get_running_loop().time()
+        self._kept_at = self._now()
+        self._silence = Silence(sequence.topic, limits.silence_s, self._now())
 
     async def tell_stopped(self) -> None:
         """Tell of the tenants that were stopped before."""
@@ -116,7 +120,9 @@ class _Following:
 
     async def run(self, reader: Reader, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            for record in await reader.read():
+            records = await reader.read()
+            self._silence.note(len(records), self._now())
+            for record in records:
                 try:
                     await self._take(record)
                 except RebuildNeededError:

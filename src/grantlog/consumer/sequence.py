@@ -54,7 +54,7 @@ class Sequencer:
         self, topic: str, positions: Positions, *, open_bytes_max: int = OPEN_BYTES_MAX
     ) -> None:
         same = positions.topic == topic
-        self._topic = topic
+        self.topic = topic
         self._tenants = dict(positions.tenants)
         self._places = dict(positions.partitions) if same else {}
         self._open: dict[int, dict[TenantId, _Open]] = {}
@@ -195,7 +195,7 @@ class Sequencer:
     def take_moved(self) -> Positions:
         """The positions that changed since this was called last."""
         moved = Positions(
-            self._topic,
+            self.topic,
             {tenant: self._tenants[tenant] for tenant in self._moved_tenants},
             {partition: self._safe(partition) for partition in self._moved_partitions},
         )

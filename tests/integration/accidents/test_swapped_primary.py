@@ -14,6 +14,7 @@ from grantlog.ports.facts import TupleFilter
 from grantlog.ports.reverse import EntitiesKey
 from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.epoch import open_epoch
+from grantlog.store.postgres.followers import MAINTENANCE, beat
 from grantlog.store.postgres.lister import open_fact_lister
 from grantlog.store.postgres.lives import follow_life
 from grantlog.store.postgres.pool import INDEX_PLANS, acquired, open_pool
@@ -199,6 +200,8 @@ async def test_the_status_of_a_replica_tells_that_another_primary_took_over(
 ) -> None:
     """The old one was started again beside it, and the command is led there."""
     replica = await migrated_database(seed=False)
+    async with open_pool(primary.dsn(), size_max=1, application_name="t") as pool:
+        await beat(pool, MAINTENANCE, MAINTENANCE)
     backup = primary.back_up("standby")
     assert await shown(primary.dsn(), replica) == (True, "")
     with own_postgres() as successor:
@@ -210,6 +213,7 @@ async def test_the_status_of_a_replica_tells_that_another_primary_took_over(
             open_pool(replica, size_max=1, application_name="t") as copy,
         ):
             await follow_life(leads, copy)
+            await beat(leads, MAINTENANCE, MAINTENANCE)
         assert await shown(successor.dsn(), replica) == (True, "")
         well, foreign = await shown(primary.dsn(), replica)
         assert not well

@@ -13,7 +13,7 @@ from grantlog_api import rest_door, rest_protocol
 
 from grantlog.api.v1 import service_pb2
 from grantlog.serving.calls import Calls
-from grantlog.serving.health import HealthProbe
+from grantlog.serving.health import Health, HealthProbe
 from tests.waiting import until
 
 LIST = "/v1/tenants/list"
@@ -315,21 +315,24 @@ async def test_a_defect_says_nothing_about_itself():
 
 
 async def test_a_node_that_is_not_serving_is_alive_nevertheless(monkeypatch):
-    async def away() -> bool:
-        return False
+    async def away() -> Health:
+        return Health("the database does not answer")
 
-    monkeypatch.setattr(HealthProbe, "serving", lambda self: away())
+    monkeypatch.setattr(HealthProbe, "health", lambda self: away())
     async with door() as here:
-        assert (await here.client.get("/healthz")).status_code == 503
+        answer = await here.client.get("/healthz")
+        assert (answer.status_code, answer.json()) == (
+            503, {"status": "NOT_SERVING", "because": "the database does not answer"},
+        )  # fmt: skip
         answer = await here.client.get("/livez")
         assert (answer.status_code, answer.json()) == (200, {"status": "ALIVE"})
 
 
 async def test_a_defect_outside_the_calls_says_nothing_either(monkeypatch):
-    async def broken() -> bool:
+    async def broken() -> Health:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(HealthProbe, "serving", lambda self: broken())
+    monkeypatch.setattr(HealthProbe, "health", lambda self: broken())
     async with door() as here:
         answer = await here.client.get("/healthz")
         assert (answer.status_code, answer.json()["message"]) == (500, "ERROR_CODE_INTERNAL")

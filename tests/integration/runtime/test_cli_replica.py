@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import orjson
 import pytest
 
-from grantlog.store.postgres.followers import beat
+from grantlog.store.postgres.followers import MAINTENANCE, beat
 from grantlog.store.postgres.pool import Pool, open_pool
 from grantlog.testing.contracts.places import Copy, Primary
 from tests.contract.postgres import postgres_primary, postgres_replica
@@ -63,6 +63,7 @@ async def stage(migrated_database: NewDatabase) -> AsyncIterator[Stage]:
         open_pool(primary_dsn, size_max=1, application_name="test") as pool,
     ):
         await primary.put("doc:1#viewer@user:1")
+        await beat(pool, MAINTENANCE, MAINTENANCE)  # with nobody's beat, that is what is wrong
         yield Stage(primary_dsn, replica_dsn, primary, replica, pool)
 
 

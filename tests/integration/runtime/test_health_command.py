@@ -40,8 +40,8 @@ async def saying(answer: bytes) -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-def healthz(status: str, word: str) -> bytes:
-    body = json.dumps({"status": word}, separators=(",", ":"))
+def healthz(status: str, word: str, **more: str) -> bytes:
+    body = json.dumps({"status": word, **more}, separators=(",", ":"))
     return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()
 
 
@@ -51,6 +51,16 @@ def healthz(status: str, word: str) -> bytes:
         (healthz("200 OK", "SERVING"), 0, "SERVING\n"),
         (healthz("503 Service Unavailable", "NOT_SERVING"), 1, "the API is not serving"),
         (healthz("200 OK", "NOT_SERVING"), 1, "the API is not serving"),
+        (
+            healthz("503 Service Unavailable", "NOT_SERVING", because="the database is away"),
+            1,
+            "the API is not serving: the database is away\n",
+        ),
+        (
+            healthz("200 OK", "SERVING", degraded="no projector beats"),
+            0,
+            "SERVING, degraded: no projector beats\n",
+        ),
         (b"", 1, "nobody answers GET /healthz at 127.0.0.1 port"),
     ],
 )
@@ -85,6 +95,18 @@ async def test_a_watch_service_is_asked_over_grpc(status, code, says):
         assert (out + err).decode().endswith(says)
     finally:
         await server.stop(None)
+
+
+async def test_a_watch_service_that_is_not_there_is_named_as_one(capsys):
+    port = kept_port()
+    code, told = await said(capsys, "health", "watch", "--grpc-port", str(port))
+    assert code == 1
+    assert f"no watch service answers at 127.0.0.1:{port}: start `grantlog run watch`" in told
+    assert "grpc-address" not in told, "it is no option of this command"
+    async with saying(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        code, told = await said(capsys, "health", "watch", "--grpc-port", str(port))
+    assert code == 1
+    assert f"what listens at 127.0.0.1:{port} is no watch service" in told
 
 
 async def test_nobody_there_is_no_health(capsys):
@@ -132,7 +154,7 @@ async def test_a_primary_that_cannot_say_is_told_in_one_line(capsys, fresh_datab
 
 
 def test_a_service_that_is_not_there_is_refused_with_those_that_are(capsys):
-    assert main(["run", "projecter"]) == 1
+    assert main(["run", "projecter"]) == 2, "the command line is wrong"
     told = capsys.readouterr().err
-    assert told.startswith("grantlog: there is no service 'projecter'; there are: api, ")
+    assert "there is no service 'projecter'; there are: api, " in told
     assert "projector" in told

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import yaml
@@ -227,3 +228,21 @@ def test_a_sidecar_is_reached_by_its_pod_alone_and_does_not_publish():
     assert "ports" not in sidecar
     version = read_compose({"POSTGRES_PASSWORD": "x"})["api"].image
     assert sidecar["image"] == version
+
+
+@ours
+def test_every_file_that_an_address_names_is_mounted(said: Object, container: Object):
+    """sslmode=verify-full with no CA file in the container connects nowhere."""
+    secrets = of_kind("Secret")
+    named = {
+        unquote(value)
+        for address in secrets["grantlog-databases"]["stringData"].values()
+        for value in parse_qs(urlsplit(address).query).get("sslrootcert", ["none named"])
+    }
+    mounts = {m["mountPath"]: m["name"] for m in container.get("volumeMounts", [])}
+    volumes = {v["name"]: v for v in said["spec"]["template"]["spec"].get("volumes", [])}
+    for file in named:
+        folder, _, name = file.rpartition("/")
+        held = volumes[mounts[folder]]["secret"]
+        assert name in secrets[held["secretName"]]["stringData"]
+        assert held["optional"], "addresses without TLS need none"

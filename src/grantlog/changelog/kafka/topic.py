@@ -83,7 +83,8 @@ async def prepare_topic(
         if cluster_id is not None and found != cluster_id:
             raise PreconditionError(
                 f"the log is on the Kafka cluster {cluster_id}, GRANTLOG_KAFKA_BOOTSTRAP leads to "
-                f"{found}: put it back, or move the log with `grantlog topic move`"
+                f"{found}: lead this service to the former; if that cluster is gone for good, "
+                "`grantlog topic move`"
             )
         state = await _state(admin, spec.name)
         if state is None:

@@ -283,13 +283,15 @@ def refuse_other(recorded: TopicRecord, *, name: str, partitions: int) -> None:
     Raises:
         PreconditionError: its name or its number of partitions differ; the text says what to do.
     """
-    move = "put it back, or move the log with `grantlog topic move`"
     if recorded.name != name:
         raise PreconditionError(
-            f"the log is on the topic {recorded.name}, GRANTLOG_KAFKA_TOPIC says {name}: {move}"
+            f"the log moved to the topic {recorded.name}, GRANTLOG_KAFKA_TOPIC says {name}: start "
+            f"this service with GRANTLOG_KAFKA_TOPIC={recorded.name}"
         )
     if recorded.partitions != partitions:
         raise PreconditionError(
             f"the log has {recorded.partitions} partitions, GRANTLOG_KAFKA_PARTITIONS says "
-            f"{partitions}: {move}"
+            f"{partitions}: start this service with "
+            f"GRANTLOG_KAFKA_PARTITIONS={recorded.partitions}; another number "
+            "needs another topic, and `grantlog topic move`"
         )

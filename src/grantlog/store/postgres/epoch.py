@@ -14,14 +14,16 @@ from typing import Final, NamedTuple
 import asyncpg
 import structlog
 
-from grantlog.errors import CorruptionError
+from grantlog.errors import CorruptionError, PreconditionError
 from grantlog.model.ids import Epoch, Revision, TenantId
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("epoch")
 _LIFE: Final = _SQL["life"]
+_IS_REPLICA: Final = _SQL["is_replica"]
 _LOCK_EPOCHS: Final = _SQL["lock_epochs"]
 _STOP_WRITERS: Final = _SQL["stop_writers"]
 _INSERT_EPOCH: Final = _SQL["insert_epoch"]
@@ -79,7 +81,7 @@ async def ensure_epoch(connection: Connection) -> Epoch:
 
     Raises:
         UnavailableError: the server is no primary.
-        PreconditionError: the database has not been migrated.
+        PreconditionError: the database has not been migrated, or is a replica's.
     """
     epoch, _ = await identify(connection)
     return epoch
@@ -98,6 +100,22 @@ async def identify(connection: Connection) -> tuple[Epoch, Server]:
                 return Epoch(life["epoch"]), _server(life)
             epoch = await _open(connection, life, _reason(life))
         return _tell(epoch, _reason(life)), _server(life)
+
+
+async def refuse_replica(connection: Connection) -> None:
+    """Refuse a replica's database where the primary's is wanted.
+
+    Raises:
+        PreconditionError: it is one.
+        UnavailableError: the server does not answer.
+    """
+    with translating("asking whether the database is a replica"):
+        replica = await connection.fetchval(_IS_REPLICA)
+    if replica:
+        raise PreconditionError(
+            "the primary's address (GRANTLOG_DATABASE_URL) names a replica: swap it with "
+            "GRANTLOG_REPLICA_URL; nothing was changed there"
+        )
 
 
 async def open_if_set_back(
@@ -170,7 +188,7 @@ async def open_epoch(dsn: str, *, reason: str) -> Epoch:
         UnavailableError: the server does not answer, or is no primary.
         PreconditionError: the database has not been migrated.
     """
-    async with connect(dsn, application_name="grantlog epoch") as connection:
+    async with connect(dsn, application_name="grantlog epoch", whose=THE_PRIMARY) as connection:
         return await _opened(connection, reason)
 
 
@@ -229,6 +247,7 @@ async def _open(
 ) -> Epoch:
     # Writers hold a row lock under a ROW SHARE table lock until they end: from here to the end of
     # this transaction none is under way and none starts, so the heads recorded are the heads kept.
+    await refuse_replica(connection)
     await connection.execute(_STOP_WRITERS)
     epoch: int = await connection.fetchval(
         _INSERT_EPOCH, life["system_identifier"], life["timeline"], reason, past

@@ -21,6 +21,7 @@ import structlog
 from grantlog.errors import UnavailableError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.store.postgres.background import background_tasks
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -148,7 +149,9 @@ async def keep_role(dsn: str, role: Role, work: Work, stop: asyncio.Event) -> No
     backoff_s = BACKOFF_S_MIN
     while not stop.is_set():
         try:
-            async with connect(dsn, application_name=f"grantlog {role.name.lower()}") as holder:
+            whose = THE_PRIMARY if role is Role.MAINTENANCE else THE_REPLICA
+            name = f"grantlog {role.name.lower()}"
+            async with connect(dsn, application_name=name, whose=whose) as holder:
                 if await _obtained(holder, role, stop):
                     backoff_s = BACKOFF_S_MIN
                     await _work_while_connected(holder, work, stop)

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 from grantlog.errors import UnavailableError
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -31,6 +32,19 @@ async def missing_followers(pool: Pool, kinds: Collection[str]) -> list[str]:
     return [kind for kind in kinds if kind not in beating]
 
 
+def unattended(missing: Collection[str]) -> str:
+    """What kinds of follower that do not beat leave undone, for people."""
+    if "maintenance" in missing:
+        return (
+            "no projector beats: start `grantlog run projector`; until then nothing is folded "
+            "into replicas, and what was deleted keeps its space"
+        )
+    return (
+        "no projector beats for a replica: start `grantlog run projector` with its address in "
+        "GRANTLOG_REPLICA_URL, or see its log; reads that it cannot answer go to the primary"
+    )
+
+
 async def follower_beats(primary_dsn: str, name: str) -> bool:
     """Whether the follower of that name beats.
 
@@ -40,7 +54,9 @@ async def follower_beats(primary_dsn: str, name: str) -> bool:
     try:
         async with (
             asyncio.timeout(ASKED_S_MAX),
-            connect(primary_dsn, application_name="grantlog health") as connection,
+            connect(
+                primary_dsn, application_name="grantlog health", whose=THE_PRIMARY
+            ) as connection,
         ):
             with translating("asking for a follower's beat"):
                 return bool(await connection.fetchval(_SQL["has_beaten"], BEAT_AGE_S_MAX, name))

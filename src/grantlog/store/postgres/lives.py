@@ -16,6 +16,7 @@ import structlog
 
 from grantlog.errors import CorruptionError, PreconditionError
 from grantlog.model.ids import Epoch
+from grantlog.store.postgres.connecting import THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, Pool, acquired, connect
 from grantlog.store.postgres.statements import load
@@ -121,7 +122,7 @@ async def is_standby(dsn: str) -> bool:
     Raises:
         UnavailableError: it does not answer.
     """
-    async with connect(dsn, application_name="grantlog") as connection:
+    async with connect(dsn, application_name="grantlog", whose=THE_REPLICA) as connection:
         with translating("asking whether a replica is a standby"):
             standby: bool = await connection.fetchval(_SQL["in_recovery"])
     return standby

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Final
 
 from grantlog.errors import PreconditionError
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Connection, connect
 from grantlog.store.postgres.seed import seed_primary
@@ -62,16 +63,20 @@ async def migrate(dsn: str, *, seed: bool = True) -> list[int]:
     Args:
         dsn: the database.
         seed: whether it is a primary: it then gets its first epoch, the key of continuation
-            tokens and, once in its life, the tenant `t1`. Replicas are not seeded.
+            tokens and, once in its life, the tenant `t1`. A replica is marked as one instead, so
+            that no primary ever begins in it.
 
     Returns:
         The numbers applied now.
 
     Raises:
-        PreconditionError: a newer version's database, a server too old, or not UTF-8.
+        PreconditionError: a newer version's database, a server too old, not UTF-8, or a replica
+            that is to be seeded.
         UnavailableError: the server does not answer, or a lock was not granted in time.
     """
-    async with connect(dsn, application_name="grantlog migrate") as connection:
+    async with connect(
+        dsn, application_name="grantlog migrate", whose=THE_PRIMARY if seed else THE_REPLICA
+    ) as connection:
         with translating("migrating the database"):
             await _check_server(connection)
             await connection.execute(_SQL["lock_migrations"], _LOCK_KEY)
@@ -81,6 +86,9 @@ async def migrate(dsn: str, *, seed: bool = True) -> list[int]:
                 await connection.execute(_SQL["unlock_migrations"], _LOCK_KEY)
         if seed:
             await seed_primary(connection)
+        else:
+            with translating("marking the replica"):
+                await connection.execute(_SQL["mark_replica"])
     return done
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from grantlog.errors import GrantlogError, UnavailableError
+from grantlog.store.postgres.connecting import SOME, connect_error
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, translated
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -48,6 +48,7 @@ async def open_pool(  # noqa: PLR0913 - options by name, and each has its defaul
     settings: Mapping[str, str] = MappingProxyType({}),
     on_connect: Setup | None = None,
     lazy: bool = False,
+    whose: str = SOME,
 ) -> AsyncGenerator[Pool]:
     """A pool whose first connection stands, unless it is lazy; it closes when the block ends.
 
@@ -62,6 +63,7 @@ async def open_pool(  # noqa: PLR0913 - options by name, and each has its defaul
         settings: further session settings, such as `INDEX_PLANS`.
         on_connect: runs on every new connection before anyone gets it.
         lazy: connect when somebody asks: the server may be away at the start.
+        whose: whose database it is, for errors: `connecting.THE_PRIMARY`.
 
     Raises:
         UnavailableError: the server does not answer.
@@ -85,7 +87,7 @@ async def open_pool(  # noqa: PLR0913 - options by name, and each has its defaul
         await pool
     except (*DRIVER_ERRORS, ValueError) as error:
         pool.terminate()
-        raise connect_error(error) from error
+        raise connect_error(error, dsn, whose) from error
     try:
         yield pool
     finally:
@@ -94,7 +96,11 @@ async def open_pool(  # noqa: PLR0913 - options by name, and each has its defaul
 
 @asynccontextmanager
 async def connect(
-    dsn: str, *, application_name: str, settings: Mapping[str, str] = MappingProxyType({})
+    dsn: str,
+    *,
+    application_name: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+    whose: str = SOME,
 ) -> AsyncGenerator[asyncpg.Connection[asyncpg.Record]]:
     """One connection outside any pool, without a limit on statements; errors as `open_pool`.
 
@@ -107,7 +113,7 @@ async def connect(
             server_settings=session_settings(application_name, settings),
         )
     except (*DRIVER_ERRORS, ValueError) as error:
-        raise connect_error(error) from error
+        raise connect_error(error, dsn, whose) from error
     try:
         yield connection
     finally:
@@ -163,13 +169,6 @@ def session_settings(application_name: str, settings: Mapping[str, str]) -> dict
         "client_encoding": "UTF8",
         **settings,
     }
-
-
-def connect_error(error: BaseException) -> GrantlogError:
-    """One line about a connection that could not be made, without the address or the password."""
-    if isinstance(error, ValueError):
-        return UnavailableError("the database's address is not a valid connection string")
-    return translated(error, "connecting to the database")
 
 
 async def _keep(connection: asyncpg.Connection[asyncpg.Record]) -> None:

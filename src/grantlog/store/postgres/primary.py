@@ -8,7 +8,9 @@ from typing import Final
 
 import asyncpg
 
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
+from grantlog.store.postgres.epoch import refuse_replica
 from grantlog.store.postgres.migrate import check_schema_range
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, open_pool
 from grantlog.store.postgres.proof import Proof
@@ -31,6 +33,7 @@ async def open_primary_pool(
     application_name: str,
     statement_cache_size: int = 200,
     proof: Proof | None = None,
+    only_looks: bool = False,
 ) -> AsyncGenerator[Pool]:
     """A pool for writing, heads, schemas and tenants.
 
@@ -44,16 +47,21 @@ async def open_primary_pool(
         application_name: what the server shows of us.
         statement_cache_size: as `open_pool`.
         proof: what this process saw of the log; the pools of a process share it.
+        only_looks: who looks at a database opens no epoch in it: its address may be a mistake.
 
     Raises:
         UnavailableError: the server does not answer, or is no primary.
-        PreconditionError: not migrated, a newer version's database, or access refused.
+        PreconditionError: not migrated, a newer version's or a replica's database, or access
+            refused.
     """
     proof = proof or Proof()
 
     async def prove(connection: asyncpg.Connection[asyncpg.Record]) -> None:
         await check_schema_range(connection)
-        await proof.prove(connection)
+        if only_looks:
+            await refuse_replica(connection)
+        else:
+            await proof.prove(connection)
         with translating("setting a connection up"):
             await connection.execute(_DURABLE)
 
@@ -64,5 +72,6 @@ async def open_primary_pool(
         statement_cache_size=statement_cache_size,
         settings={**INDEX_PLANS, **_PATIENCE},
         on_connect=prove,
+        whose=THE_PRIMARY,
     ) as pool:
         yield pool

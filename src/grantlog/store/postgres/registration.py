@@ -38,6 +38,10 @@ async def instance_of(replica: Pool, new_id: str) -> str:
     return instance
 
 
+class NameTakenError(PreconditionError):
+    """Another replica, or a copy of this one, works under the name."""
+
+
 class Registration:
     """One process' hold of a replica's name.
 
@@ -61,7 +65,7 @@ class Registration:
         A process of the same replica that died a moment ago need not be waited for.
 
         Raises:
-            PreconditionError: another replica beats under the name.
+            NameTakenError: another replica beats under the name.
             UnavailableError: the primary does not answer.
         """
         while True:
@@ -77,7 +81,7 @@ class Registration:
         Nothing is said while the name may be held by a process of the same replica that has died.
 
         Raises:
-            PreconditionError: another process beats under the name.
+            NameTakenError: another process beats under the name.
             UnavailableError: the primary does not answer.
         """
         other = await self._beaten(through, detail)
@@ -113,12 +117,12 @@ class Registration:
             self._other = other["beat_at"]
             return
         if other["instance"] == self._instance:
-            raise PreconditionError(
+            raise NameTakenError(
                 f"another process beats as the replica {self._name!r}, on a copy of this database: "
                 "give this one a name of its own (GRANTLOG_REPLICA_NAME), and delete the row "
                 f"{_INSTANCE!r} of its table meta"
             )
-        raise PreconditionError(
+        raise NameTakenError(
             f"the name {self._name!r} is another replica's, which works: "
             "give this one a name of its own (GRANTLOG_REPLICA_NAME)"
         )

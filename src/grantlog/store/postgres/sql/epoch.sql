@@ -10,6 +10,10 @@ LEFT JOIN LATERAL (
     SELECT epoch, system_identifier, timeline FROM epochs ORDER BY epoch DESC LIMIT 1
 ) AS known ON true;
 
+-- name: is_replica
+-- What `grantlog migrate`, a projector's first use and its folding leave in a replica's database.
+SELECT EXISTS (SELECT FROM meta WHERE name IN ('replica', 'replica_id', 'follows'));
+
 -- name: lock_epochs
 SELECT pg_advisory_xact_lock($1);
 

@@ -32,5 +32,11 @@ INSERT INTO migrations (number, name) VALUES ($1, $2);
 -- name: put_meta
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING;
 
+-- name: mark_replica
+-- Of a database that no primary began in: none will, from now on.
+INSERT INTO meta (name, value)
+SELECT 'replica', '' WHERE NOT EXISTS (SELECT FROM epochs)
+ON CONFLICT (name) DO NOTHING;
+
 -- name: put_meta_once
 INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING true;
