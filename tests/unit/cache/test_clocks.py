@@ -11,16 +11,15 @@ from grantlog.cache.clock import (
     SLOTS_MIN,
     Cause,
     fact_dependency,
-    kind_dependency,
 )
 from grantlog.cache.clocks import Clocks
 from grantlog.model.change import SchemaWritten, TenantDeleted
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
-from tests.unit.cache.making import ACME, clock, head, transaction, written
+from tests.unit.cache.making import ACME, clock, head, stable_hash, transaction, written
 
-DOC = fact_dependency("doc", "1", "viewer")
-OTHER = fact_dependency("folder", "9", "viewer")
-DOCS = kind_dependency("doc", "viewer")
+DOC = stable_hash(("doc", "1", "viewer"))
+OTHER = stable_hash(("folder", "9", "viewer"))
+DOCS = ~stable_hash(("doc", "viewer"))
 VIEWED = written("doc:1#viewer@user:1")
 
 
