@@ -46,8 +46,9 @@ async def test_a_topic_of_json_gives_the_same_table(
             await place.equal()
         assert "anew" not in place.said()
     events = await everything(kafka, environment["GRANTLOG_KAFKA_TOPIC"])
-    assert [each["revision"] for each in events if each["tenant"] == "t1"] == ["1", "2", "3"]
-    (removed,) = (each for each in events if (each["tenant"], each["revision"]) == ("t1", "3"))
+    revisions = [each["revision"] for each in events if each["tenant"] == "t1"]
+    assert revisions == ["1", "2", "3", "4"], "the tenant, its schema, a write and a deletion"
+    (removed,) = (each for each in events if (each["tenant"], each["revision"]) == ("t1", "4"))
     (change,) = removed["data_written"]["changes"]
     assert change["operation"] == "OPERATION_DELETE"
     assert change["tuple"]["entity_id"] == "1"

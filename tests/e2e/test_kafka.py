@@ -70,7 +70,7 @@ async def test_a_served_log_goes_over_kafka(
         "topic", "status", *data, **place | {"GRANTLOG_KAFKA_PARTITIONS": "3"}
     )
     assert code == 1, told
-    assert "it has 8 partitions, GRANTLOG_KAFKA_PARTITIONS says 3" in said
+    assert "the log has 8 partitions, GRANTLOG_KAFKA_PARTITIONS says 3" in said
     assert said.count("published by") == 8
     code, said, _ = await command("topic", "republish", *data)
     assert (code, "are going to be sent again" in said) == (0, True)

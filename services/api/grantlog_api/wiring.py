@@ -24,13 +24,13 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency
+from grantlog.background import background_tasks
 from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
 from grantlog.serving.metrics import Family, labelled
 from grantlog.serving.watching import WatchHandlers
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.followers import MAINTENANCE, REPLICA
 from grantlog.store.postgres.heads import open_heads

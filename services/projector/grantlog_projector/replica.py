@@ -14,10 +14,10 @@ import structlog
 
 from grantlog.app.copying import Copier
 from grantlog.app.project import FollowLimits, FollowStatus, Projector
+from grantlog.background import background_tasks
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.errors import PreconditionError
 from grantlog.ports.log import ChangeLog
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import copy_floors
 from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.copy_source import PostgresCopySource
@@ -37,9 +37,8 @@ _LOG: Final = structlog.get_logger("grantlog.projector")
 _STOPPED_SHOWN_MAX: Final = 20
 _PROGRESS_S: Final = 10.0
 _UNUSABLE_S: Final = 2.0
-"""Between tries of a replica that is not migrated, somebody's primary, or refuses us."""
-_FOREIGN_S: Final = 2.0
-"""Between looks at a replica that holds another log."""
+"""Between tries of a replica that is not migrated, somebody's primary, of another log, or refuses
+us."""
 
 
 async def keep_projecting(
@@ -71,8 +70,9 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
     """Follow the log into the replica, beat for it in the primary, and keep it tidy.
 
     Raises:
-        PreconditionError: the replica is a primary's database, another replica has its name, or a
-            database is of another version.
+        NameTakenError: another replica has its name.
+        PreconditionError: the replica is a primary's database or of another log, or a database is
+            of another version.
         UnavailableError: a database does not answer at the beginning.
     """
     dsn = settings.database_url.get_secret_value()
@@ -98,8 +98,7 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
         await require_version(primary)
         await require_version(replica)
         await PostgresProjection(replica).require_replica()
-        if not await _ours(primary, replica, until):
-            return
+        await follow_life(primary, replica)
         registration = Registration(
             primary,
             settings.replica_name,
@@ -113,25 +112,6 @@ async def project(settings: ProjectorSettings, replica_dsn: str, until: asyncio.
             witness.stand_at(lambda: projector.positions)
             await witness.proof.look(primary)
             await _follow(settings, primary, replica, projector, registration, until)
-
-
-async def _ours(primary: Pool, replica: Pool, until: asyncio.Event) -> bool:
-    """Wait until the replica is empty or of this primary's log; False if `until` comes first.
-
-    The process stays: others of its jobs go on, and a rebuild needs no restart.
-    """
-    told = ""
-    while not until.is_set():
-        try:
-            await follow_life(primary, replica)
-        except PreconditionError as error:
-            if error.explanation != told:
-                _LOG.error("not projecting", because=error.explanation)
-            told = error.explanation
-            await set_within(until, _FOREIGN_S)
-        else:
-            return True
-    return False
 
 
 def _projector(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
+from grantlog.background import background_tasks
 from grantlog.runtime.supervise import Job
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.collect import collect_window
 from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.epoch import refuse_replica

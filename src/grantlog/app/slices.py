@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
+from grantlog.background import background_tasks
 from grantlog.errors import CorruptionError, GrantlogError
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
@@ -61,7 +61,6 @@ async def _apply_while_reading(
     The two wait for different databases; one after the other they take twice as long.
     """
     last = piece[-1]
-    failure: Exception | None = None
 
     async def read() -> Sequence[Transaction]:
         try:
@@ -69,12 +68,7 @@ async def _apply_while_reading(
         except GrantlogError:
             return ()
 
-    async with asyncio.TaskGroup() as group:
+    async with background_tasks() as group:
         reading = group.create_task(read(), name="read ahead")
-        try:
-            await store.apply(piece)
-        except Exception as error:  # noqa: BLE001 - raised again below, not in a group
-            failure = error
-    if failure is not None:
-        raise failure
+        await store.apply(piece)
     return reading.result()

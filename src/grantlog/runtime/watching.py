@@ -11,11 +11,11 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.terms import Consistency
 from grantlog.app.watch import Watch
 from grantlog.app.watch_hub import WatchHub
+from grantlog.background import background_tasks
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.ports.log import TenantLog
 from grantlog.runtime.kafka_settings import KafkaSettings
 from grantlog.runtime.watch_settings import WatchSettings
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.past import PostgresPast
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, Setup, open_pool

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from grantlog.background import background_tasks
 from grantlog.cli.databases import Databases
 from grantlog.cli.replica_status import status
 from grantlog.errors import GrantlogError, LostWriteError, OtherEpochError, UnavailableError
 from grantlog.ports.facts import TupleFilter
 from grantlog.ports.reverse import EntitiesKey
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.epoch import open_epoch
 from grantlog.store.postgres.followers import MAINTENANCE, beat
 from grantlog.store.postgres.lister import open_fact_lister

@@ -93,7 +93,7 @@ async def test_a_broker_that_is_killed_under_writes_loses_nothing(
             asyncio.TaskGroup() as group,
         ):
             await until(lambda: follower.log.lively)
-            group.create_task(write())
+            writing = group.create_task(write())
             for how in (signal.SIGKILL, signal.SIGTERM):
                 await until(lambda: follower.log.counters.read_here > 20, within_s=60)
                 await asyncio.to_thread(own_broker.stop, how)
@@ -103,7 +103,7 @@ async def test_a_broker_that_is_killed_under_writes_loses_nothing(
                 await until(lambda: follower.log.lively, within_s=60)
                 follower.log.counters.read_here = 0
             stop.set()
-            await asyncio.sleep(0)
+            await writing  # the last write may be under way
             head = {t: (await primary.heads.head(t)).revision for t in (ACME, OTHER)}
             await stage.reach({(tenant, revision, 0) for tenant, revision in head.items()})
             await follower.reach(ACME, OTHER, within_s=60)

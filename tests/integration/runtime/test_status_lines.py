@@ -57,7 +57,7 @@ async def test_the_cause_stands_at_the_end_and_whether_kafka_was_asked(
     code, told = await said(capsys, "topic", "status")
     assert code == 1
     assert told.splitlines()[-1] == (
-        "WRONG: Kafka: the log moved to the topic grantlog.changes, GRANTLOG_KAFKA_TOPIC says "
+        "WRONG: Kafka: the log is on the topic grantlog.changes, GRANTLOG_KAFKA_TOPIC says "
         "another: start this service with GRANTLOG_KAFKA_TOPIC=grantlog.changes"
     )
 

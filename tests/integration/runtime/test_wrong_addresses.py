@@ -112,5 +112,28 @@ async def test_a_replica_that_cannot_be_used_leaves_the_primary_maintained(
     assert sum("not projecting" in line for line in process.lines) == 1
 
 
+async def test_a_replica_of_another_log_is_left_as_it_is_until_it_is_rebuilt(databases):
+    async with connect(databases.replica, application_name="test") as connection:
+        await connection.execute("INSERT INTO meta (name, value) VALUES ('follows', '1/2/3/1')")
+    async with follower(databases) as process:
+
+        async def told() -> bool:
+            return any("folded from another log" in line for line in process.lines)
+
+        await until(told)
+        assert "replica" not in await beats(databases)
+        async with connect(databases.replica, application_name="test") as connection:
+            follows = await connection.fetchval("SELECT value FROM meta WHERE name = 'follows'")
+        assert follows == "1/2/3/1"
+        assert await asyncio.to_thread(main, ["projector", "rebuild", *_both(databases)]) == 0
+
+        async def projecting() -> bool:
+            return "replica" in await beats(databases)
+
+        await until(projecting)
+        assert await stopped(process) == 0
+    assert sum("not projecting" in line for line in process.lines) == 1
+
+
 def _both(databases) -> list[str]:
     return ["--database-url", databases.primary, "--replica-url", databases.replica]

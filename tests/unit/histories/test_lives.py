@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from grantlog.changelog.memory.log import MemoryChangeLog
-from grantlog.model.change import TenantDeleted, Transaction
-from grantlog.model.ids import Epoch, Revision, TenantId
-from grantlog.model.token import SnapToken, encode_token
+from grantlog.model.change import TenantDeleted
+from grantlog.model.ids import Epoch, Revision
 from grantlog.model.tuples import Subject, parse_entity, parse_tuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
 from grantlog.testing.histories import (
     Act,
-    Answered,
     Asked,
     Attributes,
     Checks,
     Entities,
-    History,
     Promise,
     Refused,
     Told,
@@ -29,11 +26,10 @@ from grantlog.testing.histories import (
     Write,
     violations,
 )
-from grantlog.testing.histories.record import Answer, Question
 from tests.contract.memory import memory_primary
+from tests.unit.histories.noted import ACME, Noted
 from tests.workload import SCHEMA, flag
 
-ACME = TenantId("acme")
 BOB = Subject("user", "bob")
 FOLDER = parse_entity("folder:f")
 OPEN, SHUT = flag(FOLDER, is_open=True), flag(FOLDER, is_open=False)
@@ -47,14 +43,11 @@ def may_bob_see(doc: str) -> Checks:
 
 
 @dataclass
-class Story:
+class Story(Noted):
     """Schema (1), doc:1 in a folder (2) that is open (3), shut (4), then gets doc:2 (5).
 
     The tenant is deleted (6), has a schema again (7), and doc:1 in that folder (8).
     """
-
-    log: list[Transaction] = field(default_factory=list)
-    history: History = field(default_factory=History)
 
     async def tell(self) -> None:
         primary = memory_primary()
@@ -85,25 +78,12 @@ class Story:
                 write = replace(write, creates=(facts[revision],), token=token)
             self.history.writes.append(write)
 
-    def token(self, revision: int, epoch: int = 1) -> str:
-        return encode_token(ACME, SnapToken(Epoch(epoch), revision))
-
     def write(self, revision: int) -> Write:
         return self.history.writes[revision - 2]
 
     def note(self, revision: int, write: Write) -> None:
         """Another note of the write that made a revision."""
         self.history.writes[revision - 2] = write
-
-    def ask(
-        self, question: Question, answer: Answer, *, at: int, sent: int = 0, when: float = 100
-    ) -> None:
-        self.history.answers.append(
-            Answered(
-                "r", ACME, "b", when, when + 5, question, self.token(sent) if sent else "",
-                self.token(at), "replica", answer,
-            )
-        )  # fmt: skip
 
     def refuse(self, why: Why, *, sent: int, when: float = 100) -> None:
         token = self.token(sent) if sent else ""
@@ -115,9 +95,6 @@ class Story:
     def told(self, revision: int, *, deleted: bool = False) -> Told:
         changes = getattr(self.log[revision - 1].body, "changes", ())
         return Told(self.token(revision), changes, deleted)
-
-    def broken(self) -> set[Promise]:
-        return {found.promise for found in violations(self.history, {ACME: self.log})}
 
 
 @pytest.fixture

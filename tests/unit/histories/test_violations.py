@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from grantlog.model.change import Transaction
-from grantlog.model.ids import TenantId
-from grantlog.model.token import SnapToken, encode_token
 from grantlog.model.tuples import Subject, parse_entity, parse_tuple
 from grantlog.ports.facts import TupleFilter
 from grantlog.testing.contracts.places import Primary
 from grantlog.testing.histories import (
-    Answered,
     Asked,
     Checks,
     Entities,
-    History,
     Promise,
     Told,
     Tuples,
@@ -26,11 +21,10 @@ from grantlog.testing.histories import (
     Write,
     violations,
 )
-from grantlog.testing.histories.record import Answer, Question
 from tests.contract.memory import memory_primary
+from tests.unit.histories.noted import ACME, Noted
 from tests.workload import SCHEMA
 
-ACME = TenantId("acme")
 BOB = Subject("user", "bob")
 MAY_BOB_SEE_THE_DOC = Checks((Asked(parse_entity("doc:1"), "view", BOB),))
 GRANT = "folder:f#viewer@user:bob"
@@ -42,12 +36,8 @@ async def with_schema(primary: Primary) -> None:
 
 
 @dataclass
-class Story:
+class Story(Noted):
     """The schema, then: bob may see the folder (2), no more (3), and a doc comes into it (4)."""
-
-    epoch: int = 1
-    log: list[Transaction] = field(default_factory=list)
-    history: History = field(default_factory=History)
 
     async def tell(self) -> None:
         primary = memory_primary()
@@ -56,7 +46,6 @@ class Story:
         await primary.remove(GRANT)
         await primary.put(CONTENT)
         self.log = list(await primary.history())
-        self.epoch = self.log[0].epoch
         for revision, write in enumerate(
             (
                 Write("w", ACME, "a", 20, (parse_tuple(GRANT),)),
@@ -68,22 +57,6 @@ class Story:
             self.history.writes.append(
                 replace(write, returned=write.invoked + 5, token=self.token(revision))
             )
-
-    def token(self, revision: int) -> str:
-        return encode_token(ACME, SnapToken(self.log[0].epoch, revision))  # type: ignore[arg-type]
-
-    def ask(
-        self, question: Question, answer: Answer, *, at: int, sent: int = 0, when: float = 100
-    ) -> None:
-        self.history.answers.append(
-            Answered(
-                "r", ACME, "b", when, when + 5, question, self.token(sent) if sent else "",
-                self.token(at), "replica", answer,
-            )
-        )  # fmt: skip
-
-    def broken(self) -> set[Promise]:
-        return {found.promise for found in violations(self.history, {ACME: self.log})}
 
     def watch(self, *told: tuple[int, int]) -> None:
         """A watcher from revision 1, told at each revision the changes of one; 0 is none."""

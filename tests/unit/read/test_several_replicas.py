@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -24,7 +25,7 @@ from grantlog.store.postgres.guard import Guard
 from grantlog.store.postgres.lives import Identity, Kind
 from grantlog.store.postgres.replica_first import ReplicaLimits
 from grantlog.store.postgres.replica_state import ReplicaState
-from tests.unit.read.copies import ACME, LIVES, own_log, served
+from tests.unit.read.copies import ACME, LIVES, QUICK, own_log, served
 from tests.unit.read.test_replica_first import told
 
 
@@ -56,7 +57,8 @@ async def test_a_replica_seen_behind_is_not_asked_before_one_that_may_be_there()
 
 
 async def test_one_that_arrives_answers_for_all_that_lag() -> None:
-    (first, second), primary, reader = served(8, 9)
+    patient = replace(QUICK, wait_s_max=60.0)
+    (first, second), primary, reader = served(8, 9, limits=patient)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(told(reader))
         while second.asked < 3:

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from grantlog.background import background_tasks
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.feed import Feed
 from grantlog.changelog.kafka.intake import Counters
@@ -27,7 +28,6 @@ from grantlog.errors import UnavailableError
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved, LogHead, Position, TenantLog
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
 from grantlog.waiting import set_within
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from grantlog.background import background_tasks
 from grantlog.changelog.kafka.holding import Holder, LookBack
 from grantlog.changelog.kafka.marking import Marker
 from grantlog.changelog.kafka.producer import TopicWriter
@@ -23,7 +24,6 @@ from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.model.ids import TenantId
 from grantlog.ports.log import ChangeLog
-from grantlog.store.postgres.background import background_tasks
 from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.publish")

@@ -285,7 +285,7 @@ def refuse_other(recorded: TopicRecord, *, name: str, partitions: int) -> None:
     """
     if recorded.name != name:
         raise PreconditionError(
-            f"the log moved to the topic {recorded.name}, GRANTLOG_KAFKA_TOPIC says {name}: start "
+            f"the log is on the topic {recorded.name}, GRANTLOG_KAFKA_TOPIC says {name}: start "
             f"this service with GRANTLOG_KAFKA_TOPIC={recorded.name}"
         )
     if recorded.partitions != partitions:

@@ -18,9 +18,9 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
+from grantlog.background import background_tasks
 from grantlog.errors import UnavailableError
 from grantlog.model.ids import Revision, TenantId
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA
 from grantlog.store.postgres.driver_errors import translating
 from grantlog.store.postgres.pool import Pool, acquired, connect

@@ -9,10 +9,10 @@ from typing import Final
 
 import asyncpg
 
+from grantlog.background import background_tasks
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool, acquired
 from grantlog.store.postgres.statements import load
 

@@ -9,6 +9,7 @@ from typing import Final
 from grantlog.errors import UnavailableError
 from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.driver_errors import translating
+from grantlog.store.postgres.followers import MAINTENANCE
 from grantlog.store.postgres.pool import Pool, acquired, connect
 from grantlog.store.postgres.statements import load
 
@@ -34,7 +35,7 @@ async def missing_followers(pool: Pool, kinds: Collection[str]) -> list[str]:
 
 def unattended(missing: Collection[str]) -> str:
     """What kinds of follower that do not beat leave undone, for people."""
-    if "maintenance" in missing:
+    if MAINTENANCE in missing:
         return (
             "no projector beats: start `grantlog run projector`; until then nothing is folded "
             "into replicas, and what was deleted keeps its space"

@@ -12,7 +12,6 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Final, TypeAlias
 
 import structlog
@@ -22,6 +21,7 @@ from grantlog.model.ids import Epoch, TenantId
 from grantlog.store.postgres.epoch import Seen, Server, identify, open_if_set_back
 from grantlog.store.postgres.lives import Lives, read_lives
 from grantlog.store.postgres.pool import Connection, Pool, acquired, discard
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.epoch")
 
@@ -153,10 +153,8 @@ class Proof:
     async def keep_looking(self, pool: Pool, *, every_s: float = LOOK_S) -> None:
         """Look now and then, and soon after a doubt or while it fails, until cancelled."""
         while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(every_s):
-                    await self.doubted.wait()
-                    await asyncio.sleep(SOON_S)  # many may doubt the same
+            if await set_within(self.doubted, every_s):
+                await asyncio.sleep(SOON_S)  # many may doubt the same
             self.doubted.clear()
             try:
                 await self.look(pool)

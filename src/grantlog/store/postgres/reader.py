@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from grantlog.background import background_tasks
 from grantlog.errors import CorruptionError, GrantlogError, InvalidInputError, UnavailableError
 from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS, breaks_connection, translated
 from grantlog.store.postgres.guard import Admit, admit_any
 from grantlog.store.postgres.pool import Pool, lent

@@ -13,6 +13,7 @@ from grantlog.store.postgres.migrate import check_schema_range
 from grantlog.store.postgres.pool import Connection, Pool, Setup, acquired, discard
 from grantlog.store.postgres.replica_first import ReplicaLimits
 from grantlog.store.postgres.replica_state import OwnLog, ReplicaState
+from grantlog.waiting import set_within
 
 
 def proving(log: OwnLog) -> Setup:
@@ -51,9 +52,7 @@ class ReplicaProbe:
         while True:
             state = self._state
             if state.is_in:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._limits.probe_s):
-                        await state.failed_now.wait()
+                await set_within(state.failed_now, self._limits.probe_s)
             if not state.is_in:
                 await asyncio.sleep(self._limits.back_s(max(1, state.failures)))
             await self.probe()

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from grantlog.background import background_tasks
 from grantlog.model.attributes import Attribute
 from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import AttributeFilter, FactAnswer, FactKey, TupleFilter
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.guard import Admit, admit_any
 from grantlog.store.postgres.lister import LISTING_PLANS, PostgresFactLister
 from grantlog.store.postgres.lives import READERS

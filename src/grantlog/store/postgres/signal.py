@@ -14,9 +14,9 @@ from typing import Final
 
 import asyncpg
 
+from grantlog.background import background_tasks
 from grantlog.errors import GrantlogError
 from grantlog.model.ids import TenantId
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.driver_errors import DRIVER_ERRORS
 from grantlog.store.postgres.pool import connect
 from grantlog.store.postgres.statements import load

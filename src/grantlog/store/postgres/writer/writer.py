@@ -6,9 +6,9 @@ import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 
+from grantlog.background import background_tasks
 from grantlog.model.ids import SchemaVersion, TenantId
 from grantlog.ports.writer import Committed, DataIntent, TenantRecord
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import Pool
 from grantlog.store.postgres.writer.acknowledged import Acknowledged
 from grantlog.store.postgres.writer.committing import Committer, TellCommitted, tell_nobody

@@ -1,4 +1,4 @@
-"""Tasks that an adapter runs beside its callers, and that end before it does."""
+"""Tasks that run beside whoever began them, and that end before that one does."""
 
 from __future__ import annotations
 
