@@ -8,12 +8,12 @@ from typing import Final
 
 from grantlog.app.cached import NO_CACHES, Caches
 from grantlog.app.follow_clocks import ClockFollower
+from grantlog.background import background_tasks
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.runtime.watching import open_tenant_log
-from grantlog.store.postgres.background import background_tasks
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.proof import Proof
 from grantlog_api.settings import ApiSettings
