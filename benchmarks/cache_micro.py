@@ -24,7 +24,8 @@ from pathlib import Path
 import uvloop
 from read_micro import BULK, SLICE, TENANT, log_of
 
-from grantlog.app.cached import CachedChecks, CachedFacts, Caches
+from grantlog.app.cached import CachedFacts, Caches
+from grantlog.app.cached_checks import CachedChecks
 from grantlog.app.schemas import LoadedSchema
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache

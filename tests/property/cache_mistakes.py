@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
-from grantlog.app.cached import CachedChecks, CachedFacts
+from grantlog.app import cached_checks as checks_module
+from grantlog.app.cached import CachedFacts
+from grantlog.app.cached_checks import CachedChecks
 from grantlog.app.follow_clocks import ClockFollower
 from grantlog.app.under_way import UnderWay
 from grantlog.cache import digest as digest_module
+from grantlog.cache import recall as recall_module
 from grantlog.cache import relations as relations_module
 from grantlog.cache import results as results_module
 from grantlog.cache.clock import SLOT_BYTES, Clock, fact_dependency
@@ -220,7 +223,11 @@ def _data_is_no_matter(patch: pytest.MonkeyPatch) -> None:
 
 def _versions_are_no_matter(patch: pytest.MonkeyPatch) -> None:
     key = results_module.result_key
-    patch.setattr("grantlog.app.cached.result_key", lambda clock, _, query: key(clock, "", query))  # type: ignore[arg-type]
+
+    def of_any_version(clock: Any, _: Any, query: Any) -> Any:
+        return key(clock, "", query)  # type: ignore[arg-type]
+
+    patch.setattr(checks_module, "result_key", of_any_version)
 
 
 def _large_relations_are_kept_by_their_first_page(patch: pytest.MonkeyPatch) -> None:
@@ -245,6 +252,19 @@ def _reads_are_of_any_epoch(patch: pytest.MonkeyPatch) -> None:
         return self._facts.read(self._tenant, self._at, keys)
 
     patch.setattr(CachedFacts, "_read", read)
+
+
+def _denials_from_memory_rest_on_nothing(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recall_module, "_distinct", lambda gathered: ())
+
+
+def _answers_from_memory_rest_on_one_entry(patch: pytest.MonkeyPatch) -> None:
+    read = results_module.dependencies_recalled
+    patch.setattr(results_module, "dependencies_recalled", lambda reads: read(reads[:1]))
+
+
+def _memory_holds_at_every_revision(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(recall_module, "holds", lambda clock, entry, at: True)
 
 
 MISTAKES: dict[str, Patch] = {
@@ -278,4 +298,7 @@ MISTAKES: dict[str, Patch] = {
     "large relations are kept by their first page": _large_relations_are_kept_by_their_first_page,
     "who asks at another revision joins": lambda patch: _joined_whatever_differs(patch, 1),
     "who asks with another depth joins": lambda patch: _joined_whatever_differs(patch, 2),
+    "denials from memory rest on nothing": _denials_from_memory_rest_on_nothing,
+    "answers from memory rest on one entry": _answers_from_memory_rest_on_one_entry,
+    "memory holds at every revision": _memory_holds_at_every_revision,
 }

@@ -11,20 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from grantlog.app.schemas import LoadedSchema
 from grantlog.app.under_way import UnderWay
-from grantlog.cache.clock import Cause, Clock
+from grantlog.cache.clock import Clock
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
-from grantlog.cache.results import KeptResult, ResultCache, ResultKey, result_key
-from grantlog.engine.check import Decision, decide
-from grantlog.engine.many import FactMemo, decide_many
-from grantlog.engine.question import CheckQuery, CheckResult, require_depth
-from grantlog.errors import GrantlogError
+from grantlog.cache.results import ResultCache
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
-from grantlog.ports.standing import Source, note_source
 
 
 class CatchesUp(Protocol):
@@ -65,6 +59,17 @@ class CachedFacts:
         reads: how often the store was asked.
     """
 
+    __slots__ = (
+        "_at",
+        "_epoch",
+        "_facts",
+        "_follower",
+        "_relations",
+        "_tenant",
+        "clock",
+        "reads",
+    )
+
     def __init__(self, facts: FactReader, caches: Caches, tenant: TenantId, head: Head) -> None:
         self._facts = facts
         self._relations = caches.relations
@@ -99,96 +104,3 @@ class CachedFacts:
     async def _read(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
         self.reads += 1
         return await self._facts.read(self._tenant, self._at, keys, epoch=self._epoch)
-
-
-class CachedChecks:
-    """Checks of one tenant at one place, answered from the result cache where that is right."""
-
-    def __init__(
-        self, caches: Caches, tenant: TenantId, head: Head, loaded: LoadedSchema, facts: CachedFacts
-    ) -> None:
-        self._results = caches.results
-        self._under_way = caches.under_way
-        self._follower = caches.follower
-        self._tenant = tenant
-        self._at = head.revision
-        self._loaded = loaded
-        self._facts = facts
-        self._clock = facts.clock
-
-    async def check(self, query: CheckQuery) -> CheckResult:
-        """As `engine.check`."""
-        require_depth(query.depth)
-        known = await self._find([query])
-        result, key = known.results[0], known.keys[0]
-        if result is not None:
-            note_source(Source.CACHE)
-            return result
-        if key is None:
-            return await self._decide(query, key)
-        flight = (key, self._at, query.depth)
-        return await self._under_way.once(flight, lambda: self._decide(query, key))
-
-    async def _decide(self, query: CheckQuery, key: ResultKey | None) -> CheckResult:
-        """Let the engine decide, and keep the answer."""
-        decision = await decide(self._loaded.plan, query, self._facts.fetch)
-        self._keep(key, decision)
-        if not self._facts.reads:
-            note_source(Source.CACHE)
-        return decision.result
-
-    async def check_many(self, queries: Sequence[CheckQuery]) -> list[CheckResult | GrantlogError]:
-        """As `engine.check_many`, with a memo of its own."""
-        known = await self._find(queries)
-        places = [place for place, result in enumerate(known.results) if result is None]
-        answers: list[CheckResult | GrantlogError | None] = [*known.results]
-        if places:
-            memo = FactMemo(self._facts.fetch)
-            rest = [queries[place] for place in places]
-            decided = await decide_many(self._loaded.plan, rest, memo)
-            for place, each in zip(places, decided, strict=True):
-                if isinstance(each, Decision):
-                    self._keep(known.keys[place], each)
-                answers[place] = each.result if isinstance(each, Decision) else each
-        if not self._facts.reads:
-            note_source(Source.CACHE)
-        return [answer for answer in answers if answer is not None]
-
-    async def _find(self, queries: Sequence[CheckQuery]) -> _Known:
-        results, clock = self._results, self._clock
-        if results is None or clock is None:
-            return _Known([None] * len(queries), [None] * len(queries))
-        version = self._loaded.version
-        keys = [result_key(clock, version, query) for query in queries]
-        found = self._look(results, clock, keys, queries)
-        if Cause.AHEAD in found and self._follower is not None:
-            await self._follower.reach(self._tenant, clock, self._at)
-            found = self._look(results, clock, keys, queries)
-        for each in found:
-            results.count(each)
-        return _Known([None if isinstance(each, Cause) else each for each in found], keys)
-
-    def _look(
-        self,
-        results: ResultCache,
-        clock: Clock,
-        keys: Sequence[ResultKey | None],
-        queries: Sequence[CheckQuery],
-    ) -> list[CheckResult | Cause]:
-        return [
-            Cause.ABSENT if key is None else results.find(clock, key, self._at, query.depth)
-            for key, query in zip(keys, queries, strict=True)
-        ]
-
-    def _keep(self, key: ResultKey | None, decision: Decision) -> None:
-        if self._results is not None and key is not None:
-            kept = KeptResult(decision.result, decision.depth)
-            self._results.keep(key, kept, self._at, decision.reads)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the result cache had of some questions: an answer or None, and where it is kept."""
-
-    results: Sequence[CheckResult | None]
-    keys: Sequence[ResultKey | None]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from grantlog.app.cached import NO_CACHES, CachedChecks, CachedFacts, Caches
+from grantlog.app.cached import NO_CACHES, CachedFacts, Caches
+from grantlog.app.cached_checks import CachedChecks
 from grantlog.app.resolve import Resolver, at_a_live_revision
 from grantlog.app.schemas import SchemaCache, resolve_with_schema
 from grantlog.app.terms import Terms

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from cachetools import LRUCache
-
+from grantlog.app.recent import Recent
 from grantlog.model.ids import NOTHING, Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, encode_token
 from grantlog.ports.heads import Head
@@ -53,11 +52,11 @@ class KnownHeads:
     ) -> None:
         self.now = now
         self._life_began = life_began
-        self._known: LRUCache[TenantId, Known] = LRUCache(tenants_max)
+        self._known: Recent[TenantId, Known] = Recent(tenants_max)
 
     def head(self, tenant: TenantId) -> Head | None:
         """The newest head known, None if there is none."""
-        known = self._known.get(tenant)
+        known = self._known.find(tenant)
         return known.head if known is not None else None
 
     def heads(self) -> dict[TenantId, Head]:
@@ -66,7 +65,7 @@ class KnownHeads:
 
     def find(self, tenant: TenantId) -> Known | None:
         """The newest head known and its age, None if there is none."""
-        return self._known.get(tenant)
+        return self._known.find(tenant)
 
     def learn(self, tenant: TenantId, head: Head, asked_at: float) -> Known:
         """Keep the newer of `head` and what is known, and return it.
@@ -77,7 +76,7 @@ class KnownHeads:
             asked_at: when the question, or the write, was sent; what was committed by then is in
                 `head`, and so in any newer one.
         """
-        known = self._known.get(tenant)
+        known = self._known.find(tenant)
         life = NOTHING
         if known is not None:
             newest, complete_at = known
@@ -89,7 +88,8 @@ class KnownHeads:
                     return known
                 head = newest
             asked_at = max(asked_at, complete_at)
-        learnt = self._known[tenant] = Known(head, asked_at)
+        learnt = Known(head, asked_at)
+        self._known.set(tenant, learnt)
         if head.begins > life:
             self._life_began(tenant, head.begins)
         return learnt
@@ -109,7 +109,7 @@ class KnownHeads:
 
     def forget(self, tenant: TenantId) -> None:
         """Ask the primary the next time."""
-        self._known.pop(tenant, None)
+        self._known.drop(tenant)
 
     def forget_before(self, epoch: Epoch) -> None:
         """Ask the primary about every tenant that is known from an earlier epoch only."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from grantlog.app.cached import NO_CACHES, CachedChecks, CachedFacts, Caches
+from grantlog.app.cached import NO_CACHES, CachedFacts, Caches
+from grantlog.app.cached_checks import CachedChecks
 from grantlog.app.continuation import Continuation
 from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema

@@ -76,6 +76,20 @@ class Resolver:
         stand_at(token_of(tenant, known.head), known.complete_at)
         return known.head
 
+    def resolve_at_once(self, tenant: TenantId, terms: Terms) -> Head | None:
+        """What `resolve` comes to, where nobody has to be asked; None where somebody has.
+
+        Raises:
+            InvalidTokenError: the token is garbled or another tenant's.
+        """
+        if terms.as_of is not None:
+            return None
+        known = self._known_to_do(tenant, terms)
+        if known is None:
+            return None
+        stand_at(token_of(tenant, known.head), known.complete_at)
+        return known.head
+
     async def resume(self, tenant: TenantId, at: SnapToken, terms: Terms) -> Head:
         """The tenant's head now, where a continuation's page at `at` may still be answered.
 
@@ -118,21 +132,25 @@ class Resolver:
         return known.head
 
     async def _at_least(self, tenant: TenantId, terms: Terms) -> Known:
-        token = decode_token(tenant, terms.snap_token) if terms.snap_token else None
-        known = self._known.find(tenant)
-        if (
-            known is not None
-            and (token is None or _has_passed(known, token))
-            and self._is_fresh(known, terms)
-        ):
+        known = self._known_to_do(tenant, terms)
+        if known is not None:
             return known
         try:
             known = await self._ask(tenant)
         except UnavailableError as error:
-            raise self._explained(error, terms, known) from error
-        if token is not None:
+            raise self._explained(error, terms, self._known.find(tenant)) from error
+        if terms.snap_token:
+            token = decode_token(tenant, terms.snap_token)
             await self._require_admissible(tenant, known.head, token)
         return known
+
+    def _known_to_do(self, tenant: TenantId, terms: Terms) -> Known | None:
+        """What is known of the tenant's head, if that will do for a question."""
+        token = decode_token(tenant, terms.snap_token) if terms.snap_token else None
+        known = self._known.find(tenant)
+        if known is None or (token is not None and not _has_passed(known, token)):
+            return None
+        return known if self._is_fresh(known, terms) else None
 
     def _is_fresh(self, known: Known, terms: Terms) -> bool:
         """Whether what is known will do without asking the primary."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
-from cachetools import LRUCache
-
 from grantlog.app.known import KnownHeads
+from grantlog.app.recent import Recent
 from grantlog.app.resolve import Resolver
 from grantlog.app.terms import AT_HEAD, Terms
 from grantlog.engine.plan import Plan, build_plan
@@ -58,10 +57,14 @@ class SchemaCache:
 
     def __init__(self, reader: SchemaReader, entries_max: int = SCHEMAS_CACHED_MAX) -> None:
         self._reader = reader
-        self._loaded: LRUCache[tuple[TenantId, SchemaVersion], LoadedSchema] = LRUCache(entries_max)
+        self._loaded: Recent[tuple[TenantId, SchemaVersion], LoadedSchema] = Recent(entries_max)
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="schema-compiler")
         self._compiling = 0
         self._loading: dict[tuple[TenantId, SchemaVersion], asyncio.Lock] = {}
+
+    def find(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema | None:
+        """The compiled version, if it is here."""
+        return self._loaded.find((tenant, version))
 
     async def load(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema:
         """The compiled version; concurrent first loads compile once.
@@ -70,7 +73,7 @@ class SchemaCache:
             NotFoundError: the tenant has no such version ("" included: no schema was written).
         """
         key = (tenant, version)
-        loaded = self._loaded.get(key)
+        loaded = self._loaded.find(key)
         if loaded is not None:
             return loaded
         if not version:
@@ -78,10 +81,10 @@ class SchemaCache:
         lock = self._loading.setdefault(key, asyncio.Lock())
         try:
             async with lock:
-                loaded = self._loaded.get(key)
+                loaded = self._loaded.find(key)
                 if loaded is None:
                     loaded = await self._compile(tenant, version)
-                    self._loaded[key] = loaded
+                    self._loaded.set(key, loaded)
                 return loaded
         finally:
             self._loading.pop(key, None)
@@ -108,7 +111,7 @@ class SchemaCache:
 
     def keep(self, tenant: TenantId, loaded: LoadedSchema) -> None:
         """Have a version that was compiled to be written."""
-        self._loaded[tenant, loaded.version] = loaded
+        self._loaded.set((tenant, loaded.version), loaded)
 
     async def _compile(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema:
         known_form = SCHEMA_VERSION.fullmatch(version)
@@ -120,13 +123,13 @@ class SchemaCache:
 
     def tenants(self) -> set[TenantId]:
         """Those of whom versions are kept."""
-        return {tenant for tenant, _ in self._loaded}
+        return {tenant for (tenant, _), _ in self._loaded.items()}
 
     def forget_before(self, tenant: TenantId, begins: Revision) -> None:
         """Drop the versions of lives of the tenant that ended at or before a deletion."""
         for key, loaded in list(self._loaded.items()):
             if key[0] == tenant and loaded.revision < begins:
-                del self._loaded[key]
+                self._loaded.drop(key)
 
     def clear(self) -> None:
         """Drop all versions: some may be of writes that were lost."""
@@ -147,6 +150,23 @@ def _not_found(explanation: str) -> NotFoundError:
     return NotFoundError(explanation, reason="ERROR_CODE_SCHEMA_NOT_FOUND")
 
 
+def resolve_at_once(
+    resolver: Resolver, cache: SchemaCache, tenant: TenantId, terms: Terms
+) -> tuple[Head, LoadedSchema] | None:
+    """What `resolve_with_schema` comes to where this node knows it; None if one has to ask.
+
+    Raises:
+        InvalidTokenError: the token is garbled or another tenant's.
+    """
+    head = resolver.resolve_at_once(tenant, terms)
+    if head is None:
+        return None
+    loaded = cache.find(tenant, SchemaVersion(terms.schema_version) or head.schema_version)
+    if loaded is None or not head.begins <= loaded.revision <= head.revision:
+        return None
+    return head, loaded
+
+
 async def resolve_with_schema(
     resolver: Resolver, cache: SchemaCache, tenant: TenantId, terms: Terms
 ) -> tuple[Head, LoadedSchema]:
@@ -158,6 +178,9 @@ async def resolve_with_schema(
         NotFoundError: no such version, or no schema at all.
         InvalidInputError: the version was written after the as-of.
     """
+    known = resolve_at_once(resolver, cache, tenant, terms)
+    if known is not None:
+        return known
     head = await resolver.resolve(tenant, terms)
     if terms.as_of is not None and not terms.schema_version and not head.schema_version:
         raise _not_found(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from sys import getsizeof, intern
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
@@ -119,13 +119,16 @@ class _Remembered:
 class RelationCache:
     """Answers of `FactReader`, in at most so many bytes; for the event loop's thread alone.
 
+    Attributes:
+        shelf: all that it holds, by `place_of`; relations that are known whole under four parts.
+
     Args:
         bytes_max: of all that it holds.
         whole_subjects_max: a relation of more subjects is not kept whole.
     """
 
     def __init__(self, bytes_max: int, *, whole_subjects_max: int = WHOLE_SUBJECTS_MAX) -> None:
-        self._shelf: Shelf[Kept] = Shelf(bytes_max)
+        self.shelf: Shelf[Kept] = Shelf(bytes_max)
         self._whole_max = whole_subjects_max
         self._asked = _Remembered(RELATIONS_REMEMBERED_MAX // 2)
         self._large = _Remembered(RELATIONS_REMEMBERED_MAX // 2)
@@ -144,12 +147,12 @@ class RelationCache:
         return Found(answers, missing)
 
     def _find(self, clock: Clock, at: Revision, key: FactKey) -> FactAnswer | Cause:
-        shelf, cause = self._shelf, Cause.ABSENT
+        shelf, cause = self.shelf, Cause.ABSENT
         kind = type(key)
         if kind is DirectKey or (isinstance(key, _PAGED) and key.after is None):
             entry = shelf.find((clock.number, key[0], key[1], key[2]))
             if entry is not None:
-                if entry.read_at == at or _holds(clock, entry, at):
+                if entry.read_at == at or holds(clock, entry, at):
                     whole = entry.value
                     if not isinstance(whole, Whole):
                         raise CorruptionError("another answer stands in the place of a relation")
@@ -157,10 +160,10 @@ class RelationCache:
                         return key[3:] in whole.members
                     return whole.usersets if kind is UsersetsKey else whole.subjects
                 cause = clock.why_not(entry.read_at, at)
-        entry = shelf.find(_place(clock, key))
+        entry = shelf.find(place_of(clock, key))
         if entry is None:
             return cause
-        if entry.read_at == at or _holds(clock, entry, at):
+        if entry.read_at == at or holds(clock, entry, at):
             answer = entry.value
             if isinstance(answer, Whole):
                 raise CorruptionError("a relation stands in the place of another answer")
@@ -173,6 +176,10 @@ class RelationCache:
         counts.hits += len(found.answers) - len(found.missing)
         for cause in found.missing.values():
             counts.misses[cause] += 1
+
+    def count_hits(self, hits: int) -> None:
+        """Count answers that were found without `find`."""
+        self._counts.hits += hits
 
     def worth_reading(self, clock: Clock, missing: Sequence[FactKey]) -> list[FactKey]:
         """What to read along with missing keys: relations that are to be known whole."""
@@ -204,7 +211,7 @@ class RelationCache:
                 place = _whole_place(clock, key)
                 if answer.more or key.after is not None or len(answer.subjects) > self._whole_max:
                     self._large.add(hash(place))
-                    self._put(_place(clock, key), _shared(answer), read_at, _reads(key))
+                    self._put(place_of(clock, key), _shared(answer), read_at, _reads(key))
                 else:
                     whole.add(place)
                     self._put(place, Whole(_shared(answer).subjects), read_at, _reads(key))
@@ -212,15 +219,15 @@ class RelationCache:
             if isinstance(key, SubjectsKey) or (whole and _whole_place(clock, key) in whole):
                 continue
             kept = _shared(answer) if isinstance(answer, SubjectPage) else answer
-            self._put(_place(clock, key), kept, read_at, _reads(key))
+            self._put(place_of(clock, key), kept, read_at, _reads(key))
 
     def _put(
         self, place: FactPlace, kept: Kept, read_at: Revision, dependencies: tuple[int, ...]
     ) -> None:
-        there = self._shelf.peek(place)
+        there = self.shelf.peek(place)
         if there is None or there.read_at < read_at:
             size = size_of_dependencies(dependencies) + _size_of(kept)
-            self._shelf.put(place, kept, read_at, dependencies, size)
+            self.shelf.put(place, kept, read_at, dependencies, size)
 
     @property
     def state(self) -> CacheState:
@@ -228,14 +235,14 @@ class RelationCache:
         return CacheState(
             hits=self._counts.hits,
             misses={cause.value: count for cause, count in self._counts.misses.items()},
-            evicted=self._shelf.evicted,
-            entries=len(self._shelf),
-            bytes=self._shelf.bytes,
-            bytes_max=self._shelf.bytes_max,
+            evicted=self.shelf.evicted,
+            entries=len(self.shelf),
+            bytes=self.shelf.bytes,
+            bytes_max=self.shelf.bytes_max,
         )
 
 
-def _holds(clock: Clock, entry: Entry[Kept], at: Revision) -> bool:
+def holds(clock: Clock, entry: Entry[Kept], at: Revision) -> bool:
     """Whether an entry answers at a revision; it is as if read there then, if that is newer."""
     if not clock.may_answer(entry.read_at, at, entry.dependencies):
         return False
@@ -247,7 +254,7 @@ def _whole_place(clock: Clock, key: FactKey) -> FactPlace:
     return (clock.number, key[0], key[1], key[2])
 
 
-def _place(clock: Clock, key: FactKey) -> FactPlace:
+def place_of(clock: Clock, key: FactKey) -> FactPlace:
     """The place of a single answer; keys of different classes may be equal, places are not."""
     if isinstance(key, DirectKey | MemberOfUsersetKey):  # seven and nine parts
         return (clock.number, *key)
@@ -255,6 +262,12 @@ def _place(clock: Clock, key: FactKey) -> FactPlace:
         return (clock.number, "$", *key)
     kind = "usersets" if isinstance(key, UsersetsKey) else "subjects"
     return (clock.number, kind, *key)
+
+
+def name_of(place: FactPlace) -> tuple[str, str]:
+    """The entity type and the relation, or attribute, that a place is of."""
+    kind, name = (2, 4) if len(place) in {5, 6} else (1, 3)
+    return cast("tuple[str, str]", (place[kind], place[name]))
 
 
 def _reads(key: FactKey) -> tuple[int, ...]:

@@ -7,13 +7,14 @@ less depth than the answer needed is not answered from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
 from grantlog.cache.digest import context_digest
-from grantlog.cache.shelf import Shelf
+from grantlog.cache.relations import FactPlace, name_of
+from grantlog.cache.shelf import Entry, Shelf
 from grantlog.cache.sizes import size_of_dependencies
 from grantlog.engine.conform import plain_subject
 from grantlog.engine.question import CheckQuery, CheckResult
@@ -65,6 +66,15 @@ def dependencies_of(keys: Iterable[FactKey]) -> tuple[int, ...] | None:
     return tuple(kinds) if len(kinds) <= DEPENDENCIES_MAX else None
 
 
+def dependencies_recalled(reads: Sequence[Entry[Any]]) -> tuple[int, ...] | None:
+    """As `dependencies_of`, of what an answer from memory rests on."""
+    facts = {fact for entry in reads for fact in entry.dependencies}
+    if len(facts) <= DEPENDENCIES_MAX:
+        return tuple(facts)
+    kinds = {kind_dependency(*name_of(cast("FactPlace", entry.key))) for entry in reads}
+    return tuple(kinds) if len(kinds) <= DEPENDENCIES_MAX else None
+
+
 class ResultCache:
     """Answers of checks, in at most so many bytes; for the event loop's thread alone."""
 
@@ -102,13 +112,29 @@ class ResultCache:
             read_at: the exact revision that everything was read at.
             keys: all that was read, what was found empty included.
         """
+        if self._is_news(key, kept, read_at):
+            self._put(key, kept, read_at, dependencies_of(keys))
+
+    def keep_recalled(
+        self, key: ResultKey, kept: KeptResult, read_at: Revision, reads: Sequence[Entry[Any]]
+    ) -> None:
+        """Keep an answer that was made of what the relation cache holds at a revision."""
+        if self._is_news(key, kept, read_at):
+            self._put(key, kept, read_at, dependencies_recalled(reads))
+
+    def _is_news(self, key: ResultKey, kept: KeptResult, read_at: Revision) -> bool:
         there = self._shelf.peek(key)
-        if there is not None:
-            older = there.read_at > read_at
-            same = there.read_at == read_at and there.value.depth <= kept.depth
-            if older or same:
-                return
-        dependencies = dependencies_of(keys)
+        if there is None or there.read_at < read_at:
+            return True
+        return there.read_at == read_at and there.value.depth > kept.depth
+
+    def _put(
+        self,
+        key: ResultKey,
+        kept: KeptResult,
+        read_at: Revision,
+        dependencies: tuple[int, ...] | None,
+    ) -> None:
         if dependencies is not None:
             size = _VALUE_BYTES + size_of_dependencies(dependencies)
             self._shelf.put(key, kept, read_at, dependencies, size)

@@ -183,6 +183,8 @@ class _Builder:
             if target is not None and not isinstance(target, AttributeStep):
                 targets[subject_type] = target
         step.targets = targets
+        kinds = step.relation.kinds
+        step.followed = {kind: targets[kind[0]] for kind in kinds if kind[0] in targets}
         return step
 
 

@@ -139,10 +139,9 @@ class SubjectSearch:
     def _follow_arrow(
         self, node: Node, step: ArrowStep, subjects: list[Subject] | tuple[Subject, ...]
     ) -> None:
-        kinds = step.relation.kinds
         for type_, id_, relation in subjects:
-            target = step.targets.get(type_)
-            if target is not None and (type_, relation) in kinds:
+            target = step.followed.get((type_, relation))
+            if target is not None:
                 self._graph.reach(node, target, id_)
 
     def _turn(self, node: Node, step: RelationStep | ArrowStep, page: SubjectPage) -> None:

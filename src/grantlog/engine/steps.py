@@ -56,15 +56,18 @@ class ArrowStep(_Named):
     Attributes:
         relation: the step of `a`.
         targets: the step of `b` on each type of subject that has it.
+        followed: the same by what `a` admits: other subjects, of another schema version, count for
+            nothing.
     """
 
-    __slots__ = ("relation", "targets")
+    __slots__ = ("followed", "relation", "targets")
 
     def __init__(self, number: int, relation: RelationStep, computed: str) -> None:
         super().__init__(number, relation.type, f"{relation.name}.{computed}")
         self.cost = 0
         self.relation = relation
         self.targets: Mapping[str, Step] = {}
+        self.followed: Mapping[Kind, Step] = {}
 
 
 class UnionStep(_Named):

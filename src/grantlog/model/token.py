@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -40,10 +41,16 @@ def _check(body: bytes) -> bytes:
 
 def encode_token(tenant: TenantId, token: SnapToken) -> str:
     """The text that clients hold."""
-    body = _LAYOUT.pack(_FORMAT, _tenant_digest(tenant), token.epoch, token.revision)
+    return _encoded(tenant, token.epoch, token.revision)
+
+
+@lru_cache(maxsize=4_096)  # answers stand at few places: one for each write of a tenant
+def _encoded(tenant: TenantId, epoch: Epoch, revision: Revision) -> str:
+    body = _LAYOUT.pack(_FORMAT, _tenant_digest(tenant), epoch, revision)
     return base64url.encode(body + _check(body))
 
 
+@lru_cache(maxsize=4_096)  # who reads what it wrote sends the same token again and again
 def decode_token(tenant: TenantId, text: str) -> SnapToken:
     """The place that a token names.
 

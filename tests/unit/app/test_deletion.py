@@ -64,9 +64,10 @@ async def test_a_page_of_a_lookup_ends_with_the_life_even_where_the_replica_lags
     lookup = lookup_over_a_replica_that_lags(node)
     next_page = await first_page_and_call(lookup, kind)
     await next_page()
-    kept = dict(node.cache._loaded)
+    kept = dict(node.cache._loaded.items())
     await node.tenants.delete(T1)
-    node.cache._loaded.update(kept)  # compiled meanwhile, and kept after the deletion
+    for key, loaded in kept.items():
+        node.cache._loaded.set(key, loaded)  # compiled meanwhile, and kept after the deletion
     if again:
         await node.schemas.write(T1, SCHEMA)
     with pytest.raises(BehindWindowError):

@@ -1,0 +1,224 @@
+"""Checks answered through the caches: what is known, what follows from it, then the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from grantlog.app.cached import CachedFacts, Caches
+from grantlog.app.schemas import LoadedSchema
+from grantlog.cache.clock import Cause
+from grantlog.cache.recall import Recall, Recalled
+from grantlog.cache.results import KeptResult, ResultKey, result_key
+from grantlog.engine.check import Decision, decide
+from grantlog.engine.conform import plain_subject
+from grantlog.engine.many import FactMemo, decide_many
+from grantlog.engine.question import CheckQuery, CheckResult, require_depth
+from grantlog.errors import GrantlogError, InvalidInputError, NotFoundError
+from grantlog.model.ids import TenantId
+from grantlog.model.tuples import Subject
+from grantlog.ports.heads import Head
+from grantlog.ports.standing import Source, note_source
+
+LOOKS_PER_TURN: Final = 1_000
+"""Steps that a call of many questions looks at in memory before others have their turn: 1 ms."""
+
+_LOOKS_WITHOUT_ANSWER: Final = 20
+"""What a question counts for that memory could not answer."""
+
+_MISTAKES: Final = (InvalidInputError, NotFoundError)
+
+
+class CachedChecks:
+    """Checks of one tenant at one place: the result cache, then the relation cache, then the store.
+
+    What memory answers is answered without giving way to anybody.
+    """
+
+    __slots__ = (
+        "_at",
+        "_clock",
+        "_facts",
+        "_follower",
+        "_has_reached",
+        "_loaded",
+        "_recalls",
+        "_relations",
+        "_results",
+        "_tenant",
+        "_under_way",
+    )
+
+    def __init__(
+        self, caches: Caches, tenant: TenantId, head: Head, loaded: LoadedSchema, facts: CachedFacts
+    ) -> None:
+        self._results = caches.results
+        self._relations = caches.relations
+        self._under_way = caches.under_way
+        self._follower = caches.follower
+        self._tenant = tenant
+        self._at = head.revision
+        self._loaded = loaded
+        self._facts = facts
+        self._clock = facts.clock
+        self._has_reached = False
+        self._recalls: dict[tuple[Subject, int], Recall] = {}
+
+    async def check(self, query: CheckQuery) -> CheckResult:
+        """As `engine.check`."""
+        require_depth(query.depth)
+        key = self._key(query)
+        found = self._find(key, query)
+        if found is Cause.AHEAD and await self._has_caught_up():
+            found = self._find(key, query)
+        self._count(found)
+        if not isinstance(found, Cause):
+            note_source(Source.CACHE)
+            return found
+        result = await self._recall(query, key)
+        if result is not None:
+            note_source(Source.CACHE)
+            return result
+        if key is None:
+            return await self._decide(query, key)
+        flight = (key, self._at, query.depth)
+        return await self._under_way.once(flight, lambda: self._decide(query, key))
+
+    async def _decide(self, query: CheckQuery, key: ResultKey | None) -> CheckResult:
+        """Let the engine decide, and keep the answer."""
+        decision = await decide(self._loaded.plan, query, self._facts.fetch)
+        self._keep(key, decision)
+        if not self._facts.reads:
+            note_source(Source.CACHE)
+        return decision.result
+
+    async def check_many(self, queries: Sequence[CheckQuery]) -> list[CheckResult | GrantlogError]:
+        """As `engine.check_many`; what the questions read they share.
+
+        Raises:
+            InvalidInputError: a depth is out of range.
+        """
+        for depth in {query.depth for query in queries}:
+            require_depth(depth)
+        keys = [self._key(query) for query in queries]
+        found = [self._find(key, query) for key, query in zip(keys, queries, strict=True)]
+        if any(each is Cause.AHEAD for each in found) and await self._has_caught_up():
+            found = [self._find(key, query) for key, query in zip(keys, queries, strict=True)]
+        answers: list[CheckResult | GrantlogError | None] = []
+        for each in found:
+            self._count(each)
+            answers.append(None if isinstance(each, Cause) else each)
+        places = await self._recall_many(queries, keys, answers)
+        if places:
+            memo = FactMemo(self._facts.fetch)
+            rest = [queries[place] for place in places]
+            decided = await decide_many(self._loaded.plan, rest, memo)
+            for place, each in zip(places, decided, strict=True):
+                if isinstance(each, Decision):
+                    self._keep(keys[place], each)
+                answers[place] = each.result if isinstance(each, Decision) else each
+        if not self._facts.reads:
+            note_source(Source.CACHE)
+        return [answer for answer in answers if answer is not None]
+
+    async def _recall_many(
+        self,
+        queries: Sequence[CheckQuery],
+        keys: Sequence[ResultKey | None],
+        answers: list[CheckResult | GrantlogError | None],
+    ) -> list[int]:
+        """Answer from memory what has no answer yet; the places of what still has none."""
+        places: list[int] = []
+        looked = 0
+        for place, answer in enumerate(answers):
+            if answer is not None:
+                continue
+            try:
+                result = answers[place] = await self._recall(queries[place], keys[place])
+            except _MISTAKES:  # the engine says it in the question's place
+                result = None
+            if result is None:
+                places.append(place)
+            looked += _LOOKS_WITHOUT_ANSWER if result is None else result.check_count
+            if looked >= LOOKS_PER_TURN:
+                looked = 0
+                await asyncio.sleep(0)
+        return places
+
+    async def _recall(self, query: CheckQuery, key: ResultKey | None) -> CheckResult | None:
+        """The answer that follows from what the relation cache holds; None if that is not enough.
+
+        Raises:
+            NotFoundError, InvalidInputError: as `Plan.find`.
+        """
+        context = query.context
+        if context.tuples or context.attributes:
+            return None
+        step = self._loaded.plan.find(query.entity.type, query.permission, query.arguments)
+        recall = self._recall_of(query)
+        if recall is None:
+            return None
+        found = recall.decide(step, query.entity.id, query.depth)
+        if found is None and recall.is_behind and await self._has_caught_up():
+            self._recalls.clear()
+            recall = self._recall_of(query)
+            found = recall.decide(step, query.entity.id, query.depth) if recall else None
+        return None if found is None else self._recalled(found, key)
+
+    def _recall_of(self, query: CheckQuery) -> Recall | None:
+        """Where a subject's questions with the same `context.data` are decided from memory."""
+        relations, clock = self._relations, self._clock
+        if relations is None or clock is None:
+            return None
+        whose = (query.subject, id(query.context))
+        recall = self._recalls.get(whose)
+        if recall is None:
+            subject = plain_subject(query.subject)
+            recall = Recall(relations, clock, self._at, subject, query.context.data)
+            self._recalls[whose] = recall
+        return recall
+
+    def _recalled(self, found: Recalled, key: ResultKey | None) -> CheckResult:
+        """Count and keep an answer from memory."""
+        if self._relations is not None:
+            self._relations.count_hits(len(found.reads))
+        result = _result(found.allowed, found.looked)
+        if self._results is not None and key is not None:
+            kept = KeptResult(result, found.depth)
+            self._results.keep_recalled(key, kept, self._at, found.reads)
+        return result
+
+    async def _has_caught_up(self) -> bool:
+        """Bring the clock to the question's revision, once; False if nothing can be new."""
+        if self._follower is None or self._clock is None or self._has_reached:
+            return False
+        self._has_reached = True
+        await self._follower.reach(self._tenant, self._clock, self._at)
+        return True
+
+    def _key(self, query: CheckQuery) -> ResultKey | None:
+        if self._results is None or self._clock is None:
+            return None
+        return result_key(self._clock, self._loaded.version, query)
+
+    def _find(self, key: ResultKey | None, query: CheckQuery) -> CheckResult | Cause:
+        if key is None or self._results is None or self._clock is None:
+            return Cause.ABSENT
+        return self._results.find(self._clock, key, self._at, query.depth)
+
+    def _count(self, found: CheckResult | Cause) -> None:
+        if self._results is not None and self._clock is not None:
+            self._results.count(found)
+
+    def _keep(self, key: ResultKey | None, decision: Decision) -> None:
+        if self._results is not None and key is not None:
+            kept = KeptResult(decision.result, decision.depth)
+            self._results.keep(key, kept, self._at, decision.reads)
+
+
+@lru_cache(maxsize=1_024)
+def _result(allowed: bool, looked: int) -> CheckResult:  # noqa: FBT001 # a keyword costs a dict
+    """A check's answer; equal ones are one, of which caches hold many."""
+    return CheckResult(allowed, looked)
