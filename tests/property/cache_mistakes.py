@@ -255,7 +255,7 @@ def _reads_are_of_any_epoch(patch: pytest.MonkeyPatch) -> None:
 
 
 def _denials_from_memory_rest_on_nothing(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(recall_module, "_distinct", lambda gathered: ())
+    patch.setattr(recall_module, "_within_bound", lambda cost, reads: (cost, ()))
 
 
 def _answers_from_memory_rest_on_one_entry(patch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from grantlog.app.cached import CachedFacts, Caches
 from grantlog.app.schemas import LoadedSchema
 from grantlog.cache.clock import Cause
-from grantlog.cache.recall import Recall, Recalled
-from grantlog.cache.results import KeptResult, ResultKey, result_key
+from grantlog.cache.recall import Recall
+from grantlog.cache.relations import RelationCache
+from grantlog.cache.results import KeptResult, ResultKey, kept_result, result_key
 from grantlog.engine.check import Decision, decide
 from grantlog.engine.conform import plain_subject
 from grantlog.engine.many import FactMemo, decide_many
@@ -43,6 +43,7 @@ class CachedChecks:
         "_facts",
         "_follower",
         "_has_reached",
+        "_is_behind",
         "_loaded",
         "_recalls",
         "_relations",
@@ -63,7 +64,7 @@ class CachedChecks:
         self._loaded = loaded
         self._facts = facts
         self._clock = facts.clock
-        self._has_reached = False
+        self._has_reached = self._is_behind = False
         self._recalls: dict[tuple[Subject, int], Recall] = {}
 
     async def check(self, query: CheckQuery) -> CheckResult:
@@ -77,7 +78,9 @@ class CachedChecks:
         if not isinstance(found, Cause):
             note_source(Source.CACHE)
             return found
-        result = await self._recall(query, key)
+        result = self._recall(query, key)
+        if result is None and self._is_behind and await self._has_caught_up():
+            result = self._recall(query, key)
         if result is not None:
             note_source(Source.CACHE)
             return result
@@ -110,7 +113,10 @@ class CachedChecks:
         for each in found:
             self._count(each)
             answers.append(None if isinstance(each, Cause) else each)
-        places = await self._recall_many(queries, keys, answers)
+        places = [place for place, answer in enumerate(answers) if answer is None]
+        places = await self._recall_many(places, queries, keys, answers)
+        if places and self._is_behind and await self._has_caught_up():
+            places = await self._recall_many(places, queries, keys, answers)
         if places:
             memo = FactMemo(self._facts.fetch)
             rest = [queries[place] for place in places]
@@ -125,52 +131,54 @@ class CachedChecks:
 
     async def _recall_many(
         self,
+        places: Sequence[int],
         queries: Sequence[CheckQuery],
         keys: Sequence[ResultKey | None],
         answers: list[CheckResult | GrantlogError | None],
     ) -> list[int]:
-        """Answer from memory what has no answer yet; the places of what still has none."""
-        places: list[int] = []
+        """Answer questions from memory; the places of those that this is not enough for."""
+        left: list[int] = []
         looked = 0
-        for place, answer in enumerate(answers):
-            if answer is not None:
-                continue
+        for place in places:
             try:
-                result = answers[place] = await self._recall(queries[place], keys[place])
+                result = answers[place] = self._recall(queries[place], keys[place])
             except _MISTAKES:  # the engine says it in the question's place
                 result = None
             if result is None:
-                places.append(place)
+                left.append(place)
             looked += _LOOKS_WITHOUT_ANSWER if result is None else result.check_count
             if looked >= LOOKS_PER_TURN:
                 looked = 0
                 await asyncio.sleep(0)
-        return places
+        return left
 
-    async def _recall(self, query: CheckQuery, key: ResultKey | None) -> CheckResult | None:
+    def _recall(self, query: CheckQuery, key: ResultKey | None) -> CheckResult | None:
         """The answer that follows from what the relation cache holds; None if that is not enough.
 
         Raises:
             NotFoundError, InvalidInputError: as `Plan.find`.
         """
-        context = query.context
-        if context.tuples or context.attributes:
+        relations, context = self._relations, query.context
+        if relations is None or context.tuples or context.attributes:
             return None
         step = self._loaded.plan.find(query.entity.type, query.permission, query.arguments)
-        recall = self._recall_of(query)
+        recall = self._recall_of(query, relations)
         if recall is None:
             return None
         found = recall.decide(step, query.entity.id, query.depth)
-        if found is None and recall.is_behind and await self._has_caught_up():
-            self._recalls.clear()
-            recall = self._recall_of(query)
-            found = recall.decide(step, query.entity.id, query.depth) if recall else None
-        return None if found is None else self._recalled(found, key)
+        if found is None:
+            self._is_behind |= recall.is_behind
+            return None
+        relations.count_hits(len(found.reads))
+        kept = kept_result(found.allowed, found.looked, found.depth)
+        if self._results is not None and key is not None:
+            self._results.keep_recalled(key, kept, self._at, found.reads)
+        return kept.result
 
-    def _recall_of(self, query: CheckQuery) -> Recall | None:
+    def _recall_of(self, query: CheckQuery, relations: RelationCache) -> Recall | None:
         """Where a subject's questions with the same `context.data` are decided from memory."""
-        relations, clock = self._relations, self._clock
-        if relations is None or clock is None:
+        clock = self._clock
+        if clock is None:
             return None
         whose = (query.subject, id(query.context))
         recall = self._recalls.get(whose)
@@ -180,21 +188,12 @@ class CachedChecks:
             self._recalls[whose] = recall
         return recall
 
-    def _recalled(self, found: Recalled, key: ResultKey | None) -> CheckResult:
-        """Count and keep an answer from memory."""
-        if self._relations is not None:
-            self._relations.count_hits(len(found.reads))
-        result = _result(found.allowed, found.looked)
-        if self._results is not None and key is not None:
-            kept = KeptResult(result, found.depth)
-            self._results.keep_recalled(key, kept, self._at, found.reads)
-        return result
-
     async def _has_caught_up(self) -> bool:
         """Bring the clock to the question's revision, once; False if nothing can be new."""
         if self._follower is None or self._clock is None or self._has_reached:
             return False
         self._has_reached = True
+        self._recalls.clear()
         await self._follower.reach(self._tenant, self._clock, self._at)
         return True
 
@@ -216,9 +215,3 @@ class CachedChecks:
         if self._results is not None and key is not None:
             kept = KeptResult(decision.result, decision.depth)
             self._results.keep(key, kept, self._at, decision.reads)
-
-
-@lru_cache(maxsize=1_024)
-def _result(allowed: bool, looked: int) -> CheckResult:  # noqa: FBT001 # a keyword costs a dict
-    """A check's answer; equal ones are one, of which caches hold many."""
-    return CheckResult(allowed, looked)

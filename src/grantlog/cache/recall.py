@@ -13,12 +13,12 @@ one subject share them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from grantlog.cache.clock import Clock
 from grantlog.cache.relations import FactPlace, RelationCache, Whole, holds, place_of
-from grantlog.cache.shelf import Entry
+from grantlog.cache.shelf import USES_MAX, Entry
 from grantlog.engine.bounds import Value, spent, value_of
 from grantlog.engine.rules import RuleData, context_data
 from grantlog.engine.steps import (
@@ -53,9 +53,9 @@ Reads: TypeAlias = "tuple[Entry[Any], ...]"
 _Known: TypeAlias = "tuple[int, Reads] | None"
 """An answer's cost and what it rests on; None is for the engine to decide."""
 
-_OWN: Final = (AttributeStep, RuleStep)
 _ALLOWED: Final[tuple[int, Reads]] = (0, ())
 _DENIED: Final[tuple[int, Reads]] = (~0, ())
+_UNSEEN: Final[Any] = object()
 
 
 class Recalled(NamedTuple):
@@ -85,7 +85,7 @@ class Recall:
         "_at",
         "_clock",
         "_data",
-        "_find",
+        "_entries",
         "_kind",
         "_known",
         "_looks",
@@ -108,7 +108,7 @@ class Recall:
             subject: who; normalised.
             data: the questions' `context.data`, for rules; there are no contextual facts.
         """
-        self._find = relations.shelf.find
+        self._entries = relations.shelf.entries
         self._clock = clock
         self._number = clock.number
         self._at = at
@@ -137,35 +137,17 @@ class Recall:
         """The answer of a step on an entity, from which a chain may go `left` steps further."""
         if left < 0 or self._looks <= 0:
             return None
-        if isinstance(step, ArrowStep):
-            return self._decide_once(step, id_, left)
         self._looks -= 1
         if self._relation and step.name == self._relation and (step.type, id_) == self._subject[:2]:
             return _ALLOWED
-        if isinstance(step, RelationStep):
-            if not step.usersets:
-                return self._in_relation(step, id_, left)
-        elif isinstance(step, _OWN):
-            return self._by_own_values(step, id_)
-        return self._decide_once(step, id_, left)
-
-    def _decide_once(
-        self, step: RelationStep | ArrowStep | UnionStep | ExpressionStep, id_: str, left: int
-    ) -> _Known:
-        """As `_decide`, for a step that leads to others."""
+        if not step.leads:
+            return self._ways[type(step)](self, step, id_, left)
         place = (step.number, id_)
-        if place in self._known:
-            return self._known[place]  # None: still open, which is a circle, or given up before
+        known = self._known.get(place, _UNSEEN)
+        if known is not _UNSEEN:
+            return known  # None: still open, which is a circle, or given up before
         self._known[place] = None
-        if isinstance(step, RelationStep):
-            known = self._in_relation(step, id_, left)
-        elif isinstance(step, ArrowStep):
-            known = self._behind_arrow(step, id_, left)
-        elif isinstance(step, UnionStep):
-            known = self._in_union(step, id_, left)
-        else:
-            known = self._in_expression(step, id_, left)
-        self._known[place] = known
+        known = self._known[place] = self._ways[type(step)](self, step, id_, left)
         return known
 
     def _in_relation(self, step: RelationStep, id_: str, left: int) -> _Known:
@@ -205,6 +187,7 @@ class Recall:
 
     def _behind_arrow(self, step: ArrowStep, id_: str, left: int) -> _Known:
         """Whether the subject holds what the arrow names on a subject of its relation."""
+        self._looks += 1  # the engine counts the steps that an arrow leads to, not the arrow
         if not step.targets:
             return _DENIED
         name = step.relation.name
@@ -238,11 +221,11 @@ class Recall:
                 return (cost + 1, (*reads, *more))
             worst = max(worst, ~cost + 1)
             gathered += more
-        return _denied(worst, gathered)
+        return _within_bound(~worst, tuple(gathered))
 
     def _in_union(self, step: UnionStep, id_: str, left: int) -> _Known:
         worst = 0
-        gathered: list[Entry[Any]] = []
+        reads: Reads = ()
         for operand in step.operands:
             price = operand.cost
             known = self._decide(operand, id_, left - price)
@@ -252,29 +235,26 @@ class Recall:
             if cost >= 0:
                 return (cost + price, more)
             worst = max(worst, ~cost + price)
-            gathered += more
-        return _denied(worst, gathered)
+            reads += more
+        return _within_bound(~worst, reads)
 
     def _in_expression(self, step: ExpressionStep, id_: str, left: int) -> _Known:
         values: list[Value] = [None] * len(step.operands)
-        gathered: list[Entry[Any]] = []
+        reads: Reads = ()
         for place, operand in enumerate(step.operands):
             known = self._decide(operand, id_, left - operand.cost)
             if known is None:
                 return None
             cost, more = known
             values[place] = spent(cost, operand.cost)
-            gathered += more
+            reads += more
             value = value_of(step, values)
             if value is not None:  # the other operands cannot change it
-                reads = _distinct(gathered)
-                return None if reads is None else (value, reads)
+                return _within_bound(value, reads)
         return None
 
-    def _by_own_values(self, step: AttributeStep | RuleStep, id_: str) -> _Known:
-        """An attribute's value, or a rule's outcome on attributes."""
-        if isinstance(step, RuleStep):
-            return self._rule(step, id_)
+    def _attribute(self, step: AttributeStep, id_: str, left: int) -> _Known:
+        del left
         entry = self._answer(AttributeKey(step.type, id_, step.name))
         if entry is None:
             return None
@@ -282,8 +262,9 @@ class Recall:
         is_set = isinstance(value, AttributeValue) and value.type is AttributeType.BOOLEAN
         return (0 if is_set and value.data is True else ~0, (entry,))
 
-    def _rule(self, step: RuleStep, id_: str) -> _Known:
+    def _rule(self, step: RuleStep, id_: str, left: int) -> _Known:
         """A rule's outcome; None if it is an error, or may take long."""
+        del left
         program = step.program
         values: dict[str, AttributeValue] = {}
         gathered: list[Entry[Any]] = []
@@ -313,22 +294,28 @@ class Recall:
 
     def _entry(self, place: FactPlace) -> Entry[Any] | None:
         """An entry that holds at the revision."""
-        entry = self._find(place)
-        if entry is None or entry.read_at == self._at or holds(self._clock, entry, self._at):
+        entry = self._entries.get(place)
+        if entry is None:
+            return None
+        if entry.uses < USES_MAX:
+            entry.uses += 1
+        if entry.read_at == self._at or holds(self._clock, entry, self._at):
             return entry
         self.is_behind |= self._at > self._clock.seen
         return None
 
+    _ways: ClassVar[Mapping[type, Callable[..., _Known]]] = {
+        RelationStep: _in_relation,
+        ArrowStep: _behind_arrow,
+        UnionStep: _in_union,
+        ExpressionStep: _in_expression,
+        AttributeStep: _attribute,
+        RuleStep: _rule,
+    }
 
-def _denied(worst: int, gathered: list[Entry[Any]]) -> _Known:
-    reads = _distinct(gathered)
-    return None if reads is None else (~worst, reads)
 
-
-def _distinct(gathered: list[Entry[Any]]) -> Reads | None:
-    """Entries as an answer keeps them: what is shared by many chains must not add up."""
-    if len(gathered) > READS_MAX:
-        gathered = list(dict.fromkeys(gathered))
-        if len(gathered) > READS_MAX:
-            return None
-    return tuple(gathered)
+def _within_bound(cost: int, reads: Reads) -> _Known:
+    """An answer, if it does not rest on too much: what many chains share must not add up."""
+    if len(reads) > READS_MAX:
+        reads = tuple(dict.fromkeys(reads))
+    return (cost, reads) if len(reads) <= READS_MAX else None

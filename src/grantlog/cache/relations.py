@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, TypeAlias, cast
 from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
 from grantlog.cache.shelf import Entry, Shelf
-from grantlog.cache.sizes import size_of_dependencies, size_of_subjects, size_of_value
+from grantlog.cache.sizes import size_of_dependencies, size_of_key, size_of_subjects, size_of_value
 from grantlog.errors import CorruptionError
 from grantlog.model.attributes import AttributeValue
 from grantlog.model.ids import Revision
@@ -226,7 +226,9 @@ class RelationCache:
     ) -> None:
         there = self.shelf.peek(place)
         if there is None or there.read_at < read_at:
-            size = size_of_dependencies(dependencies) + _size_of(kept)
+            size = size_of_key(place) + size_of_dependencies(dependencies) + _size_of(kept)
+            if isinstance(place[-1], tuple):
+                size += size_of_key(cast("tuple[str, ...]", place[-1]))  # where a page begins
             self.shelf.put(place, kept, read_at, dependencies, size)
 
     @property

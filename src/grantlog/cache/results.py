@@ -8,6 +8,7 @@ less depth than the answer needed is not answered from here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
@@ -15,7 +16,7 @@ from grantlog.cache.counts import CacheState, Counts
 from grantlog.cache.digest import context_digest
 from grantlog.cache.relations import FactPlace, name_of
 from grantlog.cache.shelf import Entry, Shelf
-from grantlog.cache.sizes import size_of_dependencies
+from grantlog.cache.sizes import size_of_dependencies, size_of_key
 from grantlog.engine.conform import plain_subject
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.model.ids import Revision, SchemaVersion
@@ -30,11 +31,21 @@ _VALUE_BYTES: Final = 200
 ResultKey: TypeAlias = tuple[str | int | bytes | tuple[str, ...], ...]
 
 
+_ARGUMENTS: Final = -2
+"""Where a key has the question's arguments."""
+
+
 class KeptResult(NamedTuple):
     """A check's answer, and the smallest depth that is known to give it."""
 
     result: CheckResult
     depth: int
+
+
+@lru_cache(maxsize=4_096)
+def kept_result(allowed: bool, count: int, depth: int) -> KeptResult:  # noqa: FBT001 # hot
+    """An answer with its depth; equal ones are one, of which a cache holds many."""
+    return KeptResult(CheckResult(allowed, count), depth)
 
 
 def result_key(clock: Clock, version: SchemaVersion, query: CheckQuery) -> ResultKey | None:
@@ -68,11 +79,12 @@ def dependencies_of(keys: Iterable[FactKey]) -> tuple[int, ...] | None:
 
 def dependencies_recalled(reads: Sequence[Entry[Any]]) -> tuple[int, ...] | None:
     """As `dependencies_of`, of what an answer from memory rests on."""
-    facts = {fact for entry in reads for fact in entry.dependencies}
-    if len(facts) <= DEPENDENCIES_MAX:
-        return tuple(facts)
-    kinds = {kind_dependency(*name_of(cast("FactPlace", entry.key))) for entry in reads}
-    return tuple(kinds) if len(kinds) <= DEPENDENCIES_MAX else None
+    facts = [fact for entry in reads for fact in entry.dependencies]
+    if len(facts) > DEPENDENCIES_MAX:
+        facts = list(dict.fromkeys(facts))
+        if len(facts) > DEPENDENCIES_MAX:
+            facts = list({kind_dependency(*name_of(cast("FactPlace", e.key))) for e in reads})
+    return tuple(facts) if len(facts) <= DEPENDENCIES_MAX else None
 
 
 class ResultCache:
@@ -136,7 +148,10 @@ class ResultCache:
         dependencies: tuple[int, ...] | None,
     ) -> None:
         if dependencies is not None:
-            size = _VALUE_BYTES + size_of_dependencies(dependencies)
+            size = _VALUE_BYTES + size_of_key(key) + size_of_dependencies(dependencies)
+            arguments = key[_ARGUMENTS]
+            if arguments:
+                size += size_of_key(cast("tuple[str, ...]", arguments))
             self._shelf.put(key, kept, read_at, dependencies, size)
 
     @property

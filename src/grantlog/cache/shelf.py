@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Hashable, Iterable
 from typing import Final, Generic, TypeVar
 
-from grantlog.cache.sizes import size_of_key
 from grantlog.model.ids import Revision
 
 V = TypeVar("V")
@@ -64,12 +63,13 @@ class Shelf(Generic[V]):
 
     Attributes:
         bytes_max: what the entries may take.
+        entries: by key; to be read only, by who counts what it finds (benchmarks/engine_pieces.py).
         evicted: how many entries were dropped to make room.
     """
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
-        self._entries: dict[Hashable, Entry[V]] = {}
+        self.entries: dict[Hashable, Entry[V]] = {}
         self._small: deque[Entry[V]] = deque()
         self._main: deque[Entry[V]] = deque()
         self._small_bytes = 0
@@ -80,7 +80,7 @@ class Shelf(Generic[V]):
         self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def bytes(self) -> int:
@@ -89,14 +89,14 @@ class Shelf(Generic[V]):
 
     def find(self, key: Hashable) -> Entry[V] | None:
         """The entry under a key."""
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         if entry is not None and entry.uses < USES_MAX:
             entry.uses += 1
         return entry
 
     def peek(self, key: Hashable) -> Entry[V] | None:
         """The entry under a key, without counting it as found."""
-        return self._entries.get(key)
+        return self.entries.get(key)
 
     def put(
         self,
@@ -104,7 +104,7 @@ class Shelf(Generic[V]):
         value: V,
         read_at: Revision,
         dependencies: Iterable[int],
-        value_bytes: int,
+        content_bytes: int,
     ) -> None:
         """Keep a value under a key, in the place of what is there.
 
@@ -113,10 +113,10 @@ class Shelf(Generic[V]):
             value: the value; it must never change either.
             read_at: the exact revision that it was read at.
             dependencies: as `Entry`.
-            value_bytes: of the value and its dependencies.
+            content_bytes: of the key, the value and its dependencies.
         """
-        entry = self._entries.get(key)
-        size = ENTRY_BYTES + size_of_key(key) + value_bytes
+        entry = self.entries.get(key)
+        size = ENTRY_BYTES + content_bytes
         if entry is None:
             self._add(Entry(key, value, read_at, dependencies, size))
         else:
@@ -127,11 +127,16 @@ class Shelf(Generic[V]):
             self._make_room()
 
     def _add(self, entry: Entry[V]) -> None:
-        self._entries[entry.key] = entry
-        known = hash(entry.key)
-        entry.is_main = known in self._dropped or known in self._dropped_before
-        (self._main if entry.is_main else self._small).append(entry)
-        self._count(entry, entry.size)
+        self.entries[entry.key] = entry
+        if self._dropped or self._dropped_before:
+            known = hash(entry.key)
+            entry.is_main = known in self._dropped or known in self._dropped_before
+        if entry.is_main:
+            self._main.append(entry)
+            self._main_bytes += entry.size
+        else:
+            self._small.append(entry)
+            self._small_bytes += entry.size
 
     def _count(self, entry: Entry[V], more: int) -> None:
         if entry.is_main:
@@ -158,11 +163,11 @@ class Shelf(Generic[V]):
                 self._main.append(entry)
                 return
             self._main_bytes -= entry.size
-        del self._entries[entry.key]
+        del self.entries[entry.key]
         self.evicted += 1
 
     def _remember(self, entry: Entry[V]) -> None:
         """Note that the key was dropped, about as many as there are entries."""
         self._dropped.add(hash(entry.key))
-        if 2 * len(self._dropped) > len(self._entries):
+        if 2 * len(self._dropped) > len(self.entries):
             self._dropped_before, self._dropped = self._dropped, set()

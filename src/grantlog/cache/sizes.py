@@ -5,9 +5,8 @@ Texts are counted wherever they stand, also where entries share one: a bound is 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from sys import getsizeof
-from typing import cast
 
 from grantlog.model.attributes import AttributeValue
 from grantlog.model.tuples import Subject
@@ -15,12 +14,9 @@ from grantlog.model.tuples import Subject
 _INT_BYTES = 32
 
 
-def size_of_key(key: Hashable) -> int:
-    """Of a key: a tuple of texts, numbers and such tuples."""
-    size = getsizeof(key)
-    if isinstance(key, tuple):
-        size += sum(map(size_of_key, cast("tuple[Hashable, ...]", key)))
-    return size
+def size_of_key(key: tuple[object, ...]) -> int:
+    """Of a key: a tuple of texts and numbers; what tuples in it hold comes on top of it."""
+    return getsizeof(key) + sum(map(getsizeof, key))
 
 
 def size_of_subjects(subjects: Sequence[Subject]) -> int:

@@ -145,6 +145,7 @@ class _Builder:
         for name in entity.relations:
             relation = self._relation(entity.name, name)
             relation.usersets = {kind: self._relation(*kind) for kind in relation.kinds if kind[1]}
+            relation.leads = bool(relation.usersets)
         for name, permission in entity.permissions.items():
             step = self._steps[entity.name][name]
             leaves, program = flatten(permission.expr)

@@ -23,15 +23,17 @@ class _Named:
         type: the entity type.
         name: the name asked for; of an arrow `a.b`, which is no name, its source text.
         cost: how much depth a chain spends on going here.
+        leads: whether it leads to other steps.
     """
 
-    __slots__ = ("cost", "name", "number", "type")
+    __slots__ = ("cost", "leads", "name", "number", "type")
 
     def __init__(self, number: int, type_: str, name: str) -> None:
         self.number = number
         self.type = type_
         self.name = name
         self.cost = 1
+        self.leads = False
 
 
 class RelationStep(_Named):
@@ -65,6 +67,7 @@ class ArrowStep(_Named):
     def __init__(self, number: int, relation: RelationStep, computed: str) -> None:
         super().__init__(number, relation.type, f"{relation.name}.{computed}")
         self.cost = 0
+        self.leads = True
         self.relation = relation
         self.targets: Mapping[str, Step] = {}
         self.followed: Mapping[Kind, Step] = {}
@@ -77,6 +80,7 @@ class UnionStep(_Named):
 
     def __init__(self, number: int, type_: str, name: str) -> None:
         super().__init__(number, type_, name)
+        self.leads = True
         self.operands: tuple[Step, ...] = ()
 
 
@@ -87,6 +91,7 @@ class ExpressionStep(_Named):
 
     def __init__(self, number: int, type_: str, name: str) -> None:
         super().__init__(number, type_, name)
+        self.leads = True
         self.operands: tuple[Step, ...] = ()
         self.program: tuple[int, ...] = ()
 

@@ -64,7 +64,7 @@ def test_the_bound_holds_whatever_is_put_and_sizes_add_up(acts: list[tuple[int, 
         else:
             has(shelf, number)
         assert shelf.bytes <= 5 * ONE
-        entries = shelf._entries.values()
+        entries = shelf.entries.values()
         assert shelf.bytes == sum(entry.size for entry in entries)
         assert len(shelf._small) + len(shelf._main) == len(shelf)
 
