@@ -65,7 +65,8 @@ class Recalled(NamedTuple):
         allowed: what it is.
         depth: a question that may go so deep, or deeper, has the same answer.
         reads: the entries that it rests on, at the revision that was asked.
-        looked: how many steps were looked at for it.
+        looked: how many distinct steps were looked at for it, counted as the engine counts;
+            those that an earlier question looked at are none of them, yet it is 1 at least.
     """
 
     allowed: bool
@@ -93,6 +94,7 @@ class Recall:
         "_raw",
         "_relation",
         "_subject",
+        "_uncounted",
         "is_behind",
     )
 
@@ -118,12 +120,13 @@ class Recall:
         self._raw = data
         self._data: RuleData | None = None
         self._known: dict[tuple[int, str], _Known] = {}
-        self._looks = 0
+        self._looks = self._uncounted = 0
         self.is_behind = False
 
     def decide(self, step: Step, id_: str, depth: int) -> Recalled | None:
         """The answer to a question of that depth; None if the engine must be asked."""
         self._looks = LOOKS_MAX
+        self._uncounted = 0
         known = self._decide(step, id_, min(depth, LEVELS_MAX))
         if known is None:
             return None
@@ -131,7 +134,8 @@ class Recall:
         taken = value if value >= 0 else ~value
         if taken > depth:
             return None
-        return Recalled(value >= 0, taken, reads, LOOKS_MAX - self._looks)
+        looked = LOOKS_MAX - self._looks - self._uncounted
+        return Recalled(value >= 0, taken, reads, looked or 1)
 
     def _decide(self, step: Step, id_: str, left: int) -> _Known:
         """The answer of a step on an entity, from which a chain may go `left` steps further."""
@@ -145,6 +149,7 @@ class Recall:
         place = (step.number, id_)
         known = self._known.get(place, _UNSEEN)
         if known is not _UNSEEN:
+            self._uncounted += 1
             return known  # None: still open, which is a circle, or given up before
         self._known[place] = None
         known = self._known[place] = self._ways[type(step)](self, step, id_, left)
@@ -187,7 +192,7 @@ class Recall:
 
     def _behind_arrow(self, step: ArrowStep, id_: str, left: int) -> _Known:
         """Whether the subject holds what the arrow names on a subject of its relation."""
-        self._looks += 1  # the engine counts the steps that an arrow leads to, not the arrow
+        self._uncounted += 1
         if not step.targets:
             return _DENIED
         name = step.relation.name
@@ -281,6 +286,7 @@ class Recall:
         except InvalidInputError:
             return None
         self._looks -= RULE_LOOKS
+        self._uncounted += RULE_LOOKS
         if program.is_heavy(program.weight(values, data)):
             return None
         outcome = program.run(values, data)
