@@ -59,17 +59,6 @@ class CachedFacts:
         reads: how often the store was asked.
     """
 
-    __slots__ = (
-        "_at",
-        "_epoch",
-        "_facts",
-        "_follower",
-        "_relations",
-        "_tenant",
-        "clock",
-        "reads",
-    )
-
     def __init__(self, facts: FactReader, caches: Caches, tenant: TenantId, head: Head) -> None:
         self._facts = facts
         self._relations = caches.relations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -131,12 +132,17 @@ class PermissionHandlers:
 
 def _check_response(item: ItemAnswer) -> service_pb2.PermissionCheckResponse:
     """A decision; what could not be asked is denied."""
-    decided = isinstance(item, CheckResult)
+    if isinstance(item, CheckResult):
+        return _decision(_ALLOWED if item.allowed else _DENIED, item.check_count)
+    return _decision(_DENIED, 1)
+
+
+@lru_cache(maxsize=1_024)
+def _decision(can: base_pb2.CheckResult, count: int) -> service_pb2.PermissionCheckResponse:
+    """The message of a decision; few differ, and nobody changes one."""
     return service_pb2.PermissionCheckResponse(
-        can=_ALLOWED if decided and item.allowed else _DENIED,
-        metadata=service_pb2.PermissionCheckResponseMetadata(
-            check_count=item.check_count if decided else 1
-        ),
+        can=can,
+        metadata=service_pb2.PermissionCheckResponseMetadata(check_count=count),
     )
 
 
