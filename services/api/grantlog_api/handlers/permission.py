@@ -138,7 +138,9 @@ def _check_response(item: ItemAnswer) -> service_pb2.PermissionCheckResponse:
 
 
 @lru_cache(maxsize=1_024)
-def _decision(can: base_pb2.CheckResult, count: int) -> service_pb2.PermissionCheckResponse:
+def _decision(
+    can: base_pb2.CheckResult.ValueType, count: int
+) -> service_pb2.PermissionCheckResponse:
     """The message of a decision; few differ, and nobody changes one."""
     return service_pb2.PermissionCheckResponse(
         can=can,
