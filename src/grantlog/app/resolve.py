@@ -22,7 +22,7 @@ from grantlog.errors import (
     UnavailableError,
 )
 from grantlog.model.ids import TenantId
-from grantlog.model.token import SnapToken, decode_token, encode_token
+from grantlog.model.token import SnapToken, decode_token, encode_place, encode_token
 from grantlog.ports.heads import Head, HeadReader, PastReader
 from grantlog.ports.standing import stand_at
 
@@ -225,4 +225,4 @@ async def at_a_live_revision(
 
 def token_of(tenant: TenantId, head: Head) -> str:
     """The snap token of a head."""
-    return encode_token(tenant, SnapToken(head.epoch, head.revision))
+    return encode_place(tenant, head.epoch, head.revision)

@@ -32,7 +32,7 @@ from grantlog.engine.steps import (
     UnionStep,
 )
 from grantlog.errors import InvalidInputError
-from grantlog.model.attributes import AttributeType, AttributeValue
+from grantlog.model.attributes import AttributeValue
 from grantlog.model.ids import Revision
 from grantlog.model.tuples import Subject
 from grantlog.ports.facts import AttributeKey, DirectKey, FactKey, SubjectsKey, UsersetsKey
@@ -264,8 +264,8 @@ class Recall:
         if entry is None:
             return None
         value = entry.value
-        is_set = isinstance(value, AttributeValue) and value.type is AttributeType.BOOLEAN
-        return (0 if is_set and value.data is True else ~0, (entry,))
+        is_true = isinstance(value, AttributeValue) and value.data is True
+        return (0 if is_true else ~0, (entry,))
 
     def _rule(self, step: RuleStep, id_: str, left: int) -> _Known:
         """A rule's outcome; None if it is an error, or may take long."""

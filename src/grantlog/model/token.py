@@ -41,11 +41,12 @@ def _check(body: bytes) -> bytes:
 
 def encode_token(tenant: TenantId, token: SnapToken) -> str:
     """The text that clients hold."""
-    return _encoded(tenant, token.epoch, token.revision)
+    return encode_place(tenant, token.epoch, token.revision)
 
 
 @lru_cache(maxsize=4_096)  # answers stand at few places: one for each write of a tenant
-def _encoded(tenant: TenantId, epoch: Epoch, revision: Revision) -> str:
+def encode_place(tenant: TenantId, epoch: Epoch, revision: Revision) -> str:
+    """As `encode_token`; for every answer's place, so it makes no token to make its text."""
     body = _LAYOUT.pack(_FORMAT, _tenant_digest(tenant), epoch, revision)
     return base64url.encode(body + _check(body))
 

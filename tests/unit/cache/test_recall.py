@@ -9,6 +9,7 @@ from grantlog.cache.clock import Clock
 from grantlog.cache.recall import Recall, Recalled
 from grantlog.cache.relations import RelationCache, name_of
 from grantlog.engine.plan import build_plan
+from grantlog.engine.rules import RuleProgram
 from grantlog.model.attributes import parse_attribute
 from grantlog.model.ids import Revision
 from grantlog.model.tuples import parse_subject, parse_tuple
@@ -125,6 +126,25 @@ def test_the_cost_is_the_depth_that_is_enough():
     assert found.depth == 3
     assert memory.ask("doc:1#view@user:1", depth=3) == found
     assert memory.ask("doc:1#view@user:1", depth=2) is None
+    denied, excluded = memory.ask("doc:1#view@user:3"), memory.ask("doc:1#read@user:1")
+    assert denied is not None
+    assert excluded is not None
+    assert (denied.depth, excluded.depth) == (5, 4)
+
+
+def test_an_answer_that_is_known_is_none_for_a_question_with_less_depth():
+    recall, step = full().recall("user:3"), PLAN.find("doc", "view")
+    assert allowed(recall.decide(step, "1", 5)) is False
+    assert recall.decide(step, "1", 4) is None
+
+
+def test_subjects_that_the_schema_version_does_not_admit_count_for_nothing():
+    memory = Memory(
+        "doc:1#viewer@folder:7", "doc:1#parent@group:1#member", "doc:1#blocked@folder:7"
+    )
+    memory.knows_relations("doc:1#viewer", "doc:1#parent")
+    for relation in ("viewer", "blocked", "view"):
+        assert allowed(memory.ask(f"doc:1#{relation}@folder:7")) is False, relation
 
 
 def test_what_is_not_known_is_left_to_the_engine():
@@ -144,6 +164,9 @@ def test_that_a_large_relation_is_known_by_single_answers_is_enough():
         memory.knows(DirectKey(*place, "user", "2", ""), UsersetsKey(*place))
     assert allowed(memory.ask("doc:1#view@user:2")) is True
     assert memory.ask("doc:1#view@user:1") is None, "nobody asked for that one"
+    denied = memory.ask("doc:1#viewer@user:2")
+    assert allowed(denied) is False
+    assert rests_on(denied) == ["doc:1#viewer", "usersets:doc#viewer"], "both of its answers"
 
 
 def test_a_page_that_others_follow_is_not_all():
@@ -156,6 +179,11 @@ def test_a_page_that_others_follow_is_not_all():
         UsersetsKey("group", "1", "member"),
     )
     assert memory.ask("folder:1#viewer@user:1") is None
+    parents = Memory("doc:1#parent@folder:1", "doc:1#parent@folder:2")
+    parents.table.page_max = 1
+    parents.knows(SubjectsKey("doc", "1", "parent"))
+    parents.knows_relations("doc:1#viewer", "folder:1#viewer", "folder:1#parent")
+    assert parents.ask("doc:1#view@user:1") is None
 
 
 def test_a_circle_is_left_to_the_engine_unless_an_allow_lies_before_it():
@@ -179,6 +207,23 @@ def test_attributes_and_rules_are_decided_by_what_is_known_of_them():
     assert allowed(memory.ask("doc:1#open@user:3")) is True
     assert allowed(memory.ask("doc:1#cleared@user:9", data={"clearance": 3})) is True
     assert allowed(memory.ask("doc:1#cleared@user:9", data={"clearance": 2})) is False
+
+
+def test_a_value_of_another_type_than_the_schema_version_declares_is_none():
+    memory = Memory("doc:1#viewer@user:9", attributes=("doc:1$public|string:true",
+                    "doc:1$level|string:x"))  # fmt: skip
+    memory.knows_relations("doc:1#viewer", "doc:1#parent")
+    memory.knows(AttributeKey("doc", "1", "public"), AttributeKey("doc", "1", "level"))
+    assert allowed(memory.ask("doc:1#open@user:3")) is False
+    assert allowed(memory.ask("doc:1#cleared@user:9", data={"clearance": 0})) is True
+
+
+def test_a_rule_that_may_take_long_is_left_to_the_engine(monkeypatch: pytest.MonkeyPatch):
+    memory = Memory("doc:1#viewer@user:9", attributes=("doc:1$level|integer:3",))
+    memory.knows_relations("doc:1#viewer")
+    memory.knows(AttributeKey("doc", "1", "level"))
+    monkeypatch.setattr(RuleProgram, "is_heavy", lambda program, weight: weight > 0)
+    assert memory.ask("doc:1#cleared@user:9", data={"clearance": 3}) is None
 
 
 def test_a_rule_that_fails_is_left_to_the_engine():
