@@ -15,7 +15,7 @@ import asyncio
 import cProfile
 import pstats
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import islice
+from random import Random
 from time import process_time
 from typing import Any, TypeVar
 
@@ -103,10 +103,15 @@ class Node:
 
 
 def queries_of(world: World, count: int) -> list[CheckQuery]:
-    return [
-        CheckQuery(Entity("doc", asked.doc), "view", Subject("user", asked.user))
-        for asked in islice(world.questions(3), count)
-    ]
+    """Every second one is allowed."""
+    rng = Random(3)
+    queries: list[CheckQuery] = []
+    for number in range(count):
+        doc, user = rng.randrange(world.docs), rng.randrange(world.users)
+        if number % 2:
+            user = rng.choice(world.members(rng.choice(world.viewers(world.folder(doc)))))
+        queries.append(CheckQuery(Entity("doc", f"d{doc}"), "view", Subject("user", f"u{user}")))
+    return queries
 
 
 async def least(name: str, per: int, run: Callable[[], Awaitable[object]]) -> None:
