@@ -201,3 +201,21 @@ async def test_equal_checks_that_come_together_are_decided_once(migrated_databas
         decided = 20 - said["grantlog_checks_joined_total"]
         decided -= said['grantlog_cache_hits_total{cache="result"}']
         assert decided == 1
+
+
+async def test_a_depth_that_no_question_may_carry_is_refused_whatever_is_in_memory(
+    migrated_database,
+):
+    one = {"entity": GRANT["entity"], "permission": "view", "subject": FACT["subject"]}
+    about = {"entity": GRANT["entity"], "subject": FACT["subject"]}
+    asked = {
+        "Permission.Check": one,
+        "Permission.BulkCheck": {"items": [one]},
+        "Permission.SubjectPermission": about,
+    }
+    async with AsyncExitStack() as stack:
+        here, _ = await nodes(stack, await migrated_database())
+        for method, question in asked.items():
+            await ok(here, method, metadata={"depth": 1_000}, **question)
+            body = {"tenant_id": "t1", "metadata": {"depth": 1_001}, **question}
+            assert (await here.post(method, body)).status_code == 400, method
