@@ -1,4 +1,4 @@
-"""A cached node in a directed life that asks a second one for facts, which has caches of its own."""
+"""A cached node in a directed life that asks a second one for facts, which has its own caches."""
 
 from __future__ import annotations
 

@@ -44,6 +44,7 @@ async def open_ring(
         facts: this node's own store.
 
     Raises:
+        UnavailableError: the primary does not answer.
         PreconditionError: the port cannot be listened on.
         InvalidInputError: the nodes that are named do not include this one.
     """
@@ -51,6 +52,7 @@ async def open_ring(
         yield None
         return
     counts = RingCounts()
+    await kept.proof.look(lookups)  # streams prove by the log's name, from the first one on
     key = ring_key(await read_mac_key(lookups))
     credentials = Credentials(key, lambda: kept.proof.life, secrets.token_bytes)
     answer = AnswerFacts(facts, kept.caches)

@@ -30,8 +30,12 @@ pages = st.builds(SubjectPage, st.lists(subjects, max_size=4).map(tuple), st.boo
 values = st.one_of(
     st.builds(AttributeValue, st.just(AttributeType.BOOLEAN), st.booleans()),
     st.builds(AttributeValue, st.just(AttributeType.STRING), texts),
-    st.builds(AttributeValue, st.just(AttributeType.INTEGER_ARRAY), st.lists(st.integers(-9, 9)).map(tuple)),
-)  # fmt: skip
+    st.builds(
+        AttributeValue,
+        st.just(AttributeType.INTEGER_ARRAY),
+        st.lists(st.integers(-9, 9)).map(tuple),
+    ),
+)
 after = st.none() | subjects
 asked = st.one_of(
     st.tuples(st.builds(DirectKey, *[texts] * 6), st.booleans()),
