@@ -16,7 +16,7 @@ from grantlog.cluster.answering import AnswerLimits, AnswerService, answering
 from grantlog.cluster.counts import RingCounts
 from grantlog.cluster.named import ListedNodes, ResolvedNodes, addresses_of, joined
 from grantlog.cluster.opening import Credentials, ring_key
-from grantlog.cluster.peers import Joining, following
+from grantlog.cluster.peers import BEAT_S, Joining, following
 from grantlog.cluster.sharing import RingReads
 from grantlog.ports.facts import FactReader
 from grantlog.ports.ring import Nodes
@@ -28,6 +28,8 @@ from grantlog_api.settings import ApiSettings
 
 _EVERY_INTERFACE: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not bound
 _ANY_PORT: Final = 9
+_RESOLVE_S: Final = 5.0
+"""Between questions to the name server."""
 _LOOPBACK: Final = "127.0.0.1"
 
 
@@ -59,7 +61,8 @@ async def open_ring(
     service = AnswerService(answer, credentials, counts, AnswerLimits())
     async with answering(service, settings.host, settings.ring_port) as port:
         own = joined(settings.ring_host or await _own_host(settings), port)
-        joining = Joining(own, credentials, SystemRandom())
+        beat_s = _RESOLVE_S if settings.ring == "dns" else BEAT_S
+        joining = Joining(own, credentials, SystemRandom(), beat_s=beat_s)
         async with following(_nodes(settings, own, lookups), joining, counts) as peers:
             kept.caches = replace(kept.caches, shared=RingReads(facts, peers.view, counts))
             yield counts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -24,6 +24,9 @@ _LOG: Final = structlog.get_logger("grantlog.ring")
 
 BEAT_S: Final = 1.0
 """Between beats: so late a node is seen by others. Those that keep a list expire it after more."""
+
+LEAVE_S_MAX: Final = 1.0
+"""Who cannot say for so long that it leaves is missed when its lease ends."""
 
 NODES_MAX: Final = 256
 """Of more, those with the first addresses are taken: every node keeps a stream to every other."""
@@ -125,4 +128,6 @@ async def following(nodes: Nodes, joining: Joining, counts: RingCounts) -> Async
         finally:
             running.cancel()
             peers.close()
-            await nodes.leave()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEAVE_S_MAX):
+                    await nodes.leave()

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 import grpc
@@ -54,7 +54,7 @@ class Two:
     stream: OwnerStream
     counts: RingCounts
     stack: AsyncExitStack
-    ending: list[Callable[[], None]] = field(default_factory=list)
+    running: asyncio.Task[None]
 
 
 @asynccontextmanager
@@ -76,7 +76,7 @@ async def two(
         )  # fmt: skip
         running = group.create_task(made.run())
         try:
-            yield Two(made, counts, server)
+            yield Two(made, counts, server, running)
         finally:
             running.cancel()
 
@@ -237,3 +237,46 @@ async def test_a_port_that_is_taken_is_told():
         with pytest.raises(PreconditionError, match="GRANTLOG_RING_PORT"):
             async with answering(service, LOCAL, port):
                 pass
+
+
+async def test_an_asker_that_goes_away_ends_what_is_done_for_it(
+    caplog: pytest.LogCaptureFixture,
+):
+    begun, ended = [0], [0]
+
+    async def hangs(asked: FactQuestion) -> FactReply:
+        begun[0] += 1
+        try:
+            await never()
+        finally:
+            ended[0] += 1
+        raise AssertionError
+
+    async with two(hangs) as nodes:
+        await until(lambda: nodes.stream.may_be_asked)
+        for number in range(20):
+            nodes.stream.ask(question(number))
+        await until(lambda: begun[0] == 20)
+        nodes.running.cancel()
+        await until(lambda: ended[0] == 20)
+    assert not caplog.records, "grpc tells of no error in the service"
+
+
+async def test_an_asker_that_reads_nothing_is_no_error_when_it_goes(
+    caplog: pytest.LogCaptureFixture,
+):
+    """Answers are under way when the connection ends."""
+
+    async def much(asked: FactQuestion) -> FactReply:
+        page = SubjectPage(tuple(Subject("user", "x" * 60) for _ in range(1000)), more=False)
+        return FactReply([page], Source.CACHE)
+
+    asked = FactQuestion(TenantId("acme"), HEAD, [SubjectsKey("doc", "1", "viewer")])
+    async with two(much) as nodes:
+        await until(lambda: nodes.stream.may_be_asked)
+        for _ in range(200):
+            nodes.stream.ask(asked)
+        await until(lambda: nodes.counts.answered > 20)
+        nodes.running.cancel()
+        await until(nodes.running.done)
+    assert not caplog.records
