@@ -43,6 +43,8 @@ class AnswerLimits:
     """A question is worked on no longer, whatever it says."""
     questions_max: int = 1_024
     """Of one stream, at a time."""
+    streams_max: int = 1_024
+    """Of all nodes, those that have proven nothing yet included."""
     answer_bytes_max: int = MESSAGE_BYTES_MAX // 4
     """Of one answer."""
     batch_bytes: int = 1024 * 1024
@@ -65,7 +67,7 @@ class AnswerService(service_pb2_grpc.RingServicer):
         self._answer = answer
         self._credentials = credentials
         self._counts = counts
-        self._limits = limits
+        self.limits = limits
 
     # It reads and writes the stream as it likes, which the generated class's types do not know.
     async def Ask(  # noqa: N802 - the proto's name  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -74,7 +76,7 @@ class AnswerService(service_pb2_grpc.RingServicer):
         """Admit a node of this log, and answer it until it goes."""
         del request_iterator
         try:
-            async with asyncio.timeout(self._limits.open_s_max):
+            async with asyncio.timeout(self.limits.open_s_max):
                 is_admitted = await self._admitted(context)
         except TimeoutError:
             is_admitted = False
@@ -82,7 +84,7 @@ class AnswerService(service_pb2_grpc.RingServicer):
             self._counts.streams_refused += 1
             text = "the asker does not prove that it serves this log"
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, text)
-        await _Conversation(self._answer, context, self._counts, self._limits).run()
+        await _Conversation(self._answer, context, self._counts, self.limits).run()
 
     async def _admitted(self, context: _Context) -> bool:
         mine = self._credentials.nonce()
@@ -192,7 +194,7 @@ async def answering(
     Raises:
         PreconditionError: the port cannot be listened on.
     """
-    server = aio.server(options=_SERVER_OPTIONS)
+    server = aio.server(options=_SERVER_OPTIONS, maximum_concurrent_rpcs=service.limits.streams_max)
     service_pb2_grpc.add_RingServicer_to_server(service, server)
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
