@@ -84,17 +84,24 @@ class RingReads:
     async def read(self, tenant: TenantId, head: Head, keys: Sequence[FactKey]) -> FactReply:
         """As `SharedReads.read`."""
         view = self._view()
+        if len(view.ring.nodes) == 1 or len(keys) > KEYS_SHARED_MAX:
+            self._counts.keys_own += len(keys)
+            read = await self._facts.read(tenant, head.revision, keys, epoch=head.epoch)
+            return FactReply(read, _store_read())
+        answers: list[FactAnswer] = [None] * len(keys)
         divided = self._divided(view, tenant, keys)
         own = divided.pop(view.own, [])
         patience = asyncio.get_running_loop().time() + self._hedge_s
-        answers: list[FactAnswer] = [None] * len(keys)
         asked = [
             (self._ask(owner, name, FactQuestion(tenant, head, [keys[n] for n in places])), places)
             for name, places in divided.items()
             if (owner := view.owner(name)) is not None
         ]
         self._counts.keys_own += len(own)
-        sources = {Source.CACHE} if not own else await self._fill(tenant, head, keys, own, answers)
+        try:
+            sources = await self._fill(tenant, head, keys, own, answers)
+        finally:
+            self._unload(view.own, len(own))
         unanswered: list[int] = []
         for reply, places in asked:
             told = await _within(reply, patience)
@@ -106,8 +113,7 @@ class RingReads:
             sources.add(told.source)
             for place, answer in zip(places, told.answers, strict=True):
                 answers[place] = answer
-        if unanswered:
-            sources |= await self._fill(tenant, head, keys, unanswered, answers)
+        sources |= await self._fill(tenant, head, keys, unanswered, answers)
         if Source.REPLICA in sources:
             note_source(Source.REPLICA)
         return FactReply(answers, _furthest(sources))
@@ -115,17 +121,14 @@ class RingReads:
     def _divided(
         self, view: View, tenant: TenantId, keys: Sequence[FactKey]
     ) -> dict[str, list[int]]:
-        """The places of keys by the node that is to read them."""
-        if len(view.ring.nodes) == 1 or len(keys) > KEYS_SHARED_MAX:
-            return {view.own: list(range(len(keys)))}
+        """The places of keys by the node that is to read them; each counts as its load from now."""
         divided: dict[str, list[int]] = {}
-        loads = Counter(self._loads)
         for number, key in enumerate(keys):
-            name = view.ring.owner_with_room(place_of(tenant, key[0], key[1]), loads)
+            name = view.ring.owner_with_room(place_of(tenant, key[0], key[1]), self._loads)
             owner = view.owner(name) if name != view.own else None
             if owner is None or not owner.may_be_asked:
                 name = view.own
-            loads[name] += 1
+            self._loads[name] += 1
             divided.setdefault(name, []).append(number)
         return divided
 
@@ -135,7 +138,6 @@ class RingReads:
         """Ask another node; what it has under way counts until it answers."""
         load = len(question.keys)
         self._counts.keys_asked += load
-        self._loads[name] += load
         reply = owner.ask(question)
         reply.add_done_callback(lambda _: self._unload(name, load))
         return reply
@@ -153,18 +155,20 @@ class RingReads:
         places: Sequence[int],
         answers: list[FactAnswer],
     ) -> set[Source]:
-        """Read some of the keys from this node's own store; where from."""
-        own = self._view().own
-        self._loads[own] += len(places)
-        try:
-            read = await self._facts.read(
-                tenant, head.revision, [keys[place] for place in places], epoch=head.epoch
-            )
-        finally:
-            self._unload(own, len(places))
+        """Read some of the keys, if any, from this node's own store; where from."""
+        if not places:
+            return set()
+        wanted = [keys[place] for place in places]
+        read = await self._facts.read(tenant, head.revision, wanted, epoch=head.epoch)
         for place, answer in zip(places, read, strict=True):
             answers[place] = answer
-        return {source_noted() if source_noted() is not Source.CACHE else Source.PRIMARY}
+        return {_store_read()}
+
+
+def _store_read() -> Source:
+    """Which copy this node's own store has just read for the request."""
+    noted = source_noted()
+    return Source.PRIMARY if noted is Source.CACHE else noted
 
 
 async def _within(reply: asyncio.Future[FactReply | Refusal], until: float) -> FactReply | Refusal:

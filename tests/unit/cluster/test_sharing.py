@@ -94,6 +94,8 @@ async def test_each_key_is_read_by_its_owner_and_answers_keep_their_order():
     assert [read[:2] for read in world.store.reads] == [(HEAD.revision, HEAD.epoch)]
     assert world.counts.keys_asked == world.counts.keys_told == 20
     assert world.counts.keys_own == 10
+    await asyncio.sleep(0)  # callbacks of replies
+    assert not world.reads._loads
     assert reply.source is Source.PRIMARY
 
 
@@ -154,6 +156,8 @@ async def test_the_errors_of_the_own_store_are_told_and_no_others():
         await world.read(owned_by("b")[:1])
     with pytest.raises(UnavailableError, match="away"):
         await world.read(owned_by("a")[:1])
+    await asyncio.sleep(0)  # callbacks of replies
+    assert not world.reads._loads
 
 
 async def test_an_owner_with_its_share_under_way_hands_on_to_the_next():
@@ -186,3 +190,13 @@ async def test_who_stops_waiting_leaves_nothing_behind():
     world.others["b"].silent[0].set_result(Refusal.GONE)
     await asyncio.sleep(0)
     assert not world.reads._loads
+
+
+async def test_a_lone_node_reads_its_own_store():
+    world = World()
+    alone = RingReads(world.store, lambda: View(HashRing(["a"]), "a", lambda _: None), world.counts)
+    follow_standing()
+    reply = await alone.read(ACME, HEAD, [key(1), key(2)])
+    assert reply == FactReply([True, True], Source.PRIMARY)
+    assert world.store.reads == [(HEAD.revision, HEAD.epoch, [key(1), key(2)])]
+    assert world.counts.keys_own == 2
