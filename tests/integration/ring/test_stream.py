@@ -172,6 +172,8 @@ async def test_more_questions_than_an_owner_takes_are_refused():
         release.set()
         said = [await reply for reply in replies]
         assert said.count(Refusal.BUSY) == 3
+        for number in range(5):
+            assert await nodes.stream.ask(question(number)) == FactReply([True], Source.CACHE)
 
 
 async def test_more_questions_than_a_stream_takes_are_not_sent():
