@@ -22,6 +22,7 @@ from grantlog.model.change import Transaction
 from grantlog.model.ids import TenantId
 from grantlog.store.postgres.pool import open_pool
 from grantlog.testing.histories import violations
+from tests.e2e.conftest import Serve
 from tests.history_load import Load, whole_log, working
 from tests.service_process import ServiceProcess
 from tests.waiting import until
@@ -165,3 +166,19 @@ async def test_no_answer_is_wrong_or_fails_whatever_becomes_of_a_node(
     assert not notes.failed
     assert all(number['keys_total{how="answered"}'] > 0 for number in told)
     assert any(name.startswith("fallbacks_total") for number in told for name in number)
+
+
+async def test_workers_of_a_node_are_nodes_of_the_ring(serve: Serve):
+    served = await serve(
+        "--workers", "2", GRANTLOG_RING="postgres", GRANTLOG_RING_PORT="0"
+    )  # fmt: skip
+
+    async def sees_both() -> bool:
+        async with httpx.AsyncClient(timeout=5) as client:
+            text = (await client.get(f"{served.rest}/metrics")).text
+        return (
+            re.search(r"^grantlog_ring_nodes\{worker=\"[01]\"\} 2$", text, re.MULTILINE) is not None
+        )
+
+    await until(sees_both, within_s=30)
+    assert await served.stop() == 0

@@ -80,7 +80,7 @@ async def test_too_many_nodes_are_cut_to_the_same_ones_everywhere():
     async with background_tasks() as group:
         peers = Peers(Scripted(), JOINING, RingCounts(), group)
         many = [f"127.0.1.{number % 250}:{number}" for number in range(NODES_MAX + 50)]
-        peers.meet(many)
+        await peers.meet(many)
         assert len(peers.view().ring.nodes) == NODES_MAX
         assert peers.view().ring.nodes - {OWN} == set(sorted(many)[: NODES_MAX - 1])
         peers.close()
