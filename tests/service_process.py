@@ -41,6 +41,11 @@ class ServiceProcess:
         process.send_signal(how)
         return process.wait(timeout=60)
 
+    def signal(self, signum: signal.Signals) -> None:
+        """Send it a signal, SIGSTOP say, as long as it runs."""
+        if self._process is not None:
+            self._process.send_signal(signum)
+
     def said(self) -> str:
         """All that it logged."""
         return self._log.read_text() if self._log.exists() else ""

@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from grantlog.app.cached import Caches
 from grantlog.cache.counts import CacheState
+from grantlog.cluster.counts import RingCounts
 from grantlog.serving.metrics import Family
 
 
-def families_of(caches: Caches) -> Sequence[Family]:
-    """How the caches do, those that are on."""
+def families_of(caches: Caches, ring: RingCounts | None = None) -> Sequence[Family]:
+    """How the caches do, those that are on, and the ring, if this node is in one."""
+    return (*_of_all_caches(caches), *(_of_ring(ring) if ring is not None else ()))
+
+
+def _of_all_caches(caches: Caches) -> Sequence[Family]:
     states = {
         name: cache.state
         for name, cache in (("result", caches.results), ("relation", caches.relations))
@@ -88,5 +93,47 @@ def _of_clocks(caches: Caches) -> Sequence[Family]:
             "gauge",
             "Bytes of what is known of their logs.",
             [({}, clocks.slot_bytes)],
+        ),
+    )
+
+
+def _of_ring(ring: RingCounts) -> Sequence[Family]:
+    keys = (("forwarded", ring.keys_asked), ("answered", ring.keys_told), ("own", ring.keys_own))
+    return (
+        Family(
+            "grantlog_ring_nodes",
+            "gauge",
+            "Nodes in the ring as this one sees it, itself included.",
+            [({}, ring.nodes)],
+        ),
+        Family(
+            "grantlog_ring_keys_total",
+            "counter",
+            "Facts that this node did not hold: asked of their owner, answered by it, or its own.",
+            [({"how": how}, number) for how, number in keys],
+        ),
+        Family(
+            "grantlog_ring_fallbacks_total",
+            "counter",
+            "Questions to owners that this node then read itself, by why they were not answered.",
+            [({"cause": cause}, number) for cause, number in ring.fallbacks.items()],
+        ),
+        Family(
+            "grantlog_ring_answers_total",
+            "counter",
+            "Questions of other nodes that this one answered.",
+            [({}, ring.answered)],
+        ),
+        Family(
+            "grantlog_ring_refusals_total",
+            "counter",
+            "Questions of other nodes that this one refused, by why.",
+            [({"cause": cause}, number) for cause, number in ring.refused.items()],
+        ),
+        Family(
+            "grantlog_ring_streams_refused_total",
+            "counter",
+            "Streams that were refused because the asker did not prove that it serves this log.",
+            [({}, ring.streams_refused)],
         ),
     )

@@ -64,6 +64,18 @@ class ApiSettings(WatchSettings):
     """Memory for answers of checks, in mebibytes; 0 keeps none."""
     relation_cache_mb: int = Field(128, ge=0, le=1_000_000)
     """Memory for facts that checks read, in mebibytes; 0 keeps none."""
+    ring: Literal["off", "postgres", "static", "dns"] = "off"
+    """Whether nodes ask each other for facts that they do not hold, before the store, and what says
+    who is there: a table in the primary, GRANTLOG_RING_NODES, or the name in it."""
+    ring_port: int = Field(3480, ge=0, le=65535)
+    """Port at which other nodes reach this one; the next ones for further workers, 0 is a free one
+    for each. Not for clients."""
+    ring_host: str = Field("", max_length=253, pattern=r"^[^\s,:]*$|^[0-9a-fA-F:]*$")
+    """Address at which other nodes reach this one. Without it, GRANTLOG_HOST; where that is every
+    interface, this machine's address on the way to the primary."""
+    ring_nodes: str = Field("", pattern=ADDRESSES)
+    """`host:port` of all nodes, separated by commas (static; of each worker, if there are any), or
+    one name and port (dns)."""
     linger_s: float = Field(0.0, ge=0, le=300)
     """How long calls are still taken once the service is told to stop and health says so: as long
     as what balances calls over nodes needs to notice."""
@@ -95,6 +107,7 @@ class ApiSettings(WatchSettings):
                 "GRANTLOG_CONSISTENCY=node is right only for the only writer, and workers are "
                 "several: choose head or bounded"
             )
+        self._require_a_ring_that_can_be()
         if len(set(self.replica_dsns)) < len(self.replica_dsns):
             raise ValueError("GRANTLOG_REPLICA_URL names an address twice")
         if not all(map(_is_address, self.replica_dsns)):
@@ -103,15 +116,41 @@ class ApiSettings(WatchSettings):
             )
         return self
 
+    def _require_a_ring_that_can_be(self) -> None:
+        if self.ring == "off":
+            return
+        if not self.relation_cache_mb:
+            raise ValueError(
+                "GRANTLOG_RING needs GRANTLOG_RELATION_CACHE_MB: a node that keeps nothing has "
+                "nothing to tell others"
+            )
+        named = len(self.ring_addresses)
+        if self.ring == "static" and not named:
+            raise ValueError("GRANTLOG_RING=static needs GRANTLOG_RING_NODES: all nodes")
+        if self.ring == "dns" and (named != 1 or self.workers > 1 or self.ring_port == 0):
+            raise ValueError(
+                "GRANTLOG_RING=dns needs one name and port in GRANTLOG_RING_NODES, and nodes of "
+                "one process with the same GRANTLOG_RING_PORT"
+            )
+
+    @property
+    def ring_addresses(self) -> tuple[str, ...]:
+        """What `ring_nodes` holds."""
+        return _parts(self.ring_nodes)
+
     @property
     def watch_addresses(self) -> tuple[str, ...]:
         """Where watch services are; empty where this node follows the log itself."""
-        return tuple(part.strip() for part in self.watch_address.split(",") if part.strip())
+        return _parts(self.watch_address)
 
     @property
     def replica_dsns(self) -> list[str]:
         """The replicas' addresses; none where the primary's own tables are read."""
         return self.replica_url.get_secret_value().split() if self.replica_url else []
+
+
+def _parts(listed: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in listed.split(",") if part.strip())
 
 
 def _is_address(dsn: str) -> bool:

@@ -59,6 +59,7 @@ from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
 from grantlog_api.memory import Memory
 from grantlog_api.metrics import families_of
+from grantlog_api.ring import open_ring
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import WatchCall, handler_table, stream_table
 from grantlog_api.watch_proxy import open_proxy
@@ -122,12 +123,13 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         kept.open_cache(PostgresSchemas(lookups))
         kept.caches = await stack.enter_async_context(open_caches(settings, kept.proof))
         reads, replicas = await _open_facts(stack, settings, kept)
+        ring = await stack.enter_async_context(open_ring(settings, kept, lookups, reads.facts))
         places = _Places(lookups, writes, reads)
         watches, watch = await _open_watch(stack, settings, lookups, kept)
         calls = await _open_calls(stack, settings, places, kept, watch)
         probe = _probe(lookups, replicas, kept.proof)
         labels = {"worker": settings.worker} if settings.worker else {}
-        yield Api(calls, probe, watches, lambda: labelled(families_of(kept.caches), labels))
+        yield Api(calls, probe, watches, lambda: labelled(families_of(kept.caches, ring), labels))
 
 
 async def _open_watch(

@@ -58,13 +58,16 @@ async def serve_with_workers(settings: ApiSettings) -> None:
 def worker_settings(settings: ApiSettings, number: int) -> dict[str, str]:
     """What one of several workers is told beside the node's own settings.
 
-    Its number, its share of the connections; and the first alone publishes, as one of them is
-    enough: when its process ends, the next one takes its place, or another node does.
+    Its number, its share of the connections, a port of its own in the ring; and the first alone
+    publishes, as one of them is enough: when its process ends, the next one takes its place, or
+    another node does.
     """
     told = {"workers": "1", "worker": str(number)}
     for name, least in _CONNECTIONS.items():
         share = -(-getattr(settings, name) // settings.workers)
         told[name] = str(max(least, share))
+    if settings.ring != "off" and settings.ring_port:
+        told["ring_port"] = str(settings.ring_port + number)
     if number > 0:
         told["kafka_publish"] = "false"
     return told

@@ -19,6 +19,8 @@ from grantlog.cache.results import ResultCache
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.facts import FactAnswer, FactKey, FactReader
 from grantlog.ports.heads import Head
+from grantlog.ports.ring import SharedReads
+from grantlog.ports.standing import Source
 
 
 class CatchesUp(Protocol):
@@ -39,6 +41,7 @@ class Caches:
         results: None is no result cache.
         relations: None is no relation cache.
         under_way: the checks that are being decided, where there is a result cache.
+        shared: reads what is not kept, with other nodes' help; None reads this node's store alone.
     """
 
     clocks: Clocks
@@ -46,6 +49,7 @@ class Caches:
     results: ResultCache | None
     relations: RelationCache | None
     under_way: UnderWay = field(default_factory=UnderWay)
+    shared: SharedReads | None = None
 
 
 NO_CACHES: Final = Caches(Clocks(), None, None, None)
@@ -56,14 +60,16 @@ class CachedFacts:
 
     Attributes:
         clock: of the life that the question stands in, where anything is kept for it.
-        reads: how often the store was asked.
+        reads: how often a store was asked.
     """
 
     def __init__(self, facts: FactReader, caches: Caches, tenant: TenantId, head: Head) -> None:
         self._facts = facts
+        self._shared = caches.shared
         self._relations = caches.relations
         self._follower = caches.follower
         self._tenant = tenant
+        self._head = head
         self._at = head.revision
         self._epoch = head.epoch
         is_on = caches.relations is not None or caches.results is not None
@@ -91,5 +97,9 @@ class CachedFacts:
         return found.answers
 
     async def _read(self, keys: Sequence[FactKey]) -> Sequence[FactAnswer]:
+        if self._shared is not None and keys:
+            reply = await self._shared.read(self._tenant, self._head, keys)
+            self.reads += reply.source is not Source.CACHE
+            return reply.answers
         self.reads += 1
         return await self._facts.read(self._tenant, self._at, keys, epoch=self._epoch)

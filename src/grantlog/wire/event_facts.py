@@ -25,7 +25,7 @@ def fill_change(message: event_pb2.Change, change: Change) -> None:
             stated = message.attribute
             stated.entity_type, stated.entity_id = entity
             stated.name = name
-            _fill_value(stated.value, value)
+            fill_value(stated.value, value)
         case _:
             assert_never(change)
 
@@ -46,7 +46,8 @@ _VALUE_FIELDS: Final = {
 _VALUE_TYPES: Final = {name: kind for kind, name in _VALUE_FIELDS.items()}
 
 
-def _fill_value(message: event_pb2.Value, value: AttributeValue) -> None:
+def fill_value(message: event_pb2.Value, value: AttributeValue) -> None:
+    """Fill an empty message in place."""
     name = _VALUE_FIELDS[value.type]
     if isinstance(value.data, tuple):
         array = getattr(message, name)
@@ -77,15 +78,20 @@ def change_from_wire(change: event_pb2.Change, revision: int) -> Change:
         case "attribute":
             stated = change.attribute
             entity = Entity(stated.entity_type, stated.entity_id)
-            value = _value_from_wire(stated.value, revision)
+            value = value_from_wire(stated.value, f"revision {revision}")
             return AttributeChange(operation, Attribute(entity, stated.name, value))
         case None:
             raise CorruptionError(f"revision {revision} changes an unknown kind of fact")
 
 
-def _value_from_wire(value: event_pb2.Value, revision: int) -> AttributeValue:
+def value_from_wire(value: event_pb2.Value, where: str) -> AttributeValue:
+    """The value of a message; `where` it stands is for the text of an error.
+
+    Raises:
+        CorruptionError: it is of a type that this version does not know.
+    """
     name = value.WhichOneof("value")
     if name is None:
-        raise CorruptionError(f"revision {revision} has an attribute value of unknown type")
+        raise CorruptionError(f"{where} has an attribute value of unknown type")
     kind, data = _VALUE_TYPES[name], getattr(value, name)
     return AttributeValue(kind, tuple(data.items) if kind.is_array else data)

@@ -30,6 +30,13 @@ def test_only_the_first_worker_publishes():
     assert told == [None, "false", "false"]
 
 
+def test_each_worker_has_a_port_of_its_own_in_the_ring():
+    told = [worker_settings(node(workers=3, ring="postgres"), n)["ring_port"] for n in range(3)]
+    assert told == ["3480", "3481", "3482"]
+    assert "ring_port" not in worker_settings(node(workers=3, ring="postgres", ring_port=0), 1)
+    assert "ring_port" not in worker_settings(node(workers=3), 1)
+
+
 def test_each_worker_is_told_which_it_is_for_its_metrics():
     settings = node(workers=2)
     told = [ApiSettings(database_url=URL, **worker_settings(settings, n)).worker for n in (0, 1)]

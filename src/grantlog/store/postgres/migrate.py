@@ -21,7 +21,7 @@ from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("migrate")
 
-SCHEMA_NUMBER_MIN: Final = 4
+SCHEMA_NUMBER_MIN: Final = 5
 """The oldest shape that this version works with; the newest is the last migration's."""
 
 SERVER_VERSION_MIN: Final = 140000

@@ -106,6 +106,11 @@ class Proof:
         return self._epoch
 
     @property
+    def life(self) -> str:
+        """The full name of the log's newest epoch as the last look found it, "" before that."""
+        return self._lives.newest if self._lives is not None else ""
+
+    @property
     def rival(self) -> str:
         """What was seen of a second primary in the last minute, "" if nothing."""
         return self._rival if self._now() - self._rival_at < RIVAL_TOLD_S else ""

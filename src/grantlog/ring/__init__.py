@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/ring; never edited."""

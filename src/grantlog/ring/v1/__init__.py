@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/ring/v1; never edited."""
