@@ -152,7 +152,7 @@ async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
     if isinstance(last.body, TenantDeleted):
         await connection.execute(_END_LIFE, head.tenant, last.revision)
     else:
-        await apply_rows(connection, head.tenant_key, rows)
+        await apply_rows(connection, [(head.tenant_key, rows)])
         await apply_bundles(connection, head.tenant_key, tail.transactions)
     if isinstance(last.body, TenantCreated):
         await connection.execute(_LIST_TENANT, head.tenant, last.body.name, last.commit_time)
