@@ -77,6 +77,11 @@ async def apply_rows(connection: Connection, changes: Sequence[LifeChanges]) -> 
     await _pass(connection, changes)
 
 
+def created_tuples(tenant_key: int, rows: RowChanges) -> tuple[list[object], ...]:
+    """The columns of the tuples that come to live, of which there is at least one."""
+    return _columns(_tuple_row(tenant_key, *each) for each in rows.tuples_created)
+
+
 async def _expire(connection: Connection, changes: Sequence[LifeChanges]) -> None:
     tuples = [_tuple_row(key, *each) for key, rows in changes for each in rows.tuples_expired]
     for some in _runs(tuples):
