@@ -226,8 +226,10 @@ async def _decide(feed: Feed, primary: TenantLog) -> None:
 
 
 @asynccontextmanager
-async def open_feed(options: KafkaOptions, spec: TopicSpec, pool: Pool) -> AsyncGenerator[Feed]:
-    """The topic's feed for the block; Kafka need not answer yet.
+async def open_feed(
+    options: KafkaOptions, spec: TopicSpec, pool: Pool, *, gather_s: float = 0.0
+) -> AsyncGenerator[Feed]:
+    """The topic's feed for the block; Kafka need not answer yet. `gather_s` is as of `Feed`.
 
     Raises:
         PreconditionError: the primary records another topic, or this one is not safe.
@@ -249,6 +251,7 @@ async def open_feed(options: KafkaOptions, spec: TopicSpec, pool: Pool) -> Async
         agree=agree,
         clock=clock,
         publishers=outbox.publishers,
+        gather_s=gather_s,
     )
     async with background_tasks() as group:
         reading = group.create_task(feed.run(), name="topic feed")
@@ -276,8 +279,16 @@ async def open_kafka_change_log(
 
 @asynccontextmanager
 async def open_kafka_tenant_log(
-    options: KafkaOptions, spec: TopicSpec, pool: Pool, primary: TenantLog
+    options: KafkaOptions,
+    spec: TopicSpec,
+    pool: Pool,
+    primary: TenantLog,
+    *,
+    gather_s: float = 0.0,
 ) -> AsyncGenerator[KafkaTenantLog]:
-    """The log of some tenants for the block; arguments and errors as `open_kafka_change_log`."""
-    async with open_feed(options, spec, pool) as feed:
+    """The log of some tenants for the block; arguments and errors as `open_kafka_change_log`.
+
+    `gather_s` is as of `Feed`.
+    """
+    async with open_feed(options, spec, pool, gather_s=gather_s) as feed:
         yield KafkaTenantLog(feed, primary)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import replace
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -11,7 +13,7 @@ from asyncpg.cursor import Cursor
 
 from grantlog.changelog.parts import assembled
 from grantlog.changelog.postgres.listener import Listener
-from grantlog.changelog.postgres.mark import decode_mark, next_mark
+from grantlog.changelog.postgres.mark import Mark, decode_mark, next_mark
 from grantlog.errors import CorruptionError
 from grantlog.model.change import TenantDeleted, Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
@@ -34,20 +36,36 @@ BYTES_FETCHED: Final = 1024 * 1024
 those seen: each has at most 512 KiB, and most have a few hundred bytes."""
 
 
+THROUGH_EVERY_S: Final = 0.05
+"""For a follower that looks at heads many times a second: a time is promised no more often."""
+
+
 _Rows: TypeAlias = "AsyncGenerator[Sequence[asyncpg.Record]]"
 """Of `_READ`: tenant, revision and payload of each part, in order."""
 
 
 class PostgresChangeLog:
-    """Reads the log from the primary; see the port. `wait` serves one follower."""
+    """Reads the log from the primary; see the port. `wait` serves one follower.
 
-    def __init__(self, pool: Pool, listener: Listener) -> None:
+    Args:
+        pool: connections to the primary.
+        listener: hears of commits.
+        through_every_s: between two looks at what `through` rests on; 0 looks each time.
+    """
+
+    def __init__(self, pool: Pool, listener: Listener, *, through_every_s: float = 0.0) -> None:
         self._pool = pool
         self._listener = listener
+        self._through_every_s = through_every_s
+        self._look_at = 0.0
 
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
         """Heads that moved since `mark`; all if the server was restarted or replaced since."""
         last = decode_mark(mark) if mark else None
+        now = asyncio.get_running_loop().time()
+        if last is not None and now < self._look_at:
+            return await self._moved_since(last)
+        self._look_at = now + self._through_every_s
         # Statements of their own, in this order: the promise of `through` rests on it (mark.py).
         async with acquired(self._pool, doing="reading heads") as connection:
             clock = await connection.fetchrow(_LIFE)
@@ -59,14 +77,17 @@ class PostgresChangeLog:
         following = next_mark(
             last, life=clock["life"], xmin=rows[0]["xmin"], now=clock["now"], writers=writers
         )
-        heads = {
-            TenantId(row["tenant_id"]): Position(
-                Epoch(row["epoch"]), Revision(row["revision"]), row["digest"]
-            )
-            for row in rows
-            if row["tenant_id"] is not None
-        }
-        return HeadsMoved(heads, following.encode(), following.through)
+        return HeadsMoved(_heads(rows), following.encode(), following.through)
+
+    async def _moved_since(self, last: Mark) -> HeadsMoved:
+        """Heads that moved since the mark, if the server is still the mark's.
+
+        If it is not, the next look tells: the mark keeps the life of the one before.
+        """
+        async with acquired(self._pool, doing="reading heads") as connection:
+            rows = await connection.fetch(_MOVED, last.xmin)
+        following = replace(last, xmin=rows[0]["xmin"])
+        return HeadsMoved(_heads(rows), following.encode(), last.through)
 
     async def heads_of(
         self, tenants: Collection[TenantId], *, now: bool = False
@@ -120,6 +141,17 @@ class PostgresChangeLog:
     async def wait(self, timeout_s: float) -> None:
         """Return when something may have been committed, at the latest after `timeout_s`."""
         await self._listener.wait(timeout_s)
+
+
+def _heads(rows: Sequence[asyncpg.Record]) -> dict[TenantId, Position]:
+    """The heads of `_MOVED`."""
+    return {
+        TenantId(row["tenant_id"]): Position(
+            Epoch(row["epoch"]), Revision(row["revision"]), row["digest"]
+        )
+        for row in rows
+        if row["tenant_id"] is not None
+    }
 
 
 async def _given(rows: Sequence[asyncpg.Record]) -> _Rows:
@@ -189,12 +221,16 @@ class _Page:
 
 
 @asynccontextmanager
-async def open_change_log(pool: Pool, *, listen_dsn: str) -> AsyncGenerator[PostgresChangeLog]:
+async def open_change_log(
+    pool: Pool, *, listen_dsn: str, through_every_s: float = 0.0
+) -> AsyncGenerator[PostgresChangeLog]:
     """A change log for the block.
 
     Args:
         pool: connections to the primary; reading takes one at a time.
         listen_dsn: leads to the primary itself, not through a transaction pooler.
+        through_every_s: as of `PostgresChangeLog`.
     """
     async with AsyncExitStack() as stack:
-        yield PostgresChangeLog(pool, Listener(listen_dsn, stack))
+        listener = Listener(listen_dsn, stack)
+        yield PostgresChangeLog(pool, listener, through_every_s=through_every_s)
