@@ -19,7 +19,6 @@ from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
 from grantlog.app.slices import fold_slice
 from grantlog.app.together import fold_together, grouped
 from grantlog.errors import ConflictError, CorruptionError, UnavailableError
-from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, Position, ProjectionStore
 from grantlog.projection.goal import Goal
@@ -157,11 +156,8 @@ class Projector:
     async def _fold_together(self, stop: asyncio.Event | None) -> list[TenantId]:
         """Fold what is short of several tenants; those that are behind and were not among them."""
         ends = dict(self._targets)
-        behind = {
-            tenant: (self._at(tenant).revision, end.revision)
-            for tenant, end in ends.items()
-            if not self._is_copied(tenant, end)
-        }
+        folding = [tenant for tenant, end in ends.items() if not self._is_copied(tenant, end)]
+        behind = {tenant: (self._at(tenant).revision, ends[tenant].revision) for tenant in folding}
         changes_max = self._limits.changes_max
         groups = grouped(behind, changes_max)
         folded: set[TenantId] = set()
@@ -171,7 +167,7 @@ class Projector:
                 for last in {each.tenant: each for each in page}.values():
                     folded.add(last.tenant)
                     end = ends[last.tenant]
-                    step = partial(self._reached, last.tenant, _place_of(last), end)
+                    step = partial(self._reached, last.tenant, Position.of(last), end)
                     await self._guarded(last.tenant, end, step)
                 self._goal.arrive(self._is_done)
                 if stop is not None and stop.is_set():
@@ -218,15 +214,12 @@ class Projector:
             if copied is not None:
                 await self._reached(tenant, copied, target)
             return
-        after, changes_max = self._at(tenant).revision, self._limits.changes_max
-        slice_ = fold_slice(
-            self._log, self._store, tenant,
-            after=after, through=target.revision, changes_max=changes_max,
-        )  # fmt: skip
+        behind = (self._at(tenant).revision, target.revision)
+        slice_ = fold_slice(self._log, self._store, tenant, behind, self._limits.changes_max)
         async with aclosing(slice_) as pieces:
             async for piece in pieces:
                 self._changes += sum(transaction.size for transaction in piece)
-                await self._reached(tenant, _place_of(piece[-1]), target)
+                await self._reached(tenant, Position.of(piece[-1]), target)
 
     def _is_copied(self, tenant: TenantId, target: Position) -> bool:
         """Whether a tenant is copied rather than folded."""
@@ -304,7 +297,3 @@ class Projector:
                 self._positions[tenant] = stored.get(tenant, NOWHERE)
                 self._mark = None
                 _LOG.warning("tenant taken up again", tenant=tenant)
-
-
-def _place_of(last: Transaction) -> Position:
-    return Position(last.epoch, last.revision, last.digest)

@@ -21,6 +21,11 @@ class Position:
     digest: bytes
     """Of the transaction at `revision`; GENESIS at 0."""
 
+    @classmethod
+    def of(cls, last: Transaction) -> Position:
+        """Behind a transaction."""
+        return cls(last.epoch, last.revision, last.digest)
+
 
 NOWHERE: Final = Position(Epoch(0), Revision(0), GENESIS)
 """Before the first transaction."""
