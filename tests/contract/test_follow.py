@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -42,7 +42,15 @@ class TamperedLog:
             self.failures -= 1
             raise UnavailableError("a test cut the line")
         self.reads.append(tenant)
-        page = await self.log.read(tenant, after=after, changes_max=changes_max)
+        return self._forged(await self.log.read(tenant, after=after, changes_max=changes_max))
+
+    async def read_several(
+        self, places: Mapping[TenantId, Revision], *, changes_max: int
+    ) -> Sequence[Transaction]:
+        self.reads += places
+        return self._forged(await self.log.read_several(places, changes_max=changes_max))
+
+    def _forged(self, page: Sequence[Transaction]) -> list[Transaction]:
         return [
             replace(entry, previous_digest=b"forged" * 2)
             if (entry.tenant, entry.revision) in self.forged
@@ -132,11 +140,16 @@ async def test_a_busy_tenant_does_not_starve_the_others(primary: Primary, replic
 
 
 class CountedStore:
-    """A store that notes how often it was asked where its tenants stand."""
+    """A store that notes how often it was asked where its tenants stand, and what it folded."""
 
     def __init__(self, store: ProjectionStore) -> None:
         self.store = store
         self.asked = 0
+        self.applied: list[set[TenantId]] = []
+
+    async def apply(self, transactions: Sequence[Transaction]) -> None:
+        await self.store.apply(transactions)
+        self.applied.append({each.tenant for each in transactions})
 
     async def positions(self) -> dict[TenantId, Position]:
         self.asked += 1
@@ -144,6 +157,67 @@ class CountedStore:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.store, name)
+
+
+async def test_what_is_short_of_several_tenants_is_folded_in_one_transaction(
+    primary: Primary, replica: Copy
+) -> None:
+    tenants = [TenantId(f"many-{number}") for number in range(5)]
+    store = CountedStore(replica.projection)
+    projector = Projector(primary.log, store)
+    await projector.start()
+    await projector.round()
+    store.applied.clear()
+    before = projector.status.changes
+    for number in range(10):
+        await primary.put(f"doc:{number}#viewer@user:1", tenant=tenants[number % 5])
+    await projector.round()
+    assert store.applied == [set(tenants)]
+    assert (projector.status.behind, projector.status.changes - before) == (0, 10)
+    for number in range(10, 13):
+        await primary.put(f"doc:{number}#viewer@user:1", tenant=tenants[number % 5])
+    await projector.round()
+    assert store.applied[1:] == [set(tenants[:3])]
+    for tenant in tenants:
+        assert await equal(primary, replica, tenant)
+
+
+async def test_of_tenants_that_are_folded_together_one_stops_alone(
+    primary: Primary, replica: Copy
+) -> None:
+    tenants = [ACME, OTHER, TenantId("third")]
+    for tenant in tenants:
+        for number in range(3):
+            await primary.put(f"doc:{number}#viewer@user:1", tenant=tenant)
+    log = TamperedLog(primary.log)
+    log.forged = {(OTHER, Revision(2))}
+    store = CountedStore(replica.projection)
+    projector = Projector(log, store)
+    await projector.start()
+    await projector.round()
+    assert await equal(primary, replica)
+    assert await equal(primary, replica, TenantId("third"))
+    assert {ACME} in store.applied
+    assert not any(OTHER in tenants for tenants in store.applied), "nothing of what does not fit"
+    await projector.round()
+    assert projector.status.stopped.keys() == {OTHER}
+    assert projector.status.behind == 0
+
+
+async def test_what_has_no_room_in_a_group_is_folded_all_the_same(
+    primary: Primary, replica: Copy
+) -> None:
+    for number in range(2):
+        for tenant in (ACME, OTHER):
+            facts = (f"doc:{number}#viewer@user:{n}" for n in range(30))
+            await primary.put(*facts, tenant=tenant)
+    projector = Projector(primary.log, replica.projection, FollowLimits(changes_max=40))
+    await projector.start()
+    await projector.round()
+    await projector.round()
+    assert projector.status.behind == 0
+    assert await equal(primary, replica)
+    assert await equal(primary, replica, OTHER)
 
 
 async def test_where_tenants_stand_is_asked_once_and_again_after_an_interruption(

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from grantlog.app.cached import NO_CACHES, Caches
-from grantlog.app.follow_clocks import ClockFollower
+from grantlog.app.follow_clocks import ClockFollower, FollowLimits
 from grantlog.background import background_tasks
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
@@ -41,7 +41,7 @@ async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Cac
         yield NO_CACHES
         return
     dsn = settings.database_url.get_secret_value()
-    clocks = Clocks()
+    clocks, limits = Clocks(), FollowLimits()
     async with (
         open_pool(
             dsn,
@@ -51,10 +51,10 @@ async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Cac
             on_connect=proof.prove,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as primary,
-        open_tenant_log(settings, pool, primary) as log,
+        open_tenant_log(settings, pool, primary, gather_s=limits.pause_s) as log,
         background_tasks() as group,
     ):
-        follower = ClockFollower(log, clocks)
+        follower = ClockFollower(log, clocks, limits)
         following = group.create_task(follower.run(), name="clocks of the caches")
         try:
             yield Caches(

@@ -15,7 +15,7 @@ import structlog
 from grantlog.app.copying import Copier
 from grantlog.app.project import FollowLimits, FollowStatus, Projector
 from grantlog.background import background_tasks
-from grantlog.changelog.postgres.log import open_change_log
+from grantlog.changelog.postgres.log import THROUGH_EVERY_S, open_change_log
 from grantlog.errors import PreconditionError
 from grantlog.ports.log import ChangeLog
 from grantlog.store.postgres.collect import copy_floors
@@ -193,7 +193,7 @@ async def _tell_progress(projector: Projector, until: asyncio.Event) -> None:
 async def _open_log(settings: ProjectorSettings, pool: Pool) -> AsyncGenerator[ChangeLog]:
     """The log that the replica follows: on Kafka where that is configured."""
     dsn = settings.database_url.get_secret_value()
-    async with open_change_log(pool, listen_dsn=dsn) as primary:
+    async with open_change_log(pool, listen_dsn=dsn, through_every_s=THROUGH_EVERY_S) as primary:
         if not settings.kafka_bootstrap:
             yield primary
             return

@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 import structlog
 
 from grantlog.app.copying import NOT_COPYING, Copier, CopyProgress
 from grantlog.app.slices import fold_slice
+from grantlog.app.together import fold_together, grouped
 from grantlog.errors import ConflictError, CorruptionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, ChangeLog, Position, ProjectionStore
@@ -144,17 +146,40 @@ class Projector:
         targets = {tenant: target.revision for tenant, target in self._targets.items()}
         self._goal.aim(moved.through, targets)
         self._goal.arrive(self._is_done)
-        for tenant in list(self._targets):
+        for tenant in await self._fold_together(stop):
             if stop is not None and stop.is_set():
                 return
             head = self._targets[tenant]
             await self._guarded(tenant, head, lambda tenant=tenant: self._advance(tenant))
             self._goal.arrive(self._is_done)
 
+    async def _fold_together(self, stop: asyncio.Event | None) -> list[TenantId]:
+        """Fold what is short of several tenants; those that are behind and were not among them."""
+        ends = dict(self._targets)
+        folding = [tenant for tenant, end in ends.items() if not self._is_copied(tenant, end)]
+        behind = {tenant: (self._at(tenant).revision, ends[tenant].revision) for tenant in folding}
+        changes_max = self._limits.changes_max
+        groups = grouped(behind, changes_max)
+        folded: set[TenantId] = set()
+        async with aclosing(fold_together(self._log, self._store, groups, changes_max)) as pages:
+            async for page in pages:
+                self._changes += sum(transaction.size for transaction in page)
+                for last in {each.tenant: each for each in page}.values():
+                    folded.add(last.tenant)
+                    end = ends[last.tenant]
+                    step = partial(self._reached, last.tenant, Position.of(last), end)
+                    await self._guarded(last.tenant, end, step)
+                self._goal.arrive(self._is_done)
+                if stop is not None and stop.is_set():
+                    break
+        return [tenant for tenant in ends if tenant not in folded]
+
+    def _at(self, tenant: TenantId) -> Position:
+        return self._positions.get(tenant, NOWHERE)
+
     def _is_done(self, tenant: TenantId, revision: Revision) -> bool:
         """Whether a tenant is folded so far, or not folded any more."""
-        at = self._positions.get(tenant, NOWHERE)
-        return at.revision >= revision or tenant in self._stopped
+        return self._at(tenant).revision >= revision or tenant in self._stopped
 
     async def _note(self, tenant: TenantId, head: Position) -> None:
         if tenant not in self._stopped:
@@ -162,7 +187,7 @@ class Projector:
 
     async def _compare(self, tenant: TenantId, head: Position) -> None:
         """Remember a tenant that is behind its head; refuse one that is ahead or elsewhere."""
-        at = self._positions.get(tenant, NOWHERE)
+        at = self._at(tenant)
         if at.revision < head.revision:
             self._targets[tenant] = head
             return
@@ -180,34 +205,28 @@ class Projector:
 
     async def _advance(self, tenant: TenantId) -> None:
         """Fold one slice of a tenant's log, or copy one page of a tenant that is to be copied."""
-        at = self._positions.get(tenant, NOWHERE)
         target = self._targets[tenant]
         copier = self._copier
-        if copier is not None and at == NOWHERE and self._is_long(tenant, target, copier):
+        if copier is not None and self._is_copied(tenant, target):
             copied = await copier.step(tenant)
             if copied is None and not copier.is_copying(tenant):
                 copied = (await self._store.positions()).get(tenant)
             if copied is not None:
                 await self._reached(tenant, copied, target)
             return
-        slice_ = fold_slice(
-            self._log,
-            self._store,
-            tenant,
-            after=at.revision,
-            through=target.revision,
-            changes_max=self._limits.changes_max,
-        )
+        behind = (self._at(tenant).revision, target.revision)
+        slice_ = fold_slice(self._log, self._store, tenant, behind, self._limits.changes_max)
         async with aclosing(slice_) as pieces:
             async for piece in pieces:
                 self._changes += sum(transaction.size for transaction in piece)
-                last = piece[-1]
-                here = Position(last.epoch, last.revision, last.digest)
-                await self._reached(tenant, here, target)
+                await self._reached(tenant, Position.of(piece[-1]), target)
 
-    def _is_long(self, tenant: TenantId, target: Position, copier: Copier) -> bool:
-        long = target.revision >= self._limits.copy_revisions_min
-        return long or copier.is_copying(tenant)
+    def _is_copied(self, tenant: TenantId, target: Position) -> bool:
+        """Whether a tenant is copied rather than folded."""
+        copier = self._copier
+        if copier is None or self._at(tenant) != NOWHERE:
+            return False
+        return target.revision >= self._limits.copy_revisions_min or copier.is_copying(tenant)
 
     async def _reached(self, tenant: TenantId, at: Position, target: Position) -> None:
         self._positions[tenant] = at
@@ -226,7 +245,7 @@ class Projector:
         try:
             await step()
         except CorruptionError as error:
-            believed = self._positions.get(tenant, NOWHERE)
+            believed = self._at(tenant)
             stored = (await self._store.positions()).get(tenant, NOWHERE)
             if stored != believed:  # somebody else folded or cleared: start over from there
                 self._positions[tenant] = stored

@@ -19,9 +19,7 @@ async def fold_slice(
     log: ChangeLog,
     store: ProjectionStore,
     tenant: TenantId,
-    *,
-    after: Revision,
-    through: Revision,
+    behind: tuple[Revision, Revision],
     changes_max: int,
 ) -> AsyncGenerator[Sequence[Transaction]]:
     """Fold what stands behind a revision, and tell each piece when it is folded.
@@ -30,13 +28,13 @@ async def fold_slice(
         log: what is read.
         store: the replica.
         tenant: whose log.
-        after: where the replica stands.
-        through: where the log is known to end; it may go on meanwhile.
+        behind: where the replica stands, and where the log is known to end; it may go on meanwhile.
         changes_max: changes of the whole slice, about.
 
     Raises:
-        CorruptionError: the log ends at `after`, or the store refuses what it holds.
+        CorruptionError: the log ends where the replica stands, or the store refuses what it holds.
     """
+    after, through = behind
     changes_max = max(changes_max // PIECES, 1)
     piece = await log.read(tenant, after=after, changes_max=changes_max)
     if not piece:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
@@ -20,6 +20,11 @@ class Position:
     revision: Revision
     digest: bytes
     """Of the transaction at `revision`; GENESIS at 0."""
+
+    @classmethod
+    def of(cls, last: Transaction) -> Position:
+        """Behind a transaction."""
+        return cls(last.epoch, last.revision, last.digest)
 
 
 NOWHERE: Final = Position(Epoch(0), Revision(0), GENESIS)
@@ -90,6 +95,20 @@ class ChangeLog(TenantLog, Protocol):
         """
         ...
 
+    async def read_several(
+        self, places: Mapping[TenantId, Revision], *, changes_max: int
+    ) -> Sequence[Transaction]:
+        """As `read`, of several tenants in one go: each one's transactions stand together.
+
+        Args:
+            places: by tenant, behind which revision.
+            changes_max: of all of them, about; tenants for which there is no room are left out.
+
+        Raises:
+            CorruptionError: as `read`, of one of them.
+        """
+        ...
+
 
 class ProjectionStore(Protocol):
     """A replica's tables."""
@@ -99,13 +118,14 @@ class ProjectionStore(Protocol):
         ...
 
     async def apply(self, transactions: Sequence[Transaction]) -> None:
-        """Fold transactions of one tenant, in order, rows and position in one transaction.
+        """Fold transactions, each tenant's in order; rows and positions in one transaction.
 
         Idempotent: what is already folded is skipped. A deletion of the tenant may follow any
         revision before it.
 
         Raises:
-            CorruptionError: another gap, or a predecessor digest that does not fit.
+            CorruptionError: another gap, or a predecessor digest that does not fit, of one of the
+                tenants; nothing was applied.
             UnavailableError: the replica does not answer; nothing was applied.
         """
         ...

@@ -23,14 +23,14 @@ def unapplied(at: Position, transactions: Iterable[Transaction]) -> list[Transac
     Raises:
         CorruptionError: a gap, a rewritten revision, or a digest that does not fit.
     """
-    behind = at
+    behind: Position | Transaction = at
     fresh: list[Transaction] = []
     for transaction in transactions:
         if transaction.revision <= at.revision:
             _require_same_history(at, transaction)
             continue
         _require_continues(behind, transaction)
-        behind = Position(transaction.epoch, transaction.revision, transaction.digest)
+        behind = transaction
         fresh.append(transaction)
     return fresh
 
@@ -45,7 +45,7 @@ def _require_same_history(at: Position, held: Transaction) -> None:
         )
 
 
-def _require_continues(behind: Position, transaction: Transaction) -> None:
+def _require_continues(behind: Position | Transaction, transaction: Transaction) -> None:
     revision = transaction.revision
     follows = revision == behind.revision + 1
     if not follows and not isinstance(transaction.body, TenantDeleted):

@@ -21,7 +21,7 @@ from grantlog.changelog.kafka.opening import open_agreed_writer
 from grantlog.changelog.kafka.publisher import Publisher
 from grantlog.changelog.kafka.tail import TopicTail
 from grantlog.changelog.kafka.topic import TopicSpec
-from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
+from grantlog.changelog.postgres.log import THROUGH_EVERY_S, PostgresChangeLog, open_change_log
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import Position
@@ -80,7 +80,9 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
                 on_connect=Proof().prove,
             )
         )
-        log = await stack.enter_async_context(open_change_log(pool, listen_dsn=dsn))
+        log = await stack.enter_async_context(
+            open_change_log(pool, listen_dsn=dsn, through_every_s=THROUGH_EVERY_S)
+        )
         outbox = Outbox(pool, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
 
         async def hold(places: Mapping[TenantId, Position]) -> Epoch | None:
@@ -109,8 +111,9 @@ async def open_log(
 
 @asynccontextmanager
 async def open_tenant_log(
-    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog
+    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog, *, gather_s: float = 0.0
 ) -> AsyncGenerator[KafkaTenantLog]:
     """The log of some tenants, for one follower of them; see `open_kafka_tenant_log`."""
-    async with open_kafka_tenant_log(options_of(settings), spec_of(settings), pool, primary) as log:
+    options, spec = options_of(settings), spec_of(settings)
+    async with open_kafka_tenant_log(options, spec, pool, primary, gather_s=gather_s) as log:
         yield log

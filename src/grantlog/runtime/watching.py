@@ -66,7 +66,7 @@ async def open_watch(
 
 @asynccontextmanager
 async def open_tenant_log(
-    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog
+    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog, *, gather_s: float = 0.0
 ) -> AsyncGenerator[TenantLog]:
     """The log for one follower of some tenants: on Kafka where that is configured.
 
@@ -74,11 +74,12 @@ async def open_tenant_log(
         settings: where Kafka is.
         pool: connections to the primary.
         primary: its log, which is asked where the topic does not know.
+        gather_s: on Kafka, for how long what is sent is gathered; less work, and later.
     """
     if not settings.kafka_bootstrap:
         yield primary
         return
     from grantlog.runtime import kafka  # noqa: PLC0415 - its client takes time to load
 
-    async with kafka.open_tenant_log(settings, pool, primary) as log:
+    async with kafka.open_tenant_log(settings, pool, primary, gather_s=gather_s) as log:
         yield log

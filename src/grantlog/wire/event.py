@@ -151,17 +151,10 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
     events = [parse_event(part) for part in parts]
     if not events:
         raise CorruptionError("a transaction without parts")
-    if len(events) > 1:
-        events.sort(key=lambda event: event.part)
-        identity = _identity(events[0])
-        if any(_identity(event) != identity for event in events[1:]):
-            raise CorruptionError(
-                f"parts of revision {events[0].revision} are of different transactions"
-            )
     first = events[0]
-    found = [event.part for event in events]
-    if first.parts != len(found) or found != list(range(first.parts)):
-        raise CorruptionError(f"revision {first.revision} has {first.parts} parts, found {found}")
+    if len(events) > 1 or (first.part, first.parts) != (0, 1):
+        first = _in_order(events)
+    metadata = first.metadata
     return Transaction(
         tenant=TenantId(first.tenant),
         epoch=Epoch(first.epoch),
@@ -173,8 +166,25 @@ def decode_transaction(parts: Sequence[bytes]) -> Transaction:
         digest=first.digest,
         write_id=first.write_id,
         actor=first.actor,
-        metadata=dict(first.metadata),
+        metadata=dict(metadata) if metadata else {},
     )
+
+
+def _in_order(events: list[event_pb2.Event]) -> event_pb2.Event:
+    """Put the parts of a transaction in order; the first of them.
+
+    Raises:
+        CorruptionError: they are not the parts of one transaction, or not all.
+    """
+    events.sort(key=lambda event: event.part)
+    first = events[0]
+    identity = _identity(first)
+    if any(_identity(event) != identity for event in events[1:]):
+        raise CorruptionError(f"parts of revision {first.revision} are of different transactions")
+    found = [event.part for event in events]
+    if first.parts != len(found) or found != list(range(first.parts)):
+        raise CorruptionError(f"revision {first.revision} has {first.parts} parts, found {found}")
+    return first
 
 
 def _commit_time(event: event_pb2.Event) -> datetime:
@@ -235,12 +245,13 @@ def _join(events: Sequence[event_pb2.Event]) -> Body:
     first = events[0]
     match first.WhichOneof("body"):
         case "data_written":
-            changes = tuple(
-                change_from_wire(change, first.revision)
+            revision = first.revision
+            changes = [  # a list is made faster than a tuple of a generator: replay feels it
+                change_from_wire(change, revision)
                 for event in events
                 for change in event.data_written.changes
-            )
-            return DataWritten(changes, SchemaVersion(first.data_written.schema_version))
+            ]
+            return DataWritten(tuple(changes), SchemaVersion(first.data_written.schema_version))
         case "schema_written":
             text = "".join(event.schema_written.text for event in events)
             return SchemaWritten(SchemaVersion(first.schema_written.version), text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -114,7 +115,32 @@ async def test_named_facts_are_read_one_by_one(filled: Place, number: int):
 async def test_rows_expire_one_by_one(filled: Place):
     key = await filled.pool.fetchval("SELECT tenant_key FROM heads WHERE tenant_id = 'acme'")
     columns = [["doc"] * 3, ["1", "2", "3"], ["parent"] * 3, [""] * 3, ["org"] * 3, ["one"] * 3]
-    nodes = await _plan(filled, load("rows")["expire_tuples"], key, *columns, [9] * 3)
+    nodes = await _plan(filled, load("rows")["expire_tuples"], [key] * 3, *columns, [9] * 3)
     tids = [n for n in nodes if n["Node Type"] == "Tid Scan"]
     assert [n["Actual Loops"] for n in tids] == [3]
     assert _rows_looked_at(nodes) == 6
+
+
+@pytest.mark.parametrize("name", ["lock_heads", "move_heads"])
+async def test_heads_are_reached_by_their_key(filled: Place, name: str):
+    tenants = [f"t{number}" for number in range(500)]
+    statement = load("project")["insert_heads"]
+    columns = [b""] * 500, [datetime(2026, 1, 1, tzinfo=UTC)] * 500
+    await filled.pool.execute(statement, tenants, b"", *columns)
+    few = tenants[:3]
+    numbers, digests, times = [1] * 3, [b""] * 3, [datetime(2026, 1, 1, tzinfo=UTC)] * 3
+    values = (few, numbers, numbers, numbers, digests, times, numbers, [""] * 3)
+    parameters = (few,) if name == "lock_heads" else values
+    nodes = await _plan(filled, load("project")[name], *parameters)
+    assert _rows_looked_at([n for n in nodes if n.get("Relation Name") == "heads"]) in (3, 6)
+
+
+async def test_the_logs_of_several_tenants_are_read_from_where_each_stands(filled: Place):
+    for number in range(20):
+        for tenant in ("acme", "other", "third"):
+            await filled.writer.write(write(put(f"doc:n{number}#parent@org:1"), tenant=tenant))
+    sql = load("log", package="grantlog.changelog.postgres")["read_several"]
+    nodes = await _plan(filled, sql, ["acme", "other", "third"], [10, 15, 18], None)
+    logged = [n for n in nodes if n.get("Relation Name") == "transactions"]
+    assert _rows_looked_at(logged) == sum((11, 5, 2))
+    assert not [n for n in nodes if n["Node Type"] == "Sort"], "rows come as they are asked for"

@@ -43,10 +43,15 @@ class Primary:
     may_mark: asyncio.Event = field(default_factory=asyncio.Event)
     marking: asyncio.Event = field(default_factory=asyncio.Event)
     mark_fails: bool = False
+    may_send: asyncio.Event = field(default_factory=asyncio.Event)
+    send_fails: bool = False
+    offered: list[Outgoing] = field(default_factory=list[Outgoing])
+    read_behind: list[int] = field(default_factory=list[int])
 
     def __post_init__(self) -> None:
         self.may_hold.set()
         self.may_mark.set()
+        self.may_send.set()
 
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
         del mark
@@ -80,6 +85,7 @@ class Primary:
     ) -> list[Part]:
         del bytes_max
         ((tenant, place),) = places
+        self.read_behind.append(place.revision)
         return [
             Part(tenant, Revision(revision), 0, 1, Epoch(1), b"%d" % revision)
             for revision in range(place.revision + 1, self.head + 1)
@@ -100,6 +106,10 @@ class Primary:
         return dict.fromkeys(partitions, len(self.sent))
 
     async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
+        self.offered += messages
+        await self.may_send.wait()
+        if self.send_fails:
+            raise UnavailableError("a test broke Kafka here")
         self.sent += messages
         return {0: len(self.sent) - 1}
 
@@ -154,6 +164,40 @@ async def test_events_go_out_while_leases_are_being_renewed() -> None:
         primary.head = 2
         await until(lambda: primary.events == [b"1", b"2"])
         primary.may_hold.set()
+
+
+async def test_a_batch_is_read_while_another_is_being_acknowledged_and_goes_out_behind_it() -> None:
+    primary = Primary()
+    async with publishing(primary):
+        primary.may_send.clear()
+        primary.head = 1
+        await until(lambda: b"1" in [each.value for each in primary.offered])
+        primary.head = 2
+        await until(lambda: 1 in primary.read_behind)
+        assert b"2" not in [each.value for each in primary.offered]
+        assert primary.marked == {}
+        primary.may_send.set()
+        await until(lambda: primary.events == [b"1", b"2"])
+        await until(lambda: primary.marked == {ACME: 2})
+
+
+async def test_behind_a_batch_that_failed_nothing_goes_out_but_what_is_behind_the_marks() -> None:
+    primary = Primary()
+    async with publishing(primary):
+        primary.head = 1
+        await until(lambda: primary.marked == {ACME: 1})
+        primary.may_send.clear()
+        primary.head = 2
+        await until(lambda: b"2" in [each.value for each in primary.offered])
+        primary.head = 3
+        await until(lambda: 2 in primary.read_behind)
+        primary.send_fails = True
+        primary.may_send.set()
+        reads = len(primary.read_behind)
+        await until(lambda: 1 in primary.read_behind[reads:])
+        primary.send_fails = False
+        await until(lambda: primary.marked == {ACME: 3})
+    assert primary.events == [b"1", b"2", b"3"]
 
 
 async def test_events_go_out_while_earlier_ones_are_being_marked_and_all_are_marked() -> None:

@@ -63,6 +63,7 @@ class Feed:
         agree: makes sure, before each connection, that this is the log's topic.
         clock: seconds that never go back.
         publishers: by partition, the highest fence that the primary gave away; None trusts all.
+        gather_s: how long what was taken is followed by nothing, so that more comes at once.
     """
 
     def __init__(
@@ -74,7 +75,9 @@ class Feed:
         agree: Callable[[], Awaitable[object]],
         clock: Callable[[], float],
         publishers: Publishers | None = None,
+        gather_s: float = 0.0,
     ) -> None:
+        self._gather_s = gather_s
         self._publishers = publishers
         self._fences: Mapping[int, tuple[Epoch, int]] = {}
         self._ask_again_at = 0.0
@@ -179,6 +182,8 @@ class Feed:
                     await asyncio.sleep(0)
         if count:
             self.woken.set()
+            if self._gather_s:  # records that wait in the client keep it from asking for more
+                await asyncio.sleep(self._gather_s)
 
     async def take(self, partition: int, record: ConsumerRecord) -> None:
         """Make of one record what it is worth. Nothing that it may hold is an error here."""

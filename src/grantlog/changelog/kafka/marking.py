@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox
 from grantlog.errors import GrantlogError
+from grantlog.waiting import set_within
+
+PAUSE_S: Final = 0.05
+"""Between two marks: what is sent meanwhile shares one, and one commit."""
 
 
 class Marker:
@@ -19,9 +24,13 @@ class Marker:
     Args:
         outbox: where it is marked.
         group: runs the marking.
+        pause_s: between two marks.
     """
 
-    def __init__(self, outbox: Outbox, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, outbox: Outbox, group: asyncio.TaskGroup, *, pause_s: float = PAUSE_S
+    ) -> None:
+        self._pause_s = pause_s
         self._outbox = outbox
         self._group = group
         self._waiting = Acknowledged()
@@ -29,6 +38,7 @@ class Marker:
         self._task: asyncio.Task[None] | None = None
         self._lost: set[int] = set()
         self._failure: GrantlogError | None = None
+        self._hurry = asyncio.Event()
 
     def note(self, leases: Mapping[int, Lease], done: Acknowledged) -> None:
         """Have this marked under these leases; returns at once.
@@ -53,8 +63,10 @@ class Marker:
 
     async def flush(self) -> None:
         """Return when nothing waits to be marked, or marking failed: `lost` tells."""
+        self._hurry.set()
         if self._task is not None:
             await asyncio.wait([self._task])
+        self._hurry.clear()
 
     def drop(self) -> None:
         """Give up what is not marked yet."""
@@ -67,5 +79,6 @@ class Marker:
                 done, self._waiting = self._waiting, Acknowledged()
                 kept = await self._outbox.acknowledge(self._leases, done)
                 self._lost |= done.offsets.keys() - kept
+                await set_within(self._hurry, self._pause_s)
         except GrantlogError as error:
             self._failure = error

@@ -19,6 +19,7 @@ from grantlog.changelog.kafka.holding import Holder, LookBack
 from grantlog.changelog.kafka.marking import Marker
 from grantlog.changelog.kafka.producer import TopicWriter
 from grantlog.changelog.kafka.publishing import Publishing, PublishLimits
+from grantlog.changelog.kafka.sending import Sender
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.errors import GrantlogError, PreconditionError
@@ -108,7 +109,7 @@ class Publisher:
         return Publishing(
             self._log,
             self._outbox,
-            writer,
+            Sender(writer, group),
             holder=holder,
             marker=Marker(self._outbox, group),
             spec=self._spec,

@@ -1,15 +1,16 @@
-"""Publishing over one connection: a batch is read and sent, and then the next one.
+"""Publishing over one connection: a batch is read while the one before it is being acknowledged.
 
 Reading and sending alone are in the way of an event. Leases are renewed (`holding.py`) and marks
-made (`marking.py`) beside them.
+made (`marking.py`) beside them. A batch goes out when the one before it is on the topic.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -25,10 +26,10 @@ from grantlog.changelog.kafka.message import (
     heartbeat_message,
     partition_of,
 )
-from grantlog.changelog.kafka.producer import TopicWriter
+from grantlog.changelog.kafka.sending import Sender
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.parts import Part
-from grantlog.changelog.postgres.outbox import Acknowledged, Outbox
+from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox
 from grantlog.model.ids import TenantId
 from grantlog.ports.log import ChangeLog
 from grantlog.waiting import set_within
@@ -60,7 +61,7 @@ class Publishing:
     Args:
         log: tells which tenants moved, and when.
         outbox: has what is to be sent.
-        writer: the topic.
+        sender: sends to the topic.
         holder: keeps the leases.
         marker: marks what was sent.
         spec: what the topic is like.
@@ -71,7 +72,7 @@ class Publishing:
         self,
         log: ChangeLog,
         outbox: Outbox,
-        writer: TopicWriter,
+        sender: Sender,
         *,
         holder: Holder,
         marker: Marker,
@@ -80,7 +81,7 @@ class Publishing:
     ) -> None:
         self._log = log
         self._outbox = outbox
-        self._writer = writer
+        self._sender = sender
         self._holder = holder
         self._marker = marker
         self._spec = spec
@@ -88,7 +89,8 @@ class Publishing:
         self.held = NOTHING_HELD
         """The leases that this works under."""
         self.backlog = Backlog()
-        """What is to be sent. Only memory: the marks in the primary say what is published."""
+        """What is to be sent, behind what is being sent. Only memory: the marks in the primary say
+        what is published."""
         self._mark: str | None = None
         self._hold_at = 0.0
         self._asked_at = 0.0
@@ -107,18 +109,18 @@ class Publishing:
     ) -> None:
         """Begin nothing more. Without a failure the group still marks what was sent."""
         self._holder.drop()
-        if error is not None:
-            self._marker.drop()
+        if error is None:
+            await self._sender.done()
+            return
+        self._sender.drop()
+        self._marker.drop()
 
     async def round(self) -> None:
         """Look after the leases, and send one batch of what is behind, and heartbeats if due."""
         await self._renew()
-        if lost := self._marker.lost():
-            _LOG.warning("another publisher took over", partitions=sorted(lost))
-            self._start_over()
-        working = self.held.working
-        if not working:
+        if not self._is_working():
             return
+        working = self.held.working
         moved = await self._log.heads_moved(self._mark)
         self._mark = moved.mark
         for tenant, head in moved.heads.items():
@@ -126,6 +128,13 @@ class Publishing:
                 self.backlog.note(tenant, head.revision)
         self.backlog.aim(moved.through)
         await self._send_batch()
+
+    def _is_working(self) -> bool:
+        """Whether there are partitions to publish; not, if another publisher turned out to be."""
+        if lost := self._marker.lost():
+            _LOG.warning("another publisher took over", partitions=sorted(lost))
+            self._start_over()
+        return bool(self.held.working)
 
     async def rest(self, stop: asyncio.Event) -> None:
         """Return when there may be something to do."""
@@ -148,7 +157,9 @@ class Publishing:
             self.held = found.at_least(self.held)
             return
         # Whatever changed, what is sent from here on begins at the marks.
+        await self._sender.done()
         await self._marker.flush()
+        self._marker.lost()  # of leases that are given up with this
         self.held, self._mark = found, None
         self.backlog = Backlog(await self._outbox.marks(found.working))
         self._beat_at = 0.0
@@ -164,37 +175,40 @@ class Publishing:
         return partition_of(tenant, self._spec.partitions)
 
     async def _send_batch(self) -> None:
-        """Send what follows the places of some tenants that are behind, and what is complete."""
+        """Begin to send what follows the places of some tenants, and to say what is complete."""
         turn = self.backlog.turn(self._limits.batch_tenants_max)
         parts: list[Part] = []
         if turn:
             found = await self._outbox.unpublished(turn, bytes_max=self._limits.batch_bytes_max)
             parts = self.backlog.sendable(found, [tenant for tenant, _ in turn])
         messages = await self._events(parts)
+        await self._sender.done()
+        if not self._is_working():
+            return
         through: dict[int, datetime] = {}
         if self.backlog.through is not None and _now() >= self._beat_at:
             self._beat_at = _now() + self._limits.hold_s
             through = dict.fromkeys(sorted(self.held.working), self.backlog.through)
             messages += [self._beat(partition, time) for partition, time in through.items()]
         if messages:
-            await self._send(messages, through, parts)
+            self.backlog.sent(parts)
+            done = Acknowledged(through=through)
+            for tenant in {part.tenant for part in parts}:
+                published = self.backlog.place(tenant).published
+                done.revisions[tenant] = (self._partition(tenant), published)
+            self._sender.begin(messages, partial(self._sent, self.held.leases, done))
 
-    async def _send(
-        self, messages: Sequence[Outgoing], through: dict[int, datetime], parts: Sequence[Part]
+    async def _sent(
+        self, leases: Mapping[int, Lease], done: Acknowledged, offsets: Mapping[int, int]
     ) -> None:
-        """Send, remember, and have it marked."""
-        offsets = await self._writer.send(messages)
-        leases = self.held.leases
+        """Have it marked under these leases that a batch is on the topic."""
         if any(
             0 <= offset <= leases[partition].acknowledged_offset
             for partition, offset in offsets.items()
         ):
             self._start_over()  # another topic of that name: the ends will tell
             return
-        self.backlog.sent(parts)
-        done = Acknowledged(offsets, through)
-        for tenant in {part.tenant for part in parts}:
-            done.revisions[tenant] = (self._partition(tenant), self.backlog.place(tenant).published)
+        done.offsets |= offsets
         self._marker.note(leases, done)
         if _now() >= self._sure_until:  # it slept: the mark tells whose the leases are
             await self._marker.flush()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 
 from grantlog.errors import CorruptionError
@@ -85,6 +85,19 @@ class MemoryChangeLog:
                 break
             page.append(transaction)
         return page
+
+    async def read_several(
+        self, places: Mapping[TenantId, Revision], *, changes_max: int
+    ) -> Sequence[Transaction]:
+        """As `read`, of several tenants in one go."""
+        found: list[Transaction] = []
+        for tenant, after in places.items():
+            if changes_max <= 0:
+                break
+            page = await self.read(tenant, after=after, changes_max=changes_max)
+            changes_max -= sum(transaction.size for transaction in page)
+            found += page
+        return found
 
     def ever(self, tenant: TenantId) -> Sequence[Transaction]:
         """All that was ever recorded of a tenant, ended lives included."""

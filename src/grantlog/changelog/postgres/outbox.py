@@ -8,11 +8,13 @@ cannot undo what its successor did.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+
+import asyncpg
 
 from grantlog.changelog.parts import Part
 from grantlog.errors import PreconditionError
@@ -21,6 +23,9 @@ from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("publish", package="grantlog.changelog.postgres")
+
+ROWS_READ_FIRST: Final = 64
+"""A publisher that keeps up finds fewer: one statement, and no transaction for a cursor."""
 
 ROWS_PER_TENANT_MAX: Final = 500
 """Parts of one tenant read at once, so that it does not keep the others waiting."""
@@ -254,27 +259,37 @@ class Outbox:
 
         At least one, if there is any; the last may be larger. Not every tenant need be among them.
         """
-        found: list[Part] = []
-        size = 0
-        async with (
-            acquired(self._pool, doing="reading what is not published") as connection,
-            connection.transaction(isolation="read_committed", readonly=True),
-        ):
-            rows = connection.cursor(
-                _SQL["unpublished"],
-                [tenant for tenant, _ in places],
-                [place.revision for _, place in places],
-                [place.part for _, place in places],
-                ROWS_PER_TENANT_MAX,
-                prefetch=50,
-            )
-            async for row in rows:
-                part = Part(*row.values())
-                found.append(part)
-                size += len(part.payload)
-                if size >= bytes_max:
-                    break
-        return found
+        wanted = (
+            [tenant for tenant, _ in places],
+            [place.revision for _, place in places],
+            [place.part for _, place in places],
+            ROWS_PER_TENANT_MAX,
+        )
+        async with acquired(self._pool, doing="reading what is not published") as connection:
+            rows = await connection.fetch(_SQL["unpublished"], *wanted, ROWS_READ_FIRST)
+            if len(rows) < ROWS_READ_FIRST:
+                return await _batch(_each(rows), bytes_max)
+            async with connection.transaction(isolation="read_committed", readonly=True):
+                cursor = connection.cursor(_SQL["unpublished"], *wanted, None, prefetch=50)
+                return await _batch(cursor, bytes_max)
+
+
+async def _each(rows: Sequence[asyncpg.Record]) -> AsyncGenerator[asyncpg.Record]:
+    for row in rows:
+        yield row
+
+
+async def _batch(rows: AsyncIterable[asyncpg.Record], bytes_max: int) -> list[Part]:
+    """The parts of rows until they hold so much."""
+    found: list[Part] = []
+    size = 0
+    async for row in rows:
+        part = Part(*row.values())
+        found.append(part)
+        size += len(part.payload)
+        if size >= bytes_max:
+            break
+    return found
 
 
 def refuse_other(recorded: TopicRecord, *, name: str, partitions: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
+from grantlog.errors import CorruptionError
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import NOWHERE, Position
@@ -23,11 +25,28 @@ class MemoryProjection:
         return {tenant: state.position for tenant, state in self._tables.tenants.items()}
 
     async def apply(self, transactions: Sequence[Transaction]) -> None:
-        """Fold transactions of one tenant, skipping what is folded already."""
-        if not transactions:
+        """Fold transactions, skipping what is folded already; of several tenants all or none."""
+        found: dict[TenantId, list[Transaction]] = {}
+        for transaction in transactions:
+            found.setdefault(transaction.tenant, []).append(transaction)
+        tables = self._tables
+        fresh: list[list[Transaction]] = []
+        for tenant, each in found.items():
+            state = tables.tenants.get(tenant)
+            fresh.append(unapplied(state.position if state else NOWHERE, each))
+        if len(fresh) == 1:
+            tables.advance(fresh[0])
             return
-        state = self._tables.tenants.get(transactions[0].tenant)
-        self._tables.advance(unapplied(state.position if state else NOWHERE, transactions))
+        tenants, listed = tables.tenants, tables.listed
+        # What is folded into is copied, so that what was there can come back as it was.
+        tables.tenants = {t: deepcopy(s) if t in found else s for t, s in tenants.items()}
+        tables.listed = dict(listed)
+        try:
+            for each in fresh:
+                tables.advance(each)
+        except CorruptionError:
+            tables.tenants, tables.listed = tenants, listed
+            raise
 
     async def adopt_epoch(self, tenant: TenantId, head: Position) -> bool:
         """Go on in the head's epoch, if what is folded here is exactly what the head stands on."""

@@ -6,7 +6,7 @@ committed was not folded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from grantlog.projection.fold import fold, lives
 from grantlog.store.postgres.digest import tenant_digest
 from grantlog.store.postgres.lives import unfollow
 from grantlog.store.postgres.pool import INDEX_PLANS, Connection, Pool, acquired
-from grantlog.store.postgres.rows import apply_rows
+from grantlog.store.postgres.rows import LifeChanges, apply_rows
 from grantlog.store.postgres.statements import load
 
 _SQL: Final = load("project")
@@ -59,23 +59,32 @@ class PostgresProjection:
         }
 
     async def apply(self, transactions: Sequence[Transaction]) -> None:
-        """Fold transactions of one tenant, as the port says.
+        """Fold transactions, as the port says.
 
         Raises:
             CorruptionError: a gap, another history, or facts that the log contradicts.
             PreconditionError: the database is a primary.
             UnavailableError: the replica does not answer; nothing was applied.
         """
-        if not transactions:
+        found: dict[TenantId, list[Transaction]] = {}
+        for transaction in transactions:
+            found.setdefault(transaction.tenant, []).append(transaction)
+        if not found:
             return
         async with (
             acquired(self._pool, doing=_DOING) as connection,
             connection.transaction(),
         ):
-            head = await _lock_head(connection, transactions[0])
-            fresh = unapplied(head.position, transactions)
-            if fresh:
-                await head.fold(connection, fresh)
+            heads = await _lock_heads(
+                connection, {each[0].tenant: each[0] for each in found.values()}
+            )
+            moved = [
+                (heads[tenant], fresh)
+                for tenant, each in found.items()
+                if (fresh := unapplied(heads[tenant].position, each))
+            ]
+            if moved:
+                await _fold(connection, moved)
 
     async def adopt_epoch(self, tenant: TenantId, head: Position) -> bool:
         """Go on in the head's epoch, if what is folded here is exactly what the head stands on."""
@@ -141,8 +150,9 @@ class _Head:
         self._schema_version = SchemaVersion(version)
         self.position = Position(Epoch(epoch), Revision(revision), digest)
 
-    async def fold(self, connection: Connection, fresh: Sequence[Transaction]) -> None:
-        """Fold transactions that continue the position, and move it."""
+    async def fold(self, connection: Connection, fresh: Sequence[Transaction]) -> list[LifeChanges]:
+        """The changes of rows, life by life, of transactions that continue the position."""
+        changes: list[LifeChanges] = []
         for run in lives(fresh):
             last = run[-1]
             if isinstance(last.body, TenantDeleted):
@@ -152,11 +162,13 @@ class _Head:
                 self._begins, self._schema_version = last.revision, SchemaVersion("")
             else:
                 rows = fold(run)
-                await apply_rows(connection, self._key, rows)
+                changes.append((self._key, rows))
                 self._schema_version = rows.schema_version or self._schema_version
-        last = fresh[-1]
-        await connection.execute(
-            _SQL["move_head"],
+        return changes
+
+    def behind(self, last: Transaction) -> tuple[object, ...]:
+        """The row as it is to be when that is the last transaction folded."""
+        return (
             self._tenant,
             self._key,
             last.epoch,
@@ -168,22 +180,52 @@ class _Head:
         )
 
 
-async def _lock_head(connection: Connection, first: Transaction) -> _Head:
-    """The tenant's row, made if there is none; the same statement tells whose database this is.
+async def _fold(
+    connection: Connection, moved: Sequence[tuple[_Head, Sequence[Transaction]]]
+) -> None:
+    """Fold transactions that continue these heads' positions, and move the heads."""
+    changes = [life for head, fresh in moved for life in await head.fold(connection, fresh)]
+    await apply_rows(connection, changes)
+    rows = [head.behind(fresh[-1]) for head, fresh in moved]
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    await connection.execute(_SQL["move_heads"], *columns)
+
+
+async def _lock_heads(
+    connection: Connection, firsts: Mapping[TenantId, Transaction]
+) -> dict[TenantId, _Head]:
+    """The tenants' rows, made where there is none; the same statement tells whose database this is.
+
+    Args:
+        connection: in the transaction that is going to move them.
+        firsts: by tenant, the first transaction to be folded.
 
     Raises:
         PreconditionError: the database is a primary.
     """
-    row = await connection.fetchrow(_SQL["lock_head"], first.tenant)
-    if row is None:
+    heads = await _locked(connection, firsts)
+    new = [first for tenant, first in sorted(firsts.items()) if tenant not in heads]
+    if new:
         await require_replica(connection)
-        unapplied(NOWHERE, [first])
+        for first in new:
+            unapplied(NOWHERE, [first])
         await connection.execute(
-            _SQL["insert_head"], first.tenant, GENESIS, first.salt, first.commit_time
+            _SQL["insert_heads"],
+            [first.tenant for first in new],
+            GENESIS,
+            [first.salt for first in new],
+            [first.commit_time for first in new],
         )
-        row = await connection.fetchrow(_SQL["lock_head"], first.tenant)
-    assert row is not None, "the head was inserted in this transaction"
-    *values, is_primary = row.values()
-    if is_primary:
-        raise PreconditionError(_A_PRIMARY)
-    return _Head(first.tenant, values)
+        heads |= await _locked(connection, [first.tenant for first in new])
+    return heads
+
+
+async def _locked(connection: Connection, tenants: Iterable[TenantId]) -> dict[TenantId, _Head]:
+    """Those of the tenants' rows that there are, locked."""
+    heads: dict[TenantId, _Head] = {}
+    for row in await connection.fetch(_SQL["lock_heads"], list(tenants)):
+        tenant, *values, is_primary = row.values()
+        if is_primary:
+            raise PreconditionError(_A_PRIMARY)
+        heads[TenantId(tenant)] = _Head(tenant, values)
+    return heads

@@ -7,7 +7,7 @@ stop everything: the log and the tables no longer say the same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -36,6 +36,9 @@ EXPIRED_ROWS_MAX: Final = 2_000
 
 T = TypeVar("T")
 
+LifeChanges: TypeAlias = tuple[int, RowChanges]
+"""The key of a tenant's life, and the net changes of its rows."""
+
 TUPLE_COLUMNS: Final = (
     "tenant_key",
     "entity_type",
@@ -57,31 +60,35 @@ ATTRIBUTE_COLUMNS: Final = (
 )
 
 
-async def apply_rows(connection: Connection, tenant_key: int, rows: RowChanges) -> None:
-    """Make the tables say what the log says; the caller's transaction holds the head's lock.
+async def apply_rows(connection: Connection, changes: Sequence[LifeChanges]) -> None:
+    """Make the tables say what the log says; the caller's transaction holds the heads' locks.
 
-    Facts and schema versions are applied. Heads and the list of tenants are the caller's.
+    Facts and schema versions of one or several tenants are applied, each life's once. Heads and the
+    list of tenants are the caller's.
 
     Raises:
         CorruptionError: a row that should expire is not live, or one that comes to live is.
     """
-    await _expire(connection, tenant_key, rows)
+    await _expire(connection, changes)
     try:
-        await _create(connection, tenant_key, rows)
+        await _create(connection, changes)
     except asyncpg.UniqueViolationError as error:
         raise CorruptionError("a fact that the log creates holds in the tables already") from error
-    await _pass(connection, tenant_key, rows)
+    await _pass(connection, changes)
 
 
-async def _expire(connection: Connection, tenant_key: int, rows: RowChanges) -> None:
-    for some in _runs(rows.tuples_expired):
-        columns = _columns(_tuple_row(fact, revision) for fact, revision in some)
-        status = await connection.execute(_EXPIRE_TUPLES, tenant_key, *columns)
-        _expect(status, len(some))
-    for some in _runs(rows.attributes_expired):
-        columns = _columns(_name_row(name, revision) for name, revision in some)
-        status = await connection.execute(_EXPIRE_ATTRIBUTES, tenant_key, *columns)
-        _expect(status, len(some))
+def created_tuples(tenant_key: int, rows: RowChanges) -> tuple[list[object], ...]:
+    """The columns of the tuples that come to live, of which there is at least one."""
+    return _columns(_tuple_row(tenant_key, *each) for each in rows.tuples_created)
+
+
+async def _expire(connection: Connection, changes: Sequence[LifeChanges]) -> None:
+    tuples = [_tuple_row(key, *each) for key, rows in changes for each in rows.tuples_expired]
+    for some in _runs(tuples):
+        _expect(await connection.execute(_EXPIRE_TUPLES, *_columns(some)), len(some))
+    names = [_name_row(key, *each) for key, rows in changes for each in rows.attributes_expired]
+    for some in _runs(names):
+        _expect(await connection.execute(_EXPIRE_ATTRIBUTES, *_columns(some)), len(some))
 
 
 def _runs(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -98,61 +105,56 @@ def _expect(status: str, count: int) -> None:
         )
 
 
-async def _create(connection: Connection, tenant_key: int, rows: RowChanges) -> None:
-    if rows.tuples_created:
-        tuples = [_tuple_row(fact, revision) for fact, revision in rows.tuples_created]
-        if len(tuples) < COPY_ROWS_MIN:
-            await connection.execute(_CREATE_TUPLES, tenant_key, *_columns(tuples))
-        else:
-            await _copy(connection, "relation_tuples", TUPLE_COLUMNS, tenant_key, tuples)
-    if rows.attributes_created:
-        attributes = [_attribute_row(fact, rev) for fact, rev in rows.attributes_created]
-        if len(attributes) < COPY_ROWS_MIN:
-            await connection.execute(_CREATE_ATTRIBUTES, tenant_key, *_columns(attributes))
-        else:
-            await _copy(connection, "attributes", ATTRIBUTE_COLUMNS, tenant_key, attributes)
-    if rows.schemas:
-        await _create_schemas(connection, tenant_key, rows)
-
-
-async def _create_schemas(connection: Connection, tenant_key: int, rows: RowChanges) -> None:
-    columns = _columns(
-        (body.version, transaction.revision, transaction.commit_time, body.text)
+async def _create(connection: Connection, changes: Sequence[LifeChanges]) -> None:
+    tuples = [_tuple_row(key, *each) for key, rows in changes for each in rows.tuples_created]
+    if len(tuples) >= COPY_ROWS_MIN:
+        await _copy(connection, "relation_tuples", TUPLE_COLUMNS, tuples)
+    elif tuples:
+        await connection.execute(_CREATE_TUPLES, *_columns(tuples))
+    attributes = [
+        _attribute_row(key, *each) for key, rows in changes for each in rows.attributes_created
+    ]
+    if len(attributes) >= COPY_ROWS_MIN:
+        await _copy(connection, "attributes", ATTRIBUTE_COLUMNS, attributes)
+    elif attributes:
+        await connection.execute(_CREATE_ATTRIBUTES, *_columns(attributes))
+    schemas = [
+        (key, body.version, transaction.revision, transaction.commit_time, body.text)
+        for key, rows in changes
         for transaction in rows.schemas
         if isinstance(body := transaction.body, SchemaWritten)
-    )
-    await connection.execute(_CREATE_SCHEMAS, tenant_key, *columns)
+    ]
+    if schemas:
+        await connection.execute(_CREATE_SCHEMAS, *_columns(schemas))
 
 
-async def _pass(connection: Connection, tenant_key: int, rows: RowChanges) -> None:
+async def _pass(connection: Connection, changes: Sequence[LifeChanges]) -> None:
     """Rows that came and went within the run: few, and without a key that could conflict."""
-    if rows.tuples_passed:
-        await _copy(
-            connection,
-            "relation_tuples_history",
-            (*TUPLE_COLUMNS, "expired_rev"),
-            tenant_key,
-            [(*_tuple_row(fact, created), gone) for fact, created, gone in rows.tuples_passed],
-        )
-    if rows.attributes_passed:
-        await _copy(
-            connection,
-            "attributes_history",
-            (*ATTRIBUTE_COLUMNS, "expired_rev"),
-            tenant_key,
-            [(*_attribute_row(f, created), gone) for f, created, gone in rows.attributes_passed],
-        )
+    tuples = [
+        (*_tuple_row(key, fact, created), gone)
+        for key, rows in changes
+        for fact, created, gone in rows.tuples_passed
+    ]
+    if tuples:
+        columns = (*TUPLE_COLUMNS, "expired_rev")
+        await _copy(connection, "relation_tuples_history", columns, tuples)
+    attributes = [
+        (*_attribute_row(key, fact, created), gone)
+        for key, rows in changes
+        for fact, created, gone in rows.attributes_passed
+    ]
+    if attributes:
+        columns = (*ATTRIBUTE_COLUMNS, "expired_rev")
+        await _copy(connection, "attributes_history", columns, attributes)
 
 
 async def _copy(
     connection: Connection,
     table: str,
     columns: Sequence[str],
-    tenant_key: int,
     rows: Iterable[tuple[object, ...]],
 ) -> None:
-    records = ((tenant_key, *row) for row in rows)
-    await connection.copy_records_to_table(table, records=records, columns=columns)
+    await connection.copy_records_to_table(table, records=rows, columns=columns)
 
 
 def _columns(rows: Iterable[tuple[object, ...]]) -> tuple[list[object], ...]:
@@ -160,9 +162,10 @@ def _columns(rows: Iterable[tuple[object, ...]]) -> tuple[list[object], ...]:
     return tuple(map(list, zip(*rows, strict=True)))
 
 
-def _tuple_row(fact: RelationTuple, revision: Revision) -> tuple[object, ...]:
+def _tuple_row(key: int, fact: RelationTuple, revision: Revision) -> tuple[object, ...]:
     entity, relation, subject = fact
     return (
+        key,
         entity.type,
         entity.id,
         relation,
@@ -173,14 +176,15 @@ def _tuple_row(fact: RelationTuple, revision: Revision) -> tuple[object, ...]:
     )
 
 
-def _name_row(name: AttributeName, revision: Revision) -> tuple[object, ...]:
+def _name_row(key: int, name: AttributeName, revision: Revision) -> tuple[object, ...]:
     entity, attribute = name
-    return (entity.type, entity.id, attribute, revision)
+    return (key, entity.type, entity.id, attribute, revision)
 
 
-def _attribute_row(fact: Attribute, revision: Revision) -> tuple[object, ...]:
+def _attribute_row(key: int, fact: Attribute, revision: Revision) -> tuple[object, ...]:
     value = fact.value
     return (
+        key,
         fact.entity.type,
         fact.entity.id,
         fact.name,

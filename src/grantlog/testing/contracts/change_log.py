@@ -74,6 +74,29 @@ class ChangeLogContract:
             if done.commit_time < moved.through:
                 assert told >= done.revision
 
+    async def test_several_tenants_are_read_in_one_go(self, primary: Primary) -> None:
+        tenants = [TenantId(f"many-{number}") for number in range(4)]
+        for number in range(12):
+            facts = [f"doc:{number}#viewer@user:{n}" for n in range(10)]
+            await primary.put(*facts, tenant=tenants[number % 4])
+        for tenant in tenants:
+            await moved_to(primary, None, tenant, 3)
+        places = {tenant: Revision(number) for number, tenant in enumerate(tenants)}
+        wanted = [
+            entry
+            for tenant, after in places.items()
+            for entry in (await primary.history(tenant))[after:]
+        ]
+        nobody = {TenantId("nobody"): Revision(0)}
+        found = await primary.log.read_several({**nobody, **places}, changes_max=CHANGES_MAX)
+        assert list(found) == wanted
+        assert await primary.log.read_several(nobody, changes_max=CHANGES_MAX) in ([], ())
+        assert await primary.log.read_several({}, changes_max=CHANGES_MAX) in ([], ())
+        some = await primary.log.read_several(places, changes_max=len(wanted) * 10 // 2)
+        assert list(some) == wanted[: len(some)]
+        assert 1 <= len(some) < len(wanted)
+        assert list(await primary.log.read_several(places, changes_max=1)) == wanted[:1]
+
     async def test_transactions_are_read_whole_in_order_and_in_bounded_pages(
         self, primary: Primary
     ) -> None:

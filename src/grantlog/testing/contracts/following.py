@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from grantlog.errors import BehindWindowError, CorruptionError, ProjectionLaggingError
-from grantlog.model.chain import GENESIS
-from grantlog.model.ids import Epoch, Revision
+from grantlog.model.chain import GENESIS, transaction_digest
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.testing.contracts.lives import DELETION, write_lives
 from grantlog.testing.contracts.places import (
     ACME,
@@ -86,6 +86,56 @@ class ProjectionContract:
         with pytest.raises(CorruptionError):
             await replica.projection.apply([log[1], log[3]])
         assert (await replica.projection.positions())[ACME].revision == 1
+
+    async def test_several_tenants_are_folded_together(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        log = list(await write_lives(primary))
+        for number in range(3):
+            await primary.put(f"doc:{number}#viewer@user:1", tenant=OTHER)
+        others = list(await primary.history(OTHER))
+        third = TenantId("third")
+        await primary.put("doc:1#viewer@user:1", "doc:1$level|integer:1", tenant=third)
+        thirds = await primary.history(third)
+        for split in range(1, len(log)):
+            await replica.projection.clear()
+            await replica.projection.apply([*others[:1], *log[:split]])
+            await replica.projection.apply([*log[split - 1 :], *thirds, *others])
+            for tenant in (ACME, OTHER, third):
+                ours = await primary.projection.digest(tenant)
+                assert await replica.projection.digest(tenant) == ours
+
+    async def test_of_several_tenants_nothing_is_folded_if_one_does_not_fit(
+        self, primary: Primary, replica: Copy
+    ) -> None:
+        for number in range(3):
+            for tenant in (ACME, OTHER):
+                await primary.put(f"doc:{number}#viewer@user:1", tenant=tenant)
+        log, others = list(await primary.history()), list(await primary.history(OTHER))
+        fits_not = replace(
+            log[1], body=log[0].body, previous_digest=log[0].digest, revision=Revision(2)
+        )
+        fits_not = replace(
+            fits_not,
+            digest=transaction_digest(
+                fits_not.previous_digest,
+                tenant=ACME,
+                epoch=fits_not.epoch,
+                revision=fits_not.revision,
+                commit_time=fits_not.commit_time,
+                body=fits_not.body,
+                salt=fits_not.salt,
+            ),
+        )
+        await replica.projection.apply([log[0], others[0]])
+        before = await replica.projection.positions()
+        for wrong in (log[2], fits_not):
+            for page in ([*others[1:], wrong], [wrong, *others[1:]]):
+                with pytest.raises(CorruptionError):
+                    await replica.projection.apply(page)
+        assert await replica.projection.positions() == before
+        ours = await primary.projection.digest(OTHER, Revision(1))
+        assert (await replica.projection.digest(OTHER))[1] == ours[1]
 
     async def test_a_deletion_drops_what_was_folded_however_much_is_missing_before_it(
         self, primary: Primary, replica: Copy

@@ -37,9 +37,24 @@ CROSS JOIN LATERAL (
 -- name: read
 -- By the primary keys of heads and transactions. Of the lives that ended, the log may be purged in
 -- part: it begins at the deletion that began the present one. $3 NULL is all.
-SELECT revision, payload
+SELECT tenant_id, revision, payload
 FROM transactions
 WHERE tenant_id = $1
     AND revision > greatest($2, (SELECT begins_rev - 1 FROM heads WHERE tenant_id = $1))
 ORDER BY revision, part
+LIMIT $3;
+
+-- name: read_several
+-- As read, one tenant after the other. The inner LIMIT has each one's rows come as they are asked for.
+SELECT r.tenant_id, r.revision, r.payload
+FROM unnest($1::text[], $2::bigint[]) AS k (tenant_id, revision)
+CROSS JOIN LATERAL (
+    SELECT tenant_id, revision, payload
+    FROM transactions
+    WHERE tenant_id = k.tenant_id
+        AND revision > greatest(k.revision,
+            (SELECT begins_rev - 1 FROM heads WHERE tenant_id = k.tenant_id))
+    ORDER BY revision, part
+    LIMIT $3
+) AS r
 LIMIT $3;

@@ -84,7 +84,8 @@ CROSS JOIN LATERAL (
         AND revision >= h.begins_rev
     ORDER BY revision, part
     LIMIT $4
-) AS r;
+) AS r
+LIMIT $5;
 
 -- name: status
 SELECT l.partition, l.owner, l.publisher_epoch, l.acknowledged_offset, l.published_through,

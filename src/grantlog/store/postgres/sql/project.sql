@@ -7,15 +7,18 @@ SELECT tenant_id, epoch, revision, digest FROM heads WHERE revision > 0;
 -- name: is_primary
 SELECT EXISTS (SELECT FROM epochs);
 
--- name: lock_head
-SELECT tenant_key, epoch, revision, digest, begins_rev, schema_version,
+-- By heads' primary key; in one order, so that two who fold several tenants wait for each other.
+-- name: lock_heads
+SELECT tenant_id, tenant_key, epoch, revision, digest, begins_rev, schema_version,
     EXISTS (SELECT FROM epochs) AS is_primary
-FROM heads WHERE tenant_id = $1
+FROM heads WHERE tenant_id = ANY($1::text[])
+ORDER BY tenant_id
 FOR UPDATE;
 
--- name: insert_head
+-- name: insert_heads
 INSERT INTO heads (tenant_id, epoch, revision, digest, salt, commit_time)
-VALUES ($1, 0, 0, $2, $3, $4)
+SELECT k.tenant_id, 0, 0, $2, k.salt, k.commit_time
+FROM unnest($1::text[], $3::bytea[], $4::timestamptz[]) AS k (tenant_id, salt, commit_time)
 ON CONFLICT (tenant_id) DO NOTHING;
 
 -- name: next_life
@@ -24,10 +27,24 @@ WITH ended AS (
 )
 SELECT nextval('tenant_keys');
 
--- name: move_head
-UPDATE heads SET tenant_key = $2, epoch = $3, revision = $4, digest = $5, commit_time = $6,
-    begins_rev = $7, schema_version = $8, changed_xid = pg_current_xact_id()
-WHERE tenant_id = $1;
+-- By heads' primary key, as the statements of rows.sql; the heads are locked.
+-- name: move_heads
+UPDATE heads AS h
+SET tenant_key = k.tenant_key, epoch = k.epoch, revision = k.revision, digest = k.digest,
+    commit_time = k.commit_time, begins_rev = k.begins_rev, schema_version = k.schema_version,
+    changed_xid = pg_current_xact_id()
+FROM (
+    SELECT found.place, n.tenant_key, n.epoch, n.revision, n.digest, n.commit_time, n.begins_rev,
+        n.schema_version
+    FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[],
+        $6::timestamptz[], $7::bigint[], $8::text[])
+        AS n (tenant_id, tenant_key, epoch, revision, digest, commit_time, begins_rev,
+            schema_version)
+    CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM heads WHERE tenant_id = n.tenant_id LIMIT 1
+    ) AS found
+) AS k
+WHERE h.ctid = k.place;
 
 -- name: adopt_epoch
 UPDATE heads SET epoch = greatest(epoch, $4), changed_xid = pg_current_xact_id()

@@ -73,6 +73,34 @@ SET revision = $10, digest = $11, commit_time = $12, schema_version = $13,
     changed_xid = pg_current_xact_id()
 WHERE tenant_id = $1;
 
+-- name: put
+-- As create_tuples of rows.sql and append, in one go; how many of the tuples did not hold before.
+WITH created AS (
+    INSERT INTO relation_tuples (tenant_key, entity_type, entity_id, relation, subject_relation,
+        subject_type, subject_id, created_rev)
+    SELECT k.tenant_key, k.entity_type, k.entity_id, k.relation, k.subject_relation, k.subject_type,
+        k.subject_id, k.created_rev
+    FROM unnest($14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[],
+        $20::text[], $21::bigint[])
+        AS k (tenant_key, entity_type, entity_id, relation, subject_relation, subject_type,
+            subject_id, created_rev)
+    ON CONFLICT DO NOTHING
+    RETURNING 1
+), logged AS (
+    INSERT INTO transactions (tenant_id, revision, part, parts, epoch, commit_time, write_id, digest,
+        payload)
+    SELECT $1, k.revision, k.part, k.parts, k.epoch, k.commit_time, k.write_id, k.digest, k.payload
+    FROM unnest($2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::timestamptz[],
+        $7::bytea[], $8::bytea[], $9::bytea[])
+        AS k (revision, part, parts, epoch, commit_time, write_id, digest, payload)
+), moved AS (
+    UPDATE heads
+    SET revision = $10, digest = $11, commit_time = $12, schema_version = $13,
+        changed_xid = pg_current_xact_id()
+    WHERE tenant_id = $1
+)
+SELECT count(*) FROM created;
+
 -- name: outcome
 SELECT write_id, digest FROM transactions WHERE tenant_id = $1 AND revision = $2 AND part = 0;
 

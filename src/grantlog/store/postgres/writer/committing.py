@@ -18,6 +18,7 @@ from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.writer.acknowledged import Acknowledged
 from grantlog.store.postgres.writer.intents import Intent, Outcome
 from grantlog.store.postgres.writer.limits import WriterLimits
+from grantlog.store.postgres.writer.novelty import HeldError, Novelty
 from grantlog.store.postgres.writer.preparing import NewBytes, Prepared, lock_head, prepare
 from grantlog.store.postgres.writer.tail import LockedHead
 
@@ -81,6 +82,7 @@ class Committer:
         self._limits = limits
         self._new_bytes = new_bytes
         self._acknowledged = acknowledged or Acknowledged()
+        self._novelty = Novelty()
 
     async def commit(self, group: Sequence[Intent]) -> list[Outcome]:
         """One outcome for each intent, in order; several intents are all data writes.
@@ -118,13 +120,21 @@ class Committer:
         raise UnavailableError(f"{_DOING}: the log's epoch keeps changing")
 
     async def _attempt(self, group: Sequence[Intent]) -> list[Outcome]:
+        if self._novelty.expects(group):
+            try:
+                return await self._write(group, as_new=True)
+            except HeldError:
+                self._novelty.refuted(group[0].tenant)
+        return await self._write(group, as_new=False)
+
+    async def _write(self, group: Sequence[Intent], *, as_new: bool) -> list[Outcome]:
         async with acquired(self._pool, doing=_DOING) as connection:
             await connection.execute(_BEGIN)
             try:
                 head = await lock_head(connection, group[0].tenant, self._new_bytes)
                 self._require_not_behind(head)
-                prepared = await prepare(connection, head, group, self._limits)
-            except (GrantlogError, asyncpg.PostgresError):
+                prepared = await prepare(connection, head, group, self._limits, as_new=as_new)
+            except (GrantlogError, HeldError, asyncpg.PostgresError):
                 await _roll_back(connection)
                 raise
             except BaseException:

@@ -18,7 +18,7 @@ from grantlog.projection.fold import RowChanges, fold
 from grantlog.store.postgres.first_write import FIRST_WRITE_LOCK
 from grantlog.store.postgres.off_loop import off_loop
 from grantlog.store.postgres.pool import Connection
-from grantlog.store.postgres.rows import apply_rows
+from grantlog.store.postgres.rows import apply_rows, created_tuples
 from grantlog.store.postgres.statements import load
 from grantlog.store.postgres.writer.bundles import (
     apply_bundles,
@@ -37,6 +37,8 @@ from grantlog.store.postgres.writer.intents import (
     facts_named,
 )
 from grantlog.store.postgres.writer.limits import WriterLimits
+from grantlog.store.postgres.writer.novelty import HeldError
+from grantlog.store.postgres.writer.overlay import StoredFacts
 from grantlog.store.postgres.writer.plan import plan_create, plan_data, plan_delete, plan_schema
 from grantlog.store.postgres.writer.reading import read_stored
 from grantlog.store.postgres.writer.tail import LockedHead, Tail
@@ -48,6 +50,7 @@ _LOCK_FIRST_WRITE: Final = _SQL["lock_first_write"]
 _INSERT_HEAD: Final = _SQL["insert_head"]
 _IS_LISTED: Final = _SQL["is_listed"]
 _APPEND: Final = _SQL["append"]
+_PUT: Final = _SQL["put"]
 _LIST_TENANT: Final = _SQL["list_tenant"]
 _END_LIFE: Final = _SQL["end_life"]
 
@@ -72,14 +75,31 @@ async def prepare(
     head: LockedHead,
     group: Sequence[Intent],
     limits: WriterLimits,
+    *,
+    as_new: bool = False,
 ) -> Prepared:
     """Plan the group on a locked head and apply it to the tables.
 
+    Args:
+        connection: in the transaction that holds the lock.
+        head: what is locked.
+        group: what to write.
+        limits: the writer's bounds.
+        as_new: the group puts tuples alone; they are taken for new without looking.
+
     Raises:
+        HeldError: they are not all new; roll back.
         GrantlogError: the group cannot be applied; roll back. (What only one of several data
             writes gets wrong is its outcome, no error.)
     """
     tail = Tail(head)
+    if as_new:
+        writes = cast("Sequence[DataIntent]", group)
+        changes_max = limits.changes_per_write_max
+        outcomes = plan_data(tail, StoredFacts(), writes, changes_max=changes_max)
+        if tail.transactions:
+            await _put(connection, head, tail)
+        return Prepared(head, outcomes, tail.transactions)
     outcomes = await _plan(connection, tail, head, group, limits)
     if tail.transactions:
         await _store(connection, head, tail)
@@ -145,6 +165,20 @@ async def _plan(
             return [plan_unbundle(tail, bundles, intent)]
 
 
+async def _put(connection: Connection, head: LockedHead, tail: Tail) -> None:
+    """Tuples that nobody looked up, log and head, in one statement.
+
+    Raises:
+        HeldError: some of them hold already.
+    """
+    rows, parts = _stored_form(tail.transactions)
+    created = await connection.fetchval(
+        _PUT, *_appended(head, tail, parts), *created_tuples(head.tenant_key, rows)
+    )
+    if created != len(rows.tuples_created):
+        raise HeldError
+
+
 async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
     """Rows, log and head. A deletion's rows stay: they are the dead life's, purged later."""
     last = tail.transactions[-1]
@@ -152,19 +186,18 @@ async def _store(connection: Connection, head: LockedHead, tail: Tail) -> None:
     if isinstance(last.body, TenantDeleted):
         await connection.execute(_END_LIFE, head.tenant, last.revision)
     else:
-        await apply_rows(connection, head.tenant_key, rows)
+        await apply_rows(connection, [(head.tenant_key, rows)])
         await apply_bundles(connection, head.tenant_key, tail.transactions)
     if isinstance(last.body, TenantCreated):
         await connection.execute(_LIST_TENANT, head.tenant, last.body.name, last.commit_time)
-    await connection.execute(
-        _APPEND,
-        head.tenant,
-        *parts,
-        last.revision,
-        last.digest,
-        last.commit_time,
-        tail.schema_version,
-    )
+    await connection.execute(_APPEND, *_appended(head, tail, parts))
+
+
+def _appended(head: LockedHead, tail: Tail, parts: Sequence[list[object]]) -> tuple[object, ...]:
+    """What `append` takes: the tenant, the columns of the log's new rows, and the head's row."""
+    last = tail.transactions[-1]
+    place = (last.revision, last.digest, last.commit_time, tail.schema_version)
+    return (head.tenant, *parts, *place)
 
 
 def _size(transactions: Sequence[Transaction]) -> int:
