@@ -17,8 +17,9 @@ from grantlog.model.ids import Epoch
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 
-LookBack = Callable[[Collection[Lease]], Awaitable[Epoch | None]]
-"""Holds partitions against the log, before anything is sent there: `TopicTail.look_back`."""
+LookBack = Callable[[Collection[Lease]], Awaitable[None]]
+"""Holds partitions against the log, before anything is sent there: `TopicTail.look_back`. An epoch
+that it opens is read behind it, as any other's."""
 
 
 @dataclass(frozen=True, slots=True)
