@@ -11,6 +11,7 @@ from grantlog.runtime.service import run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog.serving import grpc_door
+from grantlog.serving.ports import HTTP_PORT
 from grantlog_api import rest_door
 from grantlog_api.listening import listen
 from grantlog_api.settings import DRAIN_EXTRA_S, ApiSettings
@@ -41,12 +42,12 @@ async def _serve(settings: ApiSettings) -> None:
     # pool): all of them together must not keep schemas from being compiled.
     threads = ThreadPoolExecutor(settings.streams_max + _THREADS, thread_name_prefix="work")
     asyncio.get_running_loop().set_default_executor(threads)
-    with listen(settings.host, settings.http_port, "--http-port", shared=shared) as listener:
+    with listen(settings.host, settings.http_port, HTTP_PORT, shared=shared) as listener:
         async with open_api(settings) as api:
             server = grpc_door.build_server(settings.grpc_server, share_port=shared)
             stall_s_max = settings.stream_stall_s_max
             grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
-            grpc_door.bind(server, settings.host, settings.grpc_port)
+            grpc_door.bind(server, settings.host, settings.grpc_port, shared=shared)
             app = rest_door.build_app(
                 api.calls,
                 api.probe,
