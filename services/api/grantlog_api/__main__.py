@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Final
+
+import structlog
 
 from grantlog.runtime.logging import configure_logging
 from grantlog.runtime.service import run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog.serving import grpc_door
-from grantlog.serving.ports import HTTP_PORT
+from grantlog.serving.ports import HTTP_PORT, address
 from grantlog_api import rest_door
 from grantlog_api.listening import listen
 from grantlog_api.settings import DRAIN_EXTRA_S, ApiSettings
 from grantlog_api.wiring import open_api, publishing
 from grantlog_api.workers import serve_with_workers
 
-_THREADS = 16
+_LOG: Final = structlog.get_logger("grantlog.api")
+
+_THREADS: Final = 16
 """For work that leaves the event loop."""
+
+_DOORS: Final = 2
+"""gRPC and REST."""
 
 
 async def main(settings: ApiSettings) -> None:
@@ -36,7 +46,7 @@ async def main(settings: ApiSettings) -> None:
 
 
 async def _serve(settings: ApiSettings) -> None:
-    shared = settings.share_ports
+    shared, drain = settings.share_ports, settings.drain_s_max
     stop = asyncio.Event()
     # A blocked reader of a stream holds a thread of the native gRPC server's (it is the loop's own
     # pool): all of them together must not keep schemas from being compiled.
@@ -47,7 +57,8 @@ async def _serve(settings: ApiSettings) -> None:
             server = grpc_door.build_server(settings.grpc_server, share_port=shared)
             stall_s_max = settings.stream_stall_s_max
             grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
-            grpc_door.bind(server, settings.host, settings.grpc_port, shared=shared)
+            grpc_port = grpc_door.bind(server, settings.host, settings.grpc_port, shared=shared)
+            started = _told_when_open(settings, listener.getsockname()[1], grpc_port)
             app = rest_door.build_app(
                 api.calls,
                 api.probe,
@@ -55,7 +66,6 @@ async def _serve(settings: ApiSettings) -> None:
                 stall_s_max=stall_s_max,
                 metrics=api.metrics,
             )
-            drain = settings.drain_s_max
             leaving = asyncio.Event()
 
             async def leave() -> None:
@@ -69,12 +79,32 @@ async def _serve(settings: ApiSettings) -> None:
                 publishing(settings, stop)
                 | {
                     "leave": leave,
-                    "grpc": lambda: grpc_door.serve(server, leaving, drain_s_max=drain),
-                    "rest": lambda: rest_door.serve(app, listener, leaving, drain_s_max=drain),
+                    "grpc": lambda: grpc_door.serve(
+                        server, leaving, drain_s_max=drain, started=started
+                    ),
+                    "rest": lambda: rest_door.serve(
+                        app, listener, leaving, drain_s_max=drain, started=started
+                    ),
                 },
                 stop=stop,
                 grace_s=settings.linger_s + drain + DRAIN_EXTRA_S,
             )
+
+
+def _told_when_open(settings: ApiSettings, http_port: int, grpc_port: int) -> Callable[[], None]:
+    """To be called by each of both doors as it opens; the second one has it logged."""
+    opened = count(1)
+
+    def started() -> None:
+        if next(opened) == _DOORS:
+            _LOG.info(
+                "listening",
+                rest=f"http://{address(settings.host, http_port)}",
+                grpc=address(settings.host, grpc_port),
+                **({"worker": settings.worker} if settings.worker else {}),
+            )
+
+    return started
 
 
 def run() -> None:

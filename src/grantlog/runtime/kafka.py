@@ -94,6 +94,7 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
             lambda: open_agreed_writer(options, spec, outbox),
             spec=spec,
             look_back=TopicTail(options, spec, hold).look_back,
+            kafka=options.bootstrap,
         )
         await publisher.run(stop)
 

@@ -20,7 +20,7 @@ from grantlog.serving.grpc_describing import describe
 from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_handlers
 from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
 from grantlog.serving.plain_call import Metadata, PlainAnswer, RefusedError
-from grantlog.serving.ports import GRPC_PORT, bound
+from grantlog.serving.ports import GRPC_PORT, address, bound
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 
@@ -188,17 +188,31 @@ def bind(server: aio.Server, host: str, port: int, *, shared: bool = False) -> i
         PreconditionError: the port cannot be bound; the text says why.
     """
     bound(host, port, GRPC_PORT, shared=shared).close()  # the servers do not say why they cannot
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    there = address(host, port)
     try:
-        return server.add_insecure_port(address)
+        return server.add_insecure_port(there)
     except RuntimeError as error:
         raise PreconditionError(
-            f"cannot listen on {address}: choose another port with {GRPC_PORT}"
+            f"cannot listen on {there}: choose another port with {GRPC_PORT}"
         ) from error
 
 
-async def serve(server: aio.Server, stop: asyncio.Event, *, drain_s_max: float) -> None:
-    """Serve until `stop`, then refuse new calls and let running ones end."""
+async def serve(
+    server: aio.Server,
+    stop: asyncio.Event,
+    *,
+    drain_s_max: float,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until `stop`, then refuse new calls and let running ones end.
+
+    Args:
+        server: bound.
+        stop: ends it.
+        drain_s_max: how long running calls may take then.
+        started: called once calls are taken.
+    """
     await server.start()
+    started()
     await stop.wait()
     await server.stop(drain_s_max)

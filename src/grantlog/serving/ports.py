@@ -73,3 +73,8 @@ def cannot_listen(
         f"cannot listen on {host} port {port} ({error.strerror}): choose another one with "
         f"{port_from} or {host_from}"
     )
+
+
+def address(host: str, port: int) -> str:
+    """`host:port`, as addresses are written."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -33,6 +33,7 @@ from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.changelog.parts import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, TenantId
+from grantlog.waiting import Reminders
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -115,15 +116,21 @@ class Feed:
     async def run(self) -> None:
         """Read until cancelled."""
         backoff_s = _BACKOFF_S_MIN
+        told = Reminders()
+        kafka = self._options.bootstrap
         while True:
             try:
                 async with self._placed() as consumer:
                     backoff_s = _BACKOFF_S_MIN
+                    if told.end():
+                        _LOG.info("the topic is read again", kafka=kafka)
                     while True:
                         await self._take_some(consumer)
             except GrantlogError as error:
                 tell = _LOG.warning if error.retriable else _LOG.error
-                tell("the topic cannot be read", because=error.explanation, again_s=backoff_s)
+                kind = error.reason if error.retriable else error.explanation
+                if told.due(kind, self.clock()):
+                    tell("the topic cannot be read", kafka=kafka, because=error.explanation)
             finally:
                 self._heard = None
             await asyncio.sleep(backoff_s)
