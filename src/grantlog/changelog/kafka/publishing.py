@@ -28,7 +28,7 @@ from grantlog.changelog.kafka.message import (
 from grantlog.changelog.kafka.producer import TopicWriter
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.parts import Part
-from grantlog.changelog.postgres.outbox import Acknowledged, Outbox
+from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox
 from grantlog.model.ids import TenantId
 from grantlog.ports.log import ChangeLog
 from grantlog.waiting import set_within
@@ -183,14 +183,13 @@ class Publishing:
         self, messages: Sequence[Outgoing], through: dict[int, datetime], parts: Sequence[Part]
     ) -> None:
         """Send, remember, and have it marked."""
-        offsets = await self._writer.send(messages)
+        sent = await self._writer.send(messages)
         leases = self.held.leases
-        if any(
-            0 <= offset <= leases[partition].acknowledged_offset
-            for partition, offset in offsets.items()
-        ):
-            self._start_over()  # another topic of that name: the ends will tell
+        if anew := [p for p, got in sent.items() if got.lowest in _held_by(leases[p])]:
+            self._holder.distrust({p: (sent[p].lowest, leases[p]) for p in anew})
+            self._start_over()
             return
+        offsets = {partition: got.highest for partition, got in sent.items()}
         self.backlog.sent(parts)
         done = Acknowledged(offsets, through)
         for tenant in {part.tenant for part in parts}:
@@ -221,6 +220,11 @@ class Publishing:
             through=through,
             form=self._spec.form,
         )
+
+
+def _held_by(lease: Lease) -> range:
+    """The offsets that messages have already: another one that gets one is on another topic."""
+    return range(lease.acknowledged_offset + 1)
 
 
 def _now() -> float:
