@@ -2,6 +2,10 @@
 
 Whoever begins to publish a partition looks there. Usually a predecessor died between sending and
 marking, and the log holds what it sent. Where it does not, the primary was put back.
+
+An event counts whatever its fence: a primary that was put back does not know which leases and
+epochs it gave away after its backup, and those are the ones that matter. So whoever may write to
+the topic may have an epoch opened; docs/operations.md says what that costs.
 """
 
 from __future__ import annotations
