@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any, cast
 
+from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from grantlog.background import background_tasks
@@ -20,6 +22,7 @@ from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.errors import UnavailableError
 from grantlog.ports.log import ChangeLog
+from tests.kafka_world import Record
 from tests.waiting import until
 
 KAFKA = "kafka-1:9092,kafka-2:9092"
@@ -67,6 +70,63 @@ async def test_a_follower_tells_now_and_then_where_it_looks(monkeypatch) -> None
     assert {(line["event"], line["kafka"]) for line in lines} == {
         ("the topic cannot be read", KAFKA)
     }
+
+
+class Silent:
+    """A topic on which nobody says anything, for a while."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.tries = 0
+        self.said: list[Record] = []
+        self.heard = asyncio.Event()
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[Record]]:
+        await asyncio.sleep(0)
+        self.tries += 1
+        said, self.said = self.said, []
+        if said:
+            self.heard.set()
+        else:
+            self.seconds += 20
+        return {TopicPartition("t", 0): said}
+
+
+class SilentFeed(Feed):
+    """A follower that always finds the topic."""
+
+    @asynccontextmanager
+    async def _placed(self) -> AsyncIterator[Any]:
+        self.begin()
+        yield self.topic
+
+    topic: Silent
+
+
+async def test_a_topic_is_read_again_once_something_is_heard_there(monkeypatch) -> None:
+    monkeypatch.setattr(feed_module, "_BACKOFF_S_MIN", 0.0)
+    topic = Silent()
+    feed = SilentFeed(
+        KafkaOptions(KAFKA),
+        topic="t",
+        partitions=1,
+        agree=Away().agree,
+        clock=lambda: topic.seconds,
+    )
+    feed.topic = topic
+    with capture_logs() as lines:
+        async with background_tasks() as group:
+            reading = group.create_task(feed.run())
+            await until(lambda: topic.tries > TRIES)
+            while_silent = [line["event"] for line in lines]
+            topic.said = [Record("t", 0, 0, None, b"", ())]
+            await topic.heard.wait()
+            await until(lambda: any(line["event"] == "the topic is read again" for line in lines))
+            reading.cancel()
+    assert 1 < len(while_silent) < TRIES / 4
+    assert set(while_silent) == {"the topic cannot be read"}
+    again = [line["kafka"] for line in lines if line["event"] == "the topic is read again"]
+    assert again == [KAFKA]
 
 
 async def test_a_publisher_tells_it_once_at_first(monkeypatch) -> None:

@@ -122,10 +122,9 @@ class Feed:
             try:
                 async with self._placed() as consumer:
                     backoff_s = _BACKOFF_S_MIN
-                    if told.end():
-                        _LOG.info("the topic is read again", kafka=kafka)
                     while True:
-                        await self._take_some(consumer)
+                        if await self._take_some(consumer) and told.end():
+                            _LOG.info("the topic is read again", kafka=kafka)
             except GrantlogError as error:
                 tell = _LOG.warning if error.retriable else _LOG.error
                 kind = error.reason if error.retriable else error.explanation
@@ -161,7 +160,8 @@ class Feed:
         self.placings += 1
         self.woken.set()
 
-    async def _take_some(self, consumer: AIOKafkaConsumer) -> None:
+    async def _take_some(self, consumer: AIOKafkaConsumer) -> bool:
+        """Take in what came within a moment; whether anything did."""
         while self.intake.full:  # the client holds what it fetched, and fetches no more
             self.room.clear()
             await self.room.wait()
@@ -186,6 +186,7 @@ class Feed:
                     await asyncio.sleep(0)
         if count:
             self.woken.set()
+        return count > 0
 
     async def take(self, partition: int, record: ConsumerRecord) -> None:
         """Make of one record what it is worth. Nothing that it may hold is an error here."""
