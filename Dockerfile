@@ -22,6 +22,8 @@ RUN pip install --no-deps --no-build-isolation . \
 FROM ${PYTHON_IMAGE}
 COPY --from=build /opt/grantlog /opt/grantlog
 COPY LICENSE NOTICE /usr/share/doc/grantlog/
+# Where deploy/consumer.yaml mounts a volume: a new one belongs to whom the folder belongs to.
+RUN install -d -o 10001 -g 10001 /data
 ENV PATH=/opt/grantlog/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
 EXPOSE 3476 3478

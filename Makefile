@@ -49,7 +49,7 @@ bench: dev ## measure: make bench ARGS='--help'
 
 kafka: ## run Apache Kafka here: make kafka ARGS='--data-dir /tmp/kafka --port 9092'
 	@$(NEEDS_PYTHON)
-	@$(INSTALL) kafka
+	@$(INSTALL) --must kafka
 	@exec $(PYTHON) scripts/kafka/run.py $(ARGS)
 
 clean: ## remove what make made; never data

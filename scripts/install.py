@@ -103,10 +103,14 @@ def grpcurl() -> None:
 
 def kafka() -> None:
     """`.make/kafka/lib` with Apache Kafka's server, where Java and Maven are."""
-    mvn = shutil.which("mvn")
-    if mvn is None or shutil.which("java") is None:
-        raise SetupError("java or mvn is not here")
-    if not stands(KAFKA, "kafka", KAFKA_FILES):
+    fetched = stands(KAFKA, "kafka", KAFKA_FILES)
+    mvn = shutil.which("mvn") or ""
+    lacking = [] if shutil.which("java") else ["java (17 or newer)"]
+    if not (mvn or fetched):
+        lacking.append("mvn (Apache Maven, which fetches Kafka)")
+    if lacking:
+        raise SetupError(f"there is no {' and no '.join(lacking)} on the PATH")
+    if not fetched:
         say(f"fetching Apache Kafka into {KAFKA.relative_to(ROOT)} (once)")
         shutil.rmtree(KAFKA / "lib", ignore_errors=True)
         KAFKA.mkdir(parents=True, exist_ok=True)
@@ -196,16 +200,17 @@ def say(text: str) -> None:
 
 
 def main(names: Sequence[str]) -> int:
-    """Set environments up, one set-up at a time in a checkout."""
+    """Set environments up, one set-up at a time in a checkout; behind `--must`, all or nothing."""
+    must = "--must" in names
     notes = ROOT / ".make"
     notes.mkdir(exist_ok=True)
     with (notes / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        for name in names:
+        for name in [name for name in names if name != "--must"]:
             try:
                 (REQUIRED | OPTIONAL)[name]()
             except (SetupError, OSError) as error:
-                if name in REQUIRED:
+                if must or name in REQUIRED:
                     say(str(error))
                     return 1
                 say(f"{error}: tests that need the {name} environment will not run")

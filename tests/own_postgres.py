@@ -78,11 +78,32 @@ class OwnPostgres:
         shutil.rmtree(self.data)
         subprocess.run(["/bin/cp", "-a", str(backup), str(self.data)], check=True)
 
-    def restore(self, backup: Path) -> None:
-        """Lose what was committed since a backup, as an operator does who puts it back."""
+    def restore(self, backup: Path) -> Path:
+        """Lose what was committed since a backup, as an operator does who puts it back.
+
+        Returns:
+            A copy of what was there before.
+        """
         self.kill()
+        lost = self.folder / "lost"
+        shutil.rmtree(lost, ignore_errors=True)
+        self.data.rename(lost)
+        self.data.mkdir()
         self.put_back(backup)
         self.start()
+        return lost
+
+    @contextmanager
+    def beside(self, data: Path) -> Iterator[str]:
+        """Run a server over another data directory for the block; the address of its database."""
+        port = kept_port()
+        process = self._started(data, port)
+        try:
+            self._await(process, port)
+            yield self.dsn(port=port)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=60)
 
     def promote(self, standby: Path) -> None:
         """Run a base backup as a standby, promote it, and put it in the place of this one."""

@@ -33,6 +33,12 @@ class ServiceProcess:
                 preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - only calls prctl
             )
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         """End it, and return its exit code when it is gone. SIGKILL is a crash."""
         if self._process is None:

@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "compose.yaml"
+CONSUMER = ROOT / "deploy" / "consumer.yaml"
 _VARIABLE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?:(?P<how>:[-?])(?P<word>[^}]*))?\})")
 _DURATION = re.compile(r"([\d.]+)(ms|s|m)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0}
@@ -57,14 +58,18 @@ class ComposeService:
     """All of it, as written."""
 
 
-def read_compose(variables: Mapping[str, str]) -> dict[str, ComposeService]:
-    """The services by name.
+def read_compose(variables: Mapping[str, str], *overlays: Path) -> dict[str, ComposeService]:
+    """The services by name, those of overlays too, which add services and change none.
 
     Raises:
         UnsetVariableError: a variable is demanded and not given.
     """
-    written = _filled(yaml.safe_load(COMPOSE.read_text()), variables)
-    return {name: _service(name, said) for name, said in written["services"].items()}
+    services: dict[str, Any] = {}
+    for file in (COMPOSE, *overlays):
+        written = _filled(yaml.safe_load(file.read_text()), variables)["services"]
+        assert not services.keys() & written.keys(), "merging is Compose's own business"
+        services |= written
+    return {name: _service(name, said) for name, said in services.items()}
 
 
 def _service(name: str, said: dict[str, Any]) -> ComposeService:

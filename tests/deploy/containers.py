@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grantlog.runtime.os_process import die_with_parent
-from tests.deploy.compose_file import ComposeService
+from tests.deploy.compose_file import ROOT, ComposeService
 
 _PROGRAMS = Path(sys.executable).parent
 _POSTGRES = re.compile(r"^postgresql://[^@]+@(\w+):5432/\w+$")
@@ -72,13 +72,20 @@ class Container:
         self.service = service
         self.address = address
         self.log = log
-        self.command = [network.localised(word, address) for word in service.command]
+        self._mounts = _mounts(service, log.parent)
+        self.command = [self._mounted(network.localised(word, address)) for word in service.command]
         said = {
             name: network.localised(value, address) for name, value in service.environment.items()
         }
         self.environment = _image_environment() | said | dict(extra)
         self._network = network
         self._process: subprocess.Popen[bytes] | None = None
+
+    def _mounted(self, word: str) -> str:
+        """A word of a command with the folders of this machine in the place of the container's."""
+        for inside, here in self._mounts.items():
+            word = re.sub(rf"(^|=){re.escape(inside)}/", rf"\1{here}/", word)
+        return word
 
     def start(self) -> None:
         """Run its command."""
@@ -172,6 +179,18 @@ class Container:
 
     def said(self) -> str:
         return self.log.read_text() if self.log.exists() else ""
+
+
+def _mounts(service: ComposeService, folder: Path) -> dict[str, Path]:
+    """What stands where in a container, by the path there; volumes are folders below `folder`."""
+    found: dict[str, Path] = {}
+    for said in service.said.get("volumes", []):
+        source, inside = said.split(":")[:2]
+        found[inside] = ROOT / source
+        if not source.startswith("."):
+            found[inside] = folder / f"volume-{source}"
+            found[inside].mkdir(exist_ok=True)
+    return found
 
 
 def _image_environment() -> dict[str, str]:

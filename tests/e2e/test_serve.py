@@ -157,7 +157,7 @@ async def test_a_data_directory_in_use_is_one_line(serve: Serve, data_path: Path
     assert code == 1
     assert said == (
         f"grantlog: the data directory {data_path} is in use by another grantlog "
-        f"(pid {served.process.pid})\n"
+        f"(pid {served.process.pid}): stop that one, or choose another folder with --data-dir\n"
     )
 
 

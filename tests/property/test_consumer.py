@@ -2,116 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grantlog.changelog.kafka.message import Fence, event_message, heartbeat_message
-from grantlog.changelog.parts import Part
+from grantlog.changelog.kafka.message import Fence, heartbeat_message
 from grantlog.consumer.follow import ConsumerLimits, _Following
 from grantlog.consumer.sequence import Sequencer
 from grantlog.consumer.values import (
-    Entry,
     PartitionPlace,
     Positions,
     RebuildNeededError,
     TenantPosition,
 )
-from grantlog.errors import CorruptionError, LimitError
-from grantlog.event.v1 import event_pb2
-from grantlog.model.chain import GENESIS
-from grantlog.model.change import BundleDeleted, Change, DataWritten, TenantDeleted, Transaction
-from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
-from grantlog.wire.event import encode_transaction
-from tests.kafka_world import Record
-from tests.property.test_wire_event import UNIX_EPOCH, sample, tuple_changes
-
-T1, T2 = TenantId("t1"), TenantId("t2")
-
-
-@dataclass
-class Kept:
-    """A store in memory."""
-
-    entries: list[Entry] = field(default_factory=list)
-    state: Positions = field(default_factory=Positions)
-
-    async def positions(self) -> Positions:
-        return self.state
-
-    async def apply(self, batch: Sequence[Entry], positions: Positions) -> None:
-        self.entries += batch
-        self.state = Positions(
-            positions.topic,
-            {**self.state.tenants, **positions.tenants},
-            {**self.state.partitions, **positions.partitions},
-        )
-
-    def of(self, tenant: TenantId) -> list[int]:
-        return [entry.revision for entry in self.entries if entry.tenant == tenant]
-
-
-def entry_of(
-    tenant: TenantId, revision: int, *, epoch: int = 1, before: bytes | None = None, **other
-) -> Transaction:
-    digest = f"{tenant}-{epoch}-{revision}".encode().ljust(16, b".")
-    previous = f"{tenant}-{epoch}-{revision - 1}".encode().ljust(16, b".")
-    return replace(
-        sample(BundleDeleted("b")),
-        tenant=tenant, revision=Revision(revision), epoch=Epoch(epoch), digest=digest,
-        previous_digest=before or (GENESIS if revision == 1 else previous), **other,
-    )  # fmt: skip
-
-
-@dataclass
-class Topic:
-    """One partition, and the consumers that read it one behind the other."""
-
-    store: Kept = field(default_factory=Kept)
-    records: list[Record] = field(default_factory=list)
-    told: list[RebuildNeededError] | None = None
-    rebuilt: TenantPosition | None = None
-    kept_before: list[int] | None = None
-    """What had been applied of the tenant when a rebuild was asked for."""
-
-    def send(self, *entries: Transaction, publisher: int = 1, cut: int | None = None) -> None:
-        """Put transactions on it, each in as many parts as it has; of the last one only `cut`."""
-        for entry in entries:
-            payloads = encode_transaction(entry)
-            for number, payload in enumerate(payloads):
-                if cut is not None and entry is entries[-1] and number >= cut:
-                    return
-                part = Part(entry.tenant, entry.revision, number, len(payloads), entry.epoch,
-                            payload)  # fmt: skip
-                sent = event_message(part, partition=0, fence=Fence(Epoch(1), publisher))
-                self.put(sent.key, sent.value, sent.headers)
-
-    def put(self, key, value, headers) -> None:
-        self.records.append(Record("t", 0, len(self.records), key, value, headers))
-
-    async def consume(self, count: int | None = None, *, keep: bool = True) -> None:
-        """Read on from where the store stands; `keep=False` is killed before it keeps the end."""
-        sequence = Sequencer("t", self.store.state)
-        handler = self.rebuild if self.told is not None else None
-        following = _Following(sequence, self.store, None, handler, ConsumerLimits())
-        start = sequence.place(0).offset
-        for record in self.records[start:][:count]:
-            try:
-                await following._take(record)
-            except RebuildNeededError:
-                await following._keep()
-                raise
-        if keep:
-            await following._keep()
-
-    async def rebuild(self, error: RebuildNeededError) -> TenantPosition | None:
-        assert self.told is not None
-        self.told.append(error)
-        self.kept_before = self.store.of(error.tenant)
-        return self.rebuilt
+from grantlog.errors import LimitError
+from grantlog.model.ids import Epoch
+from tests.property.consumer_topic import T1, T2, Kept, Topic, entry_of, large
+from tests.property.test_wire_event import UNIX_EPOCH
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -122,12 +31,6 @@ def small_parts() -> Iterator[None]:
         yield
 
 
-def large(tenant: TenantId, revision: int) -> Transaction:
-    entry = entry_of(tenant, revision)
-    return replace(entry, body=DataWritten(_MANY, SchemaVersion("v")))
-
-
-_MANY: tuple[Change, ...] = tuple_changes(5)
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("send"), st.sampled_from([T1, T2]), st.booleans()),
@@ -205,82 +108,6 @@ async def test_a_rebuild_from_before_the_gap_stops_the_tenant() -> None:
     topic.send(entry_of(T1, 1), entry_of(T1, 3), entry_of(T1, 4))
     await topic.consume()
     assert "stands at revision 2, 3 was" in topic.store.state.tenants[T1].stopped
-
-
-async def test_a_new_epoch_goes_on_where_its_history_holds_what_was_applied() -> None:
-    topic = Topic()
-    topic.send(entry_of(T1, 1), entry_of(T1, 2))
-    topic.send(entry_of(T1, 3, epoch=2, before=entry_of(T1, 2).digest))
-    topic.send(entry_of(T1, 1), entry_of(T1, 2))  # `grantlog topic republish`
-    await topic.consume()
-    assert topic.store.of(T1) == [1, 2, 3]
-
-
-async def test_what_comes_late_of_an_epoch_that_ended_is_ignored() -> None:
-    topic = Topic()
-    topic.send(entry_of(T1, 1), entry_of(T1, 2, epoch=2, before=entry_of(T1, 1).digest))
-    topic.send(entry_of(T1, 2), entry_of(T1, 3), entry_of(T1, 5))
-    await topic.consume()
-    assert topic.store.of(T1) == [1, 2]
-
-
-@pytest.mark.parametrize(
-    "lost",
-    [
-        entry_of(T1, 2, epoch=2),  # over what was applied
-        entry_of(T1, 3, epoch=2),  # behind it
-        entry_of(T1, 2, before=b"o" * 16, commit_time=UNIX_EPOCH),
-    ],
-)
-async def test_a_history_without_what_was_applied_needs_a_rebuild(lost: Transaction) -> None:
-    topic = Topic()
-    topic.send(entry_of(T1, 1), entry_of(T1, 2))
-    if lost.epoch == 1:
-        lost = replace(lost, digest=b"o" * 16)
-    topic.send(lost)
-    with pytest.raises(RebuildNeededError, match="was the primary restored"):
-        await topic.consume()
-    assert topic.store.of(T1) == [1, 2]
-
-
-async def test_an_unknown_digest_and_a_new_epoch_are_asked_about() -> None:
-    topic = Topic()
-    topic.store.state = Positions("t", {T1: TenantPosition(1, 2)})
-    topic.send(entry_of(T1, 3))
-    await topic.consume()
-    topic = Topic()
-    topic.store.state = Positions("t", {T1: TenantPosition(1, 2)})
-    topic.send(entry_of(T1, 3, epoch=2))
-    with pytest.raises(RebuildNeededError, match="no API node"):
-        await topic.consume()
-
-
-async def test_a_deletion_of_the_tenant_may_stand_behind_any_revision() -> None:
-    topic = Topic()
-    topic.send(entry_of(T1, 1), entry_of(T1, 7, body=TenantDeleted()), entry_of(T1, 8))
-    await topic.consume()
-    assert topic.store.of(T1) == [1, 7, 8]
-
-
-async def test_what_is_not_known_stops_its_tenant_by_name() -> None:
-    topic = Topic(told=[])
-    topic.send(entry_of(T1, 1))
-    last = topic.records[-1]
-    event = event_pb2.Event.FromString(last.value or b"")
-    event.ClearField("body")
-    topic.records[-1] = replace(last, value=event.SerializeToString())
-    headers = tuple({**dict(last.headers), "grantlog-kind": b"later"}.items())
-    topic.put(T2.encode(), b"x", headers)
-    topic.send(entry_of(TenantId("t3"), 1))
-    await topic.consume()
-    stopped = {tenant: at.stopped for tenant, at in topic.store.state.tenants.items() if at.stopped}
-    assert "offset 0 of partition 0" in stopped[T1]
-    assert "kind that is not known" in stopped[T1]
-    assert "its kind (later) is not known" in stopped[T2]
-    assert topic.store.of(TenantId("t3")) == [1]
-    topic.put(None, b"x", headers)
-    with pytest.raises(CorruptionError, match="offset 3 of partition 0"):
-        await topic.consume()
 
 
 async def test_heartbeats_move_the_place_and_the_publisher() -> None:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from typing import Final
+
+import structlog
+from grpc.aio import Server
 
 from grantlog.runtime.logging import configure_logging
 from grantlog.runtime.service import run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog.serving import grpc_door
+from grantlog.serving.ports import HTTP_PORT, address
 from grantlog_api import rest_door
 from grantlog_api.listening import listen
 from grantlog_api.settings import DRAIN_EXTRA_S, ApiSettings
-from grantlog_api.wiring import open_api, publishing
+from grantlog_api.wiring import Api, open_api, publishing
 from grantlog_api.workers import serve_with_workers
 
-_THREADS = 16
+_LOG: Final = structlog.get_logger("grantlog.api")
+
+_THREADS: Final = 16
 """For work that leaves the event loop."""
+
+_DOORS: Final = 2
+"""gRPC and REST."""
 
 
 async def main(settings: ApiSettings) -> None:
@@ -35,26 +47,22 @@ async def main(settings: ApiSettings) -> None:
 
 
 async def _serve(settings: ApiSettings) -> None:
-    shared = settings.share_ports
+    drain = settings.drain_s_max
     stop = asyncio.Event()
-    # A blocked reader of a stream holds a thread of the native gRPC server's (it is the loop's own
-    # pool): all of them together must not keep schemas from being compiled.
-    threads = ThreadPoolExecutor(settings.streams_max + _THREADS, thread_name_prefix="work")
-    asyncio.get_running_loop().set_default_executor(threads)
-    with listen(settings.host, settings.http_port, "--http-port", shared=shared) as listener:
+    _use_threads(settings)
+    with listen(
+        settings.host, settings.http_port, HTTP_PORT, shared=settings.share_ports
+    ) as listener:
         async with open_api(settings) as api:
-            server = grpc_door.build_server(settings.grpc_server, share_port=shared)
-            stall_s_max = settings.stream_stall_s_max
-            grpc_door.add_services(server, api.calls, api.probe, stall_s_max=stall_s_max)
-            grpc_door.bind(server, settings.host, settings.grpc_port)
+            server, grpc_port = _bound_grpc(settings, api)
+            started = _told_when_open(settings, listener.getsockname()[1], grpc_port)
             app = rest_door.build_app(
                 api.calls,
                 api.probe,
                 allowed_origins=settings.cors_allowed_origins,
-                stall_s_max=stall_s_max,
+                stall_s_max=settings.stream_stall_s_max,
                 metrics=api.metrics,
             )
-            drain = settings.drain_s_max
             leaving = asyncio.Event()
 
             async def leave() -> None:
@@ -68,12 +76,47 @@ async def _serve(settings: ApiSettings) -> None:
                 publishing(settings, stop)
                 | {
                     "leave": leave,
-                    "grpc": lambda: grpc_door.serve(server, leaving, drain_s_max=drain),
-                    "rest": lambda: rest_door.serve(app, listener, leaving, drain_s_max=drain),
+                    "grpc": lambda: grpc_door.serve(
+                        server, leaving, drain_s_max=drain, started=started
+                    ),
+                    "rest": lambda: rest_door.serve(
+                        app, listener, leaving, drain_s_max=drain, started=started
+                    ),
                 },
                 stop=stop,
                 grace_s=settings.linger_s + drain + DRAIN_EXTRA_S,
             )
+
+
+def _use_threads(settings: ApiSettings) -> None:
+    # A blocked reader of a stream holds a thread of the native gRPC server's (it is the loop's own
+    # pool): all of them together must not keep schemas from being compiled.
+    threads = ThreadPoolExecutor(settings.streams_max + _THREADS, thread_name_prefix="work")
+    asyncio.get_running_loop().set_default_executor(threads)
+
+
+def _bound_grpc(settings: ApiSettings, api: Api) -> tuple[Server, int]:
+    """The server of gRPC, bound and not started, and its port."""
+    shared = settings.share_ports
+    server = grpc_door.build_server(settings.grpc_server, share_port=shared)
+    grpc_door.add_services(server, api.calls, api.probe, stall_s_max=settings.stream_stall_s_max)
+    return server, grpc_door.bind(server, settings.host, settings.grpc_port, shared=shared)
+
+
+def _told_when_open(settings: ApiSettings, http_port: int, grpc_port: int) -> Callable[[], None]:
+    """To be called by each of both doors as it opens; the second one has it logged."""
+    opened = count(1)
+
+    def started() -> None:
+        if next(opened) == _DOORS:
+            _LOG.info(
+                "listening",
+                rest=f"http://{address(settings.host, http_port)}",
+                grpc=address(settings.host, grpc_port),
+                **({"worker": settings.worker} if settings.worker else {}),
+            )
+
+    return started
 
 
 def run() -> None:

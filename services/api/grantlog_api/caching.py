@@ -14,6 +14,7 @@ from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.runtime.watching import open_tenant_log
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.store.postgres.proof import Proof
 from grantlog_api.settings import ApiSettings
@@ -49,6 +50,7 @@ async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Cac
             application_name="grantlog api caches",
             settings=INDEX_PLANS,
             on_connect=proof.prove,
+            whose=THE_PRIMARY,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as primary,
         open_tenant_log(settings, pool, primary, gather_s=limits.pause_s) as log,

@@ -194,15 +194,36 @@ async def _livez(request: Request) -> Response:
 class _Server(uvicorn.Server):
     """uvicorn without signal handlers of its own: the supervisor has them."""
 
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self.told_started = started
+
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.told_started()
+
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, *, drain_s_max: float
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    *,
+    drain_s_max: float,
+    started: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve on a bound socket until `stop`, then let running requests end."""
+    """Serve on a bound socket until `stop`, then let running requests end.
+
+    Args:
+        app: what answers.
+        listener: listens already.
+        stop: ends it.
+        drain_s_max: how long running requests may take then.
+        started: called once requests are taken.
+    """
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -214,7 +235,7 @@ async def serve(
         http=BoundedHttp,
         limit_concurrency=CONNECTIONS_MAX,
     )
-    server = _Server(config)
+    server = _Server(config, started)
 
     async def end() -> None:
         await stop.wait()

@@ -15,6 +15,7 @@ from typing import Final
 from grantlog.runtime.processes import ServiceProcess, keep_running, service_process
 from grantlog.runtime.settings import ENV_PREFIX, inherited_environment, own_settings
 from grantlog.runtime.supervise import Job, supervise
+from grantlog.serving.ports import GRPC_PORT, HTTP_PORT
 from grantlog_api.listening import kept
 from grantlog_api.settings import DRAIN_EXTRA_S, ApiSettings
 
@@ -41,8 +42,8 @@ async def serve_with_workers(settings: ApiSettings) -> None:
     grace_s = settings.linger_s + settings.drain_s_max + DRAIN_EXTRA_S
     environment = inherited_environment(without=own_settings())
     with ExitStack() as ports:
-        http = ports.enter_context(kept(settings.host, settings.http_port, "--http-port"))
-        grpc = ports.enter_context(kept(settings.host, settings.grpc_port, "--grpc-port"))
+        http = ports.enter_context(kept(settings.host, settings.http_port, HTTP_PORT))
+        grpc = ports.enter_context(kept(settings.host, settings.grpc_port, GRPC_PORT))
         shared = {"http_port": str(http), "grpc_port": str(grpc), "share_ports": "true"}
         async with AsyncExitStack() as stack:
             jobs: dict[str, Job] = {}

@@ -14,6 +14,7 @@ from grantlog.runtime.service import run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog.serving import grpc_door
+from grantlog.serving.ports import address
 from grantlog.serving.watching import METHOD
 from grantlog.wire.transcode import ROUTES
 from grantlog_watch.settings import WatchServiceSettings
@@ -49,7 +50,9 @@ async def main(settings: WatchServiceSettings) -> None:
             routes=[route for route in ROUTES if route.full_method == METHOD],
         )
         port = grpc_door.bind(server, settings.host, settings.grpc_port)
-        _LOG.info("listening", host=settings.host, grpc_port=port)
+
+        def started() -> None:
+            _LOG.info("listening", grpc=address(settings.host, port))
 
         async def drain() -> None:
             await stop.wait()
@@ -59,7 +62,9 @@ async def main(settings: WatchServiceSettings) -> None:
         await supervise(
             {
                 "drain": drain,
-                "grpc": lambda: grpc_door.serve(server, stop, drain_s_max=settings.drain_s_max),
+                "grpc": lambda: grpc_door.serve(
+                    server, stop, drain_s_max=settings.drain_s_max, started=started
+                ),
             },
             stop=stop,
             grace_s=settings.drain_s_max + _GRACE_EXTRA_S,

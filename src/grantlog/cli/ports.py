@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import socket
+from grantlog.serving.ports import bound, cannot_listen
 
-from grantlog.errors import PreconditionError
+_HOST = "--host"
 
 
 def free_port(host: str, port: int, flag: str) -> int:
@@ -14,24 +13,10 @@ def free_port(host: str, port: int, flag: str) -> int:
     Raises:
         PreconditionError: it cannot be listened on; the text names the port and its flag.
     """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+    with bound(host, port, flag, host_from=_HOST) as probe:
+        try:
             probe.listen(1)
-            chosen: int = probe.getsockname()[1]
-    except socket.gaierror as error:
-        raise PreconditionError(f"{host!r} is not an address to listen on (--host)") from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise PreconditionError(
-                f"port {port} on {host} is in use: choose another one with {flag}"
-            ) from error
-        raise PreconditionError(
-            f"cannot listen on {host} port {port} ({error.strerror}): "
-            f"choose another one with {flag} or --host"
-        ) from error
+        except OSError as error:
+            raise cannot_listen(host, port, error, flag, _HOST) from error
+        chosen: int = probe.getsockname()[1]
     return chosen

@@ -40,13 +40,18 @@ class Both:
 
 
 async def verify(databases: Databases, say: Say) -> bool:
-    """Say for each tenant whether the replica holds what the primary holds; whether all do."""
+    """Say for each tenant whether the replica holds what the primary holds; whether all do.
+
+    Raises:
+        PreconditionError: the replica was run as a primary once.
+    """
 
     def tell(verdict: replicas.Verdict) -> None:
         found = "equal" if verdict.equal else f"NOT EQUAL ({verdict.problem})"
         say(f"{verdict.tenant}: {found} at revision {verdict.revision}")
 
     async with opened(databases, only_looks=True) as both:
+        await both.replica.refuse_run_as_primary()
         verdicts = await replicas.verify(both.log, both.primary, both.replica, tell=tell)
     wrong = sum(not verdict.equal for verdict in verdicts)
     say(f"{len(verdicts) - wrong} of {len(verdicts)} tenants are equal")

@@ -45,6 +45,9 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         databases: the primary and the replica.
         say: takes lines.
         every_tenant: whether tenants that are current are listed too, however many there are.
+
+    Raises:
+        PreconditionError: the replica was run as a primary once.
     """
     if databases.replica is None:
         say("there is no replica: the primary's own tables are read")
@@ -53,6 +56,7 @@ async def status(databases: Databases, say: Say, *, every_tenant: bool = False) 
         epoch = await newest_epoch(both.pool)
         if epoch is not None:
             say(epoch.line)
+        await both.replica.refuse_run_as_primary()
         foreign = await foreign_life(both.pool, both.replica_pool)
         if foreign:
             say(foreign)

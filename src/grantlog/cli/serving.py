@@ -32,6 +32,7 @@ from grantlog.runtime.processes import (
 )
 from grantlog.runtime.settings import inherited_environment
 from grantlog.runtime.supervise import run_jobs, supervise
+from grantlog.serving.ports import address
 from grantlog.store.postgres.lives import is_standby
 from grantlog.store.postgres.migrate import migrate
 from grantlog.waiting import set_within
@@ -260,12 +261,8 @@ async def _announce_when_serving(
             remind_at += _READY_REMINDER_S
         if await set_within(stop, _READY_POLL_S):
             return
-    rest = f"http://{_shown(options.host)}:{options.http_port}"
+    rest = f"http://{address(options.host, options.http_port)}"
     announce(
-        f"grantlog is serving  REST {rest}  gRPC {_shown(options.host)}:{options.grpc_port}  "
+        f"grantlog is serving  REST {rest}  gRPC {address(options.host, options.grpc_port)}  "
         f"(docs: {rest}/docs)"
     )
-
-
-def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -22,7 +22,7 @@ from grantlog.consumer.values import Entry, RebuildNeededError, Store, TenantPos
 from grantlog.errors import CorruptionError, UnavailableError
 from grantlog.model.change import DataWritten, Transaction
 from grantlog.model.ids import NOTHING, Revision, TenantId
-from grantlog.waiting import set_within
+from grantlog.waiting import Reminders, set_within
 
 _LOG: Final = structlog.get_logger("grantlog.consumer")
 
@@ -76,6 +76,7 @@ async def follow(
     limits = limits or ConsumerLimits()
     backoff_s = limits.backoff_s_min
     is_first = True
+    told = Reminders()
     while not stop.is_set():
         sequence = Sequencer(topic, await store.positions())
         following = _Following(sequence, store, api, on_rebuild, limits)
@@ -85,9 +86,13 @@ async def follow(
         try:
             async with open_reader(options, topic, sequence) as reader:
                 backoff_s = limits.backoff_s_min
+                told.end()
                 await following.run(reader, stop)
         except UnavailableError as error:
-            _LOG.warning("following interrupted", because=error.explanation, again_s=backoff_s)
+            if told.due(error.reason, asyncio.get_running_loop().time()):
+                _LOG.warning(
+                    "following interrupted", kafka=options.bootstrap, because=error.explanation
+                )
             await set_within(stop, backoff_s)
             backoff_s = min(2 * backoff_s, limits.backoff_s_max)
 

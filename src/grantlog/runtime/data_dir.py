@@ -123,7 +123,8 @@ def _take(descriptor: int, data_dir: DataDir) -> None:
     except OSError as error:
         holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
         raise PreconditionError(
-            f"the data directory {data_dir.path} is in use by another grantlog (pid {holder})"
+            f"the data directory {data_dir.path} is in use by another grantlog "
+            f"(pid {holder}): stop that one, or choose another folder with --data-dir"
         ) from error
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -26,6 +26,7 @@ from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.model.ids import Epoch, TenantId
 from grantlog.ports.log import Position
 from grantlog.runtime.kafka_settings import KafkaSettings
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.epoch import Seen, open_if_set_back
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, acquired, open_pool
 from grantlog.store.postgres.proof import Proof
@@ -78,6 +79,7 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
                 application_name="grantlog publisher",
                 settings=INDEX_PLANS,
                 on_connect=Proof().prove,
+                whose=THE_PRIMARY,
             )
         )
         log = await stack.enter_async_context(
@@ -96,6 +98,7 @@ async def publish(dsn: str, settings: KafkaSettings, stop: asyncio.Event) -> Non
             lambda: open_agreed_writer(options, spec, outbox),
             spec=spec,
             look_back=TopicTail(options, spec, hold).look_back,
+            kafka=options.bootstrap,
         )
         await publisher.run(stop)
 

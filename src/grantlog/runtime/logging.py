@@ -20,6 +20,9 @@ _AT_DEBUG: Final = ("aiokafka", "asyncpg.pool")
 """Drivers that tell each of their attempts, many a second while the other side is away, and with
 tracebacks: what comes of it stands in our own lines."""
 
+_NEVER_AT_DEBUG: Final = "aiokafka.conn"
+"""Shows each request whole at DEBUG, the one with the password included."""
+
 
 def configure_logging(
     service: str,
@@ -92,3 +95,7 @@ def _route_libraries(
         manager.getLogger(name).setLevel(
             logging.DEBUG if level == "debug" else logging.CRITICAL + 1
         )
+    if level == "debug":
+        manager.getLogger(_NEVER_AT_DEBUG).setLevel(logging.INFO)
+    else:
+        manager.getLogger(_NEVER_AT_DEBUG).setLevel(logging.NOTSET)  # as its parent

@@ -16,6 +16,7 @@ from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.ports.log import TenantLog
 from grantlog.runtime.kafka_settings import KafkaSettings
 from grantlog.runtime.watch_settings import WatchSettings
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.heads import open_heads
 from grantlog.store.postgres.past import PostgresPast
 from grantlog.store.postgres.pool import INDEX_PLANS, Pool, Setup, open_pool
@@ -48,6 +49,7 @@ async def open_watch(
             application_name=name,
             settings=INDEX_PLANS,
             on_connect=prove,
+            whose=THE_PRIMARY,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as log,
         open_tenant_log(settings, pool, log) as hub_log,

@@ -20,6 +20,7 @@ from grantlog.serving.grpc_describing import describe
 from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_handlers
 from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
 from grantlog.serving.plain_call import Metadata, PlainAnswer, RefusedError
+from grantlog.serving.ports import GRPC_PORT, address, bound
 from grantlog.wire.status import details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 
@@ -174,23 +175,44 @@ async def _abort(
     await context.abort(_CODES[status.code], status.message, details_trailer(status))
 
 
-def bind(server: aio.Server, host: str, port: int) -> int:
+def bind(server: aio.Server, host: str, port: int, *, shared: bool = False) -> int:
     """Bind the server's port, or a free one where that is 0; the port.
 
+    Args:
+        server: as `build_server` made it.
+        host: where to listen.
+        port: 0 picks a free one.
+        shared: as the server's `share_port`.
+
     Raises:
-        PreconditionError: the port cannot be bound.
+        PreconditionError: the port cannot be bound; the text says why.
     """
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    bound(host, port, GRPC_PORT, shared=shared).close()  # the servers do not say why they cannot
+    there = address(host, port)
     try:
-        return server.add_insecure_port(address)
+        return server.add_insecure_port(there)
     except RuntimeError as error:
         raise PreconditionError(
-            f"cannot listen on {address}; choose another port with --grpc-port"
+            f"cannot listen on {there}: choose another port with {GRPC_PORT}"
         ) from error
 
 
-async def serve(server: aio.Server, stop: asyncio.Event, *, drain_s_max: float) -> None:
-    """Serve until `stop`, then refuse new calls and let running ones end."""
+async def serve(
+    server: aio.Server,
+    stop: asyncio.Event,
+    *,
+    drain_s_max: float,
+    started: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until `stop`, then refuse new calls and let running ones end.
+
+    Args:
+        server: bound.
+        stop: ends it.
+        drain_s_max: how long running calls may take then.
+        started: called once calls are taken.
+    """
     await server.start()
+    started()
     await stop.wait()
     await server.stop(drain_s_max)

@@ -16,7 +16,7 @@ from grantlog.changelog.kafka.message import (
     REVISION,
     Outgoing,
 )
-from grantlog.changelog.kafka.producer import TopicWriter
+from grantlog.changelog.kafka.producer import Sent, TopicWriter
 from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.errors import UnavailableError
 from grantlog.store.postgres.pool import open_pool
@@ -44,7 +44,7 @@ class Faulty:
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
         return await self.writer.ends(partitions)
 
-    async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
+    async def send(self, messages: Sequence[Outgoing]) -> dict[int, Sent]:
         events = any((KIND, EVENT) in message.headers for message in messages)
         if events and self.sleeps.is_set() and not self.awake.is_set():
             self.asleep.set()

@@ -17,6 +17,7 @@ from grantlog.consumer import Entry, Positions, follow
 from grantlog.errors import GrantlogError, PreconditionError, UnavailableError
 from grantlog.testing.contracts.places import ACME
 from tests.contract.postgres import postgres_primary
+from tests.e2e.conftest import spawn
 from tests.integration.kafka.conftest import Stage
 from tests.integration.kafka.followers import following
 from tests.kafka_secured import Secured, secured_broker
@@ -173,3 +174,83 @@ def test_the_wrong_key_is_named(secured: Secured) -> None:
     key = str(Path(secured.folder) / "stranger.key")
     with pytest.raises(PreconditionError, match="do not hold a certificate and its key"):
         replace(secured.options("SSL"), tls_key_file=key).arguments("any")
+
+
+SECRET = "correct-horse-battery"
+DATABASE_SECRET = "tr0ub4dor"
+
+
+async def whole_output(service: str, *, until_said: str, **settings: str) -> tuple[int, str]:
+    """Run a service at the lowest log level until it ends or says something; its code, and all."""
+    process = await spawn("run", service, GRANTLOG_LOG_LEVEL="debug", **settings)
+    assert process.stderr is not None
+    said = ""
+    try:
+        async with asyncio.timeout(90):
+            while until_said not in said and (line := await process.stderr.readline()):
+                said += line.decode()
+    except TimeoutError:
+        pytest.fail(f"{service} did not say {until_said!r}: {said}")
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        out, err = await process.communicate()
+    return process.returncode or 0, said + (out + err).decode()
+
+
+def wrong_settings(secured: Secured) -> list[tuple[dict[str, str], str]]:
+    """Settings of Kafka that cannot work, and what is said of each."""
+    sasl = {
+        "GRANTLOG_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "GRANTLOG_KAFKA_BOOTSTRAP": f"127.0.0.1:{secured.sasl}",
+        "GRANTLOG_KAFKA_SASL_USERNAME": "grantlog",
+        "GRANTLOG_KAFKA_SASL_PASSWORD": SECRET,
+    }
+    tls = sasl | {
+        "GRANTLOG_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "GRANTLOG_KAFKA_BOOTSTRAP": f"127.0.0.1:{secured.both}",
+        "GRANTLOG_KAFKA_TLS_CA_FILE": str(secured.folder / "ours.pem"),
+        "GRANTLOG_KAFKA_TLS_CERT_FILE": str(secured.folder / "client.pem"),
+        "GRANTLOG_KAFKA_TLS_KEY_FILE": str(secured.folder / "client.key"),
+    }
+    key = str(secured.folder / "stranger.key")
+    misspelt = {name.replace("PASSWORD", "PASWORD"): value for name, value in sasl.items()}
+    return [
+        (sasl, "Kafka refuses the user or password"),
+        (sasl | {"GRANTLOG_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}, "SASL mechanism"),
+        (sasl | {"GRANTLOG_KAFKA_SASL_MECHANISM": "MD5"}, "GRANTLOG_KAFKA_SASL_MECHANISM: "),
+        (sasl | {"GRANTLOG_KAFKA_SASL_USERNAME": ""}, "GRANTLOG_KAFKA_SASL_USERNAME"),
+        (misspelt, "GRANTLOG_KAFKA_SASL_PASWORD"),
+        (sasl | {"GRANTLOG_KAFKA_BOOTSTRAP": "127.0.0.1:1"}, "Kafka does not answer"),
+        (tls, "Kafka refuses the user or password"),
+        (tls | {"GRANTLOG_KAFKA_TLS_KEY_FILE": key}, "do not hold a certificate and its key"),
+        (tls | {"GRANTLOG_KAFKA_TLS_CERT_FILE": key}, "do not hold a certificate and its key"),
+        (tls | {"GRANTLOG_KAFKA_TLS_CA_FILE": key}, "GRANTLOG_KAFKA_TLS_CA_FILE"),
+    ]
+
+
+async def test_no_service_tells_a_secret_whatever_is_wrong_with_kafka(
+    ready: Secured, dsn: str, migrated_database: Callable[..., Awaitable[str]]
+) -> None:
+    """At DEBUG too, where the client of Kafka shows what it sends."""
+    key = (ready.folder / "stranger.key").read_text().splitlines()[1:-1]
+    cases = [("watch", *case) for case in wrong_settings(ready)]
+    cases += [(service, *case) for service in ("api", "projector") for case in [cases[0][1:]]]
+    primary, replica = (
+        url.replace("@", f":{DATABASE_SECRET}@", 1)
+        for url in (dsn, await migrated_database(seed=False))
+    )
+
+    async def tell(service: str, settings: dict[str, str], says: str) -> None:
+        own = {"GRANTLOG_GRPC_PORT": "0"} if service != "projector" else {}
+        own |= {"GRANTLOG_HTTP_PORT": "0"} if service == "api" else {}
+        own |= {"GRANTLOG_REPLICA_URL": replica} if service == "projector" else {}
+        own |= settings | {"GRANTLOG_DATABASE_URL": primary}
+        code, told = await whole_output(service, until_said=says, **own)
+        assert says in told, (service, says, told)
+        for secret in (SECRET, DATABASE_SECRET, *key):
+            assert secret not in told, (service, says, code)
+
+    async with asyncio.TaskGroup() as group:
+        for case in cases:
+            group.create_task(tell(*case))

@@ -6,8 +6,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from grantlog_api.settings import ApiSettings
+from grantlog_api.wiring import open_api
+from pydantic import SecretStr
 
 from grantlog.cli.__main__ import main
+from grantlog.store.postgres.epoch import ensure_epoch
+from grantlog.store.postgres.lives import RUN_AS_PRIMARY
 from grantlog.store.postgres.pool import connect
 from tests.e2e.conftest import spawn
 from tests.integration.read.test_follower_process import beats, databases, follower, stopped
@@ -133,6 +138,40 @@ async def test_a_replica_of_another_log_is_left_as_it_is_until_it_is_rebuilt(dat
         await until(projecting)
         assert await stopped(process) == 0
     assert sum("not projecting" in line for line in process.lines) == 1
+
+
+async def test_a_replica_that_was_run_as_a_primary_once_is_told_with_the_way_out(
+    capsys, monkeypatch, databases
+):
+    """As older versions let it happen, which marked no replica: the marks are taken away here."""
+    async with follower(databases) as process:
+
+        async def projecting() -> bool:
+            return "replica" in await beats(databases)
+
+        await until(projecting)
+        assert await stopped(process) == 0
+    async with connect(databases.replica, application_name="test") as connection:
+        marks = await connection.fetch("DELETE FROM meta RETURNING name, value")
+        await ensure_epoch(connection)
+        await connection.executemany("INSERT INTO meta VALUES ($1, $2)", [tuple(m) for m in marks])
+    before = await held(databases.replica)
+    for command in ("status", "verify", "rebuild"):
+        code, told = await run(capsys, "projector", command, *_both(databases))
+        assert (code, RUN_AS_PRIMARY in told) == (1, True), told
+    assert await held(databases.replica) == before
+    async with follower(databases) as process:
+
+        async def refused() -> bool:
+            return any(RUN_AS_PRIMARY in line for line in process.lines)
+
+        await until(refused)
+        assert await stopped(process) == 0
+    settings = ApiSettings(
+        database_url=SecretStr(databases.primary), replica_url=SecretStr(databases.replica)
+    )
+    async with open_api(settings) as api:
+        assert api.probe.replicas() == {"1": RUN_AS_PRIMARY}
 
 
 def _both(databases) -> list[str]:

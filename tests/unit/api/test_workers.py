@@ -51,15 +51,15 @@ def test_what_one_process_knows_is_not_enough_for_several(several):
 
 
 def test_a_kept_port_is_the_workers_alone():
-    with kept("127.0.0.1", 0, "--http-port") as port:
-        first = listen("127.0.0.1", port, "--http-port", shared=True)
-        second = listen("127.0.0.1", port, "--http-port", shared=True)
-        with first, second, pytest.raises(PreconditionError, match="--grpc-port"):
-            listen("127.0.0.1", port, "--grpc-port")
+    with kept("127.0.0.1", 0, "GRANTLOG_HTTP_PORT") as port:
+        first = listen("127.0.0.1", port, "GRANTLOG_HTTP_PORT", shared=True)
+        second = listen("127.0.0.1", port, "GRANTLOG_HTTP_PORT", shared=True)
+        with first, second, pytest.raises(PreconditionError, match="GRANTLOG_GRPC_PORT"):
+            listen("127.0.0.1", port, "GRANTLOG_GRPC_PORT")
 
 
 def test_a_port_that_another_node_keeps_cannot_be_kept():
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as theirs:
         port = theirs.getsockname()[1]
-        with pytest.raises(PreconditionError), kept("127.0.0.1", port, "--http-port"):
+        with pytest.raises(PreconditionError), kept("127.0.0.1", port, "GRANTLOG_HTTP_PORT"):
             pass

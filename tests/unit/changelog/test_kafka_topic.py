@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.errors import UnsupportedCodecError
 
-from grantlog.changelog.kafka import tail
 from grantlog.changelog.kafka.client import KafkaOptions, closed, translating_kafka
 from grantlog.changelog.kafka.message import (
     CONTENT_TYPE,
@@ -33,7 +29,6 @@ from grantlog.changelog.kafka.message import (
 from grantlog.changelog.kafka.tail import place_of
 from grantlog.changelog.kafka.topic import TopicSpec, TopicState, problem_of
 from grantlog.changelog.parts import Part
-from grantlog.changelog.postgres.outbox import Lease
 from grantlog.errors import CorruptionError, PreconditionError, UnavailableError
 from grantlog.event.v1 import event_pb2
 from grantlog.model.change import TenantCreated, Transaction
@@ -131,60 +126,6 @@ async def test_the_tail_and_followers_survive_an_event_that_cannot_be(
     if field:
         with pytest.raises(CorruptionError):
             decode_transaction([sent.value])
-
-
-class Strange:
-    """A consumer that meets a record which the client cannot read."""
-
-    def __init__(self, error: Exception) -> None:
-        self._error = error
-        self.start = self.stop = _nothing
-
-    async def beginning_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(places, 0)
-
-    async def end_offsets(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(places, 5)
-
-    def assign(self, places: list[TopicPartition]) -> None: ...
-
-    def seek(self, place: TopicPartition, offset: int) -> None: ...
-
-    async def getmany(self, *, timeout_ms: int) -> dict[TopicPartition, list[object]]:
-        del timeout_ms
-        raise self._error
-
-
-async def _nothing() -> None: ...
-
-
-@pytest.mark.parametrize(
-    "error", [UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), UnsupportedCodecError()]
-)
-async def test_a_record_that_nobody_can_read_keeps_nobody_from_publishing(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def hold(places: Mapping[TenantId, Position]) -> Epoch | None:
-        raise AssertionError(places)
-
-    monkeypatch.setattr(tail, "new_consumer", lambda *_: Strange(error))
-    spec = TopicSpec(partitions=4)
-    kept = tail.TopicTail(KafkaOptions("kafka:9092"), spec, hold)
-    assert await kept.look_back([Lease(0, 1, 2)]) is None
-    with (
-        pytest.raises(UnavailableError, match="nobody here can read"),
-        translating_kafka("reading"),
-    ):
-        raise error
-
-
-def test_what_is_no_event_of_ours_has_no_place() -> None:
-    well = event_pb2.Event(tenant="acme", epoch=1, revision=1, parts=1).SerializeToString()
-    assert place_of(b"acme", well, list(_WELL.items()))
-    assert place_of(b"acme", b"\xff", list(_WELL.items())) is None
-    assert place_of(b"other", well, list(_WELL.items())) is None
-    for name in _WELL:
-        assert place_of(b"acme", well, list((_WELL | {name: None}).items())) is None
 
 
 def test_the_partition_of_a_tenant_is_the_crc_of_its_id() -> None:

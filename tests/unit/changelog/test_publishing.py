@@ -13,6 +13,7 @@ import pytest
 
 from grantlog.changelog.kafka.holding import Held
 from grantlog.changelog.kafka.message import EVENT, KIND, Outgoing
+from grantlog.changelog.kafka.producer import Sent
 from grantlog.changelog.kafka.publisher import Publisher
 from grantlog.changelog.kafka.publishing import PublishLimits
 from grantlog.changelog.kafka.topic import TopicSpec
@@ -47,6 +48,9 @@ class Primary:
     send_fails: bool = False
     offered: list[Outgoing] = field(default_factory=list[Outgoing])
     read_behind: list[int] = field(default_factory=list[int])
+    forgotten: int = 0
+    """So many messages were sent before the topic was made anew."""
+    troubles: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
         self.may_hold.set()
@@ -71,7 +75,7 @@ class Primary:
         return Epoch(self.log_epoch)
 
     async def tell_trouble(self, troubles: Mapping[int, str]) -> None:
-        del troubles
+        self.troubles += [text for text in troubles.values() if text]
 
     async def release(self) -> None:
         return
@@ -99,19 +103,21 @@ class Primary:
         if leases[0].publisher_epoch != self.epoch:
             return set()
         self.marks_made += 1
+        self.offset = max([self.offset, *done.offsets.values()])
         self.marked |= {tenant: revision for tenant, (_, revision) in done.revisions.items()}
         return {0}
 
     async def ends(self, partitions: Collection[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, len(self.sent))
+        return dict.fromkeys(partitions, len(self.sent) - self.forgotten)
 
-    async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
+    async def send(self, messages: Sequence[Outgoing]) -> dict[int, Sent]:
         self.offered += messages
         await self.may_send.wait()
         if self.send_fails:
             raise UnavailableError("a test broke Kafka here")
         self.sent += messages
-        return {0: len(self.sent) - 1}
+        end = len(self.sent) - self.forgotten
+        return {0: Sent(end - len(messages), end - 1)}
 
     @property
     def events(self) -> list[bytes]:
@@ -271,6 +277,25 @@ async def test_a_lease_that_was_lost_is_given_up_and_taken_anew_at_the_marks() -
         await until(lambda: primary.marked == {ACME: 2})
     assert primary.events == [b"1", b"2", b"2"]
     assert primary.fences == [b"1.1", b"1.1", b"1.7"]
+
+
+async def test_a_topic_made_anew_that_outgrew_the_old_one_in_one_batch_is_told() -> None:
+    primary = Primary()
+    async with publishing(primary) as publisher:
+        primary.head = 3
+        await until(lambda: primary.marked == {ACME: 3})
+        primary.forgotten = len(primary.sent)
+        primary.head = 100
+        await until(lambda: publisher.troubles)
+        sent, holds = len(primary.sent), primary.holds
+        assert sent - primary.forgotten > primary.offset, "its end alone does not tell"
+        await until(lambda: primary.holds > holds + 2)
+        assert len(primary.sent) == sent, "nothing goes to a topic that is not the log's"
+        assert "gave offset 0 away, but offset" in publisher.troubles[0]
+        assert primary.troubles[-1] == publisher.troubles[0]
+        primary.offset, primary.epoch, primary.marked = -1, 2, {}  # `grantlog topic republish`
+        await until(lambda: primary.marked == {ACME: 100})
+        assert publisher.troubles == {}
 
 
 async def test_heartbeats_go_out_while_events_come_all_the_time() -> None:

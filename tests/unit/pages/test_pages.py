@@ -26,6 +26,12 @@ NOT_RUN = {
     ("README.md", "cp deploy/example.env"): "tests/e2e/deployed runs what compose.yaml says",
     ("docs/deploying.md", "cp deploy/example.env"): "tests/e2e/deployed runs what it says",
     ("docs/deploying.md", "docker compose up"): "tests/e2e/deployed/test_docker.py, with an engine",
+    (
+        "docs/deploying.md",
+        "docker compose -f compose.yaml",
+    ): "tests/e2e/deployed/test_consumer.py runs what it says",
+    ("docs/operations.md", '{"topic"'): "log lines; tests/integration/kafka/test_following.py",
+    ("docs/operations.md", '{"kafka"'): "log lines; tests/integration/kafka/test_following.py",
     ("benchmarks/README.md", "make bench"): "minutes",
     ("docs/change-topic.md", '{\n  "tenant"'): "tests/unit/wire/test_topic_page.py compares it",
     ("docs/change-topic.md", '{"epoch"'): "tests/unit/wire/test_topic_page.py compares it",

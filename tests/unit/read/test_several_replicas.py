@@ -22,7 +22,7 @@ from grantlog.ports.standing import Source as Origin
 from grantlog.ports.standing import follow_standing
 from grantlog.store.postgres.driver_errors import StatementCancelledError
 from grantlog.store.postgres.guard import Guard
-from grantlog.store.postgres.lives import Identity, Kind
+from grantlog.store.postgres.lives import RUN_AS_PRIMARY, Identity, Kind
 from grantlog.store.postgres.replica_first import ReplicaLimits
 from grantlog.store.postgres.replica_state import ReplicaState
 from tests.unit.read.copies import ACME, LIVES, QUICK, own_log, served
@@ -237,6 +237,16 @@ def test_a_database_must_be_a_copy_of_the_log_in_its_newest_epoch(
     in_recovery, has_log, life, started, expected
 ) -> None:
     assert Identity(started, in_recovery, has_log, life).misfit(LIVES) == expected
+
+
+def test_a_replica_that_was_run_as_a_primary_is_told_as_such_unless_it_is_the_primary() -> None:
+    for started, life in ((7, "9/1/other/1"), (0, "9/1/other/1"), (7, LIVES.newest)):
+        found = Identity(started, in_recovery=False, has_log=True, life=life, was_replica=True)
+        assert found.misfit(LIVES) == RUN_AS_PRIMARY
+    primary = Identity(0, in_recovery=False, has_log=True, life=LIVES.newest, was_replica=True)
+    assert primary.misfit(LIVES) == ""
+    copy = Identity(7, in_recovery=True, has_log=True, life=LIVES.newest, was_replica=True)
+    assert copy.misfit(LIVES) == ""
 
 
 async def test_a_revision_that_even_the_primary_lacks_is_told_as_such() -> None:

@@ -23,7 +23,7 @@ def test_the_folder_is_free_again_after_the_block(tmp_path: Path):
 
 
 def test_a_folder_in_use_names_its_user(tmp_path: Path):
-    refused = pytest.raises(PreconditionError, match=f"pid {os.getpid()}")
+    refused = pytest.raises(PreconditionError, match=f"pid {os.getpid()}.: stop that one")
     with claimed(tmp_path), refused, claimed(tmp_path):
         pass
 

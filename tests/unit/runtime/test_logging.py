@@ -60,6 +60,15 @@ def test_a_driver_that_tries_again_is_heard_at_debug_alone(library: str):
         assert len(written(stream)) == heard
 
 
+def test_what_shows_passwords_is_not_heard_at_debug_either():
+    """Kafka's client shows each request there, the one with the password too."""
+    for level in ("debug", "info", "debug"):
+        stream = io.StringIO()
+        configure_logging("api", level, stream=stream)
+        logging.root.manager.getLogger("aiokafka.conn").debug("Request: secret")
+        assert written(stream) == []
+
+
 def test_a_traceback_stays_in_its_line():
     stream = io.StringIO()
     configure_logging("api", stream=stream)

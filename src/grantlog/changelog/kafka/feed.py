@@ -33,6 +33,7 @@ from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.changelog.parts import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, TenantId
+from grantlog.waiting import Reminders
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -118,15 +119,20 @@ class Feed:
     async def run(self) -> None:
         """Read until cancelled."""
         backoff_s = _BACKOFF_S_MIN
+        told = Reminders()
+        kafka = self._options.bootstrap
         while True:
             try:
                 async with self._placed() as consumer:
                     backoff_s = _BACKOFF_S_MIN
                     while True:
-                        await self._take_some(consumer)
+                        if await self._take_some(consumer) and told.end():
+                            _LOG.info("the topic is read again", kafka=kafka)
             except GrantlogError as error:
                 tell = _LOG.warning if error.retriable else _LOG.error
-                tell("the topic cannot be read", because=error.explanation, again_s=backoff_s)
+                kind = error.reason if error.retriable else error.explanation
+                if told.due(kind, self.clock()):
+                    tell("the topic cannot be read", kafka=kafka, because=error.explanation)
             finally:
                 self._heard = None
             await asyncio.sleep(backoff_s)
@@ -157,7 +163,8 @@ class Feed:
         self.placings += 1
         self.woken.set()
 
-    async def _take_some(self, consumer: AIOKafkaConsumer) -> None:
+    async def _take_some(self, consumer: AIOKafkaConsumer) -> bool:
+        """Take in what came within a moment; whether anything did."""
         while self.intake.full:  # the client holds what it fetched, and fetches no more
             self.room.clear()
             await self.room.wait()
@@ -184,6 +191,7 @@ class Feed:
             self.woken.set()
             if self._gather_s:  # records that wait in the client keep it from asking for more
                 await asyncio.sleep(self._gather_s)
+        return count > 0
 
     async def take(self, partition: int, record: ConsumerRecord) -> None:
         """Make of one record what it is worth. Nothing that it may hold is an error here."""

@@ -17,8 +17,9 @@ from grantlog.model.ids import Epoch
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 
-LookBack = Callable[[Collection[Lease]], Awaitable[Epoch | None]]
-"""Holds partitions against the log, before anything is sent there: `TopicTail.look_back`."""
+LookBack = Callable[[Collection[Lease]], Awaitable[None]]
+"""Holds partitions against the log, before anything is sent there: `TopicTail.look_back`. An epoch
+that it opens is read behind it, as any other's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Holder:
         self._look_back = look_back
         self._group = group
         self._task: asyncio.Task[Held | GrantlogError] | None = None
+        self._anew: dict[int, str] = {}
 
     def begin(self, known: Held) -> bool:
         """Renew what is held and take what nobody holds; False if that is under way already."""
@@ -118,6 +120,17 @@ class Holder:
         if isinstance(found, GrantlogError):
             raise found
         return found
+
+    def distrust(self, met: Mapping[int, tuple[int, Lease]]) -> None:
+        """Send nothing to these partitions until the log is republished: the topic is another one.
+
+        Its end need not tell: one that was made anew may have outgrown what was acknowledged.
+
+        Args:
+            met: by partition, an offset that a message got and the lease it was sent under.
+        """
+        for partition, (offset, lease) in met.items():
+            self._anew[partition] = _made_anew(f"gave offset {offset} away", lease)
 
     def drop(self) -> None:
         """Forget a renewal that is under way."""
@@ -149,14 +162,15 @@ class Holder:
         """By partition, why the topic is not what it was: it ends before what was acknowledged."""
         ends = await self._writer.ends(leases)
         troubles = {
-            partition: (
-                f"the topic ends at offset {ends[partition]}, but offset "
-                f"{lease.acknowledged_offset} was acknowledged: it was truncated or made anew; "
-                "run `grantlog topic republish`"
-            )
+            partition: _made_anew(f"ends at offset {ends[partition]}", lease)
             for partition, lease in leases.items()
             if ends[partition] <= lease.acknowledged_offset
         }
+        for partition, text in list(self._anew.items()):
+            if partition not in leases or leases[partition].acknowledged_offset < 0:
+                del self._anew[partition]  # another's to judge, or to be sent there from the first
+            else:
+                troubles.setdefault(partition, text)
         for partition, text in troubles.items():
             if partition not in known.troubles:
                 _LOG.error("not publishing", partition=partition, because=text)
@@ -166,3 +180,10 @@ class Holder:
 
 def _epochs(leases: Mapping[int, Lease]) -> dict[int, int]:
     return {partition: lease.publisher_epoch for partition, lease in leases.items()}
+
+
+def _made_anew(met: str, lease: Lease) -> str:
+    return (
+        f"the topic {met}, but offset {lease.acknowledged_offset} was acknowledged: it was "
+        "truncated or made anew; run `grantlog topic republish`"
+    )

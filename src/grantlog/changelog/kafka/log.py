@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import structlog
@@ -239,10 +239,8 @@ async def open_feed(
     async def agree() -> None:
         await agree_on_topic(options, spec, outbox)
 
-    try:
+    with suppress(UnavailableError):  # the feed tries it again, and tells
         await agree()
-    except UnavailableError as error:
-        _LOG.warning("Kafka is not there yet", because=error.explanation)
     clock = asyncio.get_running_loop().time
     feed = Feed(
         options,

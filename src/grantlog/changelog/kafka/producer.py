@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import RecordMetadata
@@ -31,6 +31,21 @@ EndsOf = Callable[[Collection[int]], Awaitable[dict[int, int]]]
 """By partition, the offset that the next message gets."""
 
 
+class Sent(NamedTuple):
+    """The offsets that the messages of one call got in one partition; -1 where none is known."""
+
+    lowest: int
+    highest: int
+
+    def with_one(self, offset: int) -> Sent:
+        """The same with another message's offset."""
+        known = [each for each in (self.lowest, offset) if each >= 0]
+        return Sent(min(known, default=-1), max(self.highest, offset))
+
+
+_NONE: Final = Sent(-1, -1)
+
+
 class TopicWriter(Protocol):
     """The topic, as a publisher sees it."""
 
@@ -42,8 +57,8 @@ class TopicWriter(Protocol):
         """
         ...
 
-    async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
-        """Send in order within each partition; by partition, the highest offset acknowledged.
+    async def send(self, messages: Sequence[Outgoing]) -> dict[int, Sent]:
+        """Send in order within each partition; by partition, the offsets acknowledged.
 
         Raises:
             UnavailableError: not all were acknowledged; any part of them may be on the topic, now
@@ -81,9 +96,9 @@ class KafkaTopicWriter:
         """By partition, the offset that the next message gets."""
         return await self._ends_of(partitions)
 
-    async def send(self, messages: Sequence[Outgoing]) -> dict[int, int]:
-        """Send in order within each partition; by partition, the highest offset acknowledged."""
-        acknowledged: dict[int, int] = {}
+    async def send(self, messages: Sequence[Outgoing]) -> dict[int, Sent]:
+        """Send in order within each partition; by partition, the offsets acknowledged."""
+        acknowledged: dict[int, Sent] = {}
         futures: list[asyncio.Future[RecordMetadata]] = []
         try:
             with translating_kafka("publishing"):
@@ -92,8 +107,8 @@ class KafkaTopicWriter:
                         futures.append(await self._enqueued(message))  # noqa: PERF401 - see finally
                     for future in futures:
                         done = await future
-                        known = acknowledged.get(done.partition, -1)
-                        acknowledged[done.partition] = max(known, done.offset)
+                        known = acknowledged.get(done.partition, _NONE)
+                        acknowledged[done.partition] = known.with_one(done.offset)
         finally:
             for future in futures:
                 future.cancel()  # nobody asks for their outcome any more

@@ -25,7 +25,7 @@ from grantlog.changelog.postgres.outbox import Outbox
 from grantlog.errors import GrantlogError, PreconditionError
 from grantlog.model.ids import TenantId
 from grantlog.ports.log import ChangeLog
-from grantlog.waiting import set_within
+from grantlog.waiting import Reminders, set_within
 
 _LOG: Final = structlog.get_logger("grantlog.publish")
 
@@ -33,7 +33,17 @@ OpenWriter = Callable[[], AbstractAsyncContextManager[TopicWriter]]
 
 
 class Publisher:
-    """Publishes the partitions whose leases this process holds."""
+    """Publishes the partitions whose leases this process holds.
+
+    Args:
+        log: tells which tenants moved, and when.
+        outbox: has the leases and what is to be sent.
+        open_writer: a connection to the topic.
+        spec: what the topic is like.
+        limits: bounds, the defaults if None.
+        look_back: see `LookBack`.
+        kafka: where Kafka is, for the log.
+    """
 
     def __init__(
         self,
@@ -44,7 +54,9 @@ class Publisher:
         spec: TopicSpec,
         limits: PublishLimits | None = None,
         look_back: LookBack | None = None,
+        kafka: str = "",
     ) -> None:
+        self._kafka = kafka
         self._look_back = look_back
         self._log = log
         self._outbox = outbox
@@ -75,6 +87,7 @@ class Publisher:
             PreconditionError: at the first attempt, Kafka or the primary refuses to work with us.
         """
         backoff_s = self._limits.backoff_s_min
+        told = Reminders()
         worked = False
         try:
             while not stop.is_set():
@@ -86,16 +99,23 @@ class Publisher:
                             while not stop.is_set():
                                 await now.round()
                                 backoff_s = self._limits.backoff_s_min
+                                if now.held.working and not now.backlog:  # all of it is sent
+                                    told.end()
                                 await now.rest(stop)
                 except GrantlogError as error:
                     if not worked and isinstance(error, PreconditionError):
                         raise
-                    tell = _LOG.warning if error.retriable else _LOG.error
-                    tell("publishing interrupted", because=error.explanation, again_s=backoff_s)
+                    self._tell(error, told)
                     await set_within(stop, backoff_s)
                     backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
         finally:
             await self._release()
+
+    def _tell(self, error: GrantlogError, told: Reminders) -> None:
+        tell = _LOG.warning if error.retriable else _LOG.error
+        kind = error.reason if error.retriable else error.explanation
+        if told.due(kind, asyncio.get_running_loop().time()):
+            tell("publishing interrupted", kafka=self._kafka, because=error.explanation)
 
     def _publishing(self, writer: TopicWriter, group: asyncio.TaskGroup) -> Publishing:
         holder = Holder(

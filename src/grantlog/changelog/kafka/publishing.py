@@ -26,6 +26,7 @@ from grantlog.changelog.kafka.message import (
     heartbeat_message,
     partition_of,
 )
+from grantlog.changelog.kafka.producer import Sent
 from grantlog.changelog.kafka.sending import Sender
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.parts import Part
@@ -199,15 +200,14 @@ class Publishing:
             self._sender.begin(messages, partial(self._sent, self.held.leases, done))
 
     async def _sent(
-        self, leases: Mapping[int, Lease], done: Acknowledged, offsets: Mapping[int, int]
+        self, leases: Mapping[int, Lease], done: Acknowledged, sent: Mapping[int, Sent]
     ) -> None:
         """Have it marked under these leases that a batch is on the topic."""
-        if any(
-            0 <= offset <= leases[partition].acknowledged_offset
-            for partition, offset in offsets.items()
-        ):
-            self._start_over()  # another topic of that name: the ends will tell
+        if anew := [p for p, got in sent.items() if got.lowest in _held_by(leases[p])]:
+            self._holder.distrust({p: (sent[p].lowest, leases[p]) for p in anew})
+            self._start_over()
             return
+        offsets = {partition: got.highest for partition, got in sent.items()}
         done.offsets |= offsets
         self._marker.note(leases, done)
         if _now() >= self._sure_until:  # it slept: the mark tells whose the leases are
@@ -235,6 +235,11 @@ class Publishing:
             through=through,
             form=self._spec.form,
         )
+
+
+def _held_by(lease: Lease) -> range:
+    """The offsets that messages have already: another one that gets one is on another topic."""
+    return range(lease.acknowledged_offset + 1)
 
 
 def _now() -> float:

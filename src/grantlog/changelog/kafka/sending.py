@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from grantlog.changelog.kafka.message import Outgoing
-from grantlog.changelog.kafka.producer import TopicWriter
+from grantlog.changelog.kafka.producer import Sent, TopicWriter
 from grantlog.errors import GrantlogError
 
-Then: TypeAlias = "Callable[[Mapping[int, int]], Awaitable[None]]"
-"""Given the highest offset acknowledged, by partition."""
+Then: TypeAlias = "Callable[[Mapping[int, Sent]], Awaitable[None]]"
+"""Given the offsets acknowledged, by partition."""
 
 
 class Sender:

@@ -2,6 +2,10 @@
 
 Whoever begins to publish a partition looks there. Usually a predecessor died between sending and
 marking, and the log holds what it sent. Where it does not, the primary was put back.
+
+An event counts whatever its fence: a primary that was put back does not know which leases and
+epochs it gave away after its backup, and those are the ones that matter. So whoever may write to
+the topic may have an epoch opened; docs/operations.md says what that costs.
 """
 
 from __future__ import annotations
@@ -55,8 +59,8 @@ class TopicTail:
         self._spec = spec
         self._hold = hold
 
-    async def look_back(self, leases: Collection[Lease]) -> Epoch | None:
-        """Open an epoch if the log lacks what these partitions hold; None if it holds all of it.
+    async def look_back(self, leases: Collection[Lease]) -> None:
+        """The log holds what these partitions hold, or a new epoch says that it was put back.
 
         Raises:
             UnavailableError: Kafka or the primary does not answer.
@@ -72,7 +76,8 @@ class TopicTail:
             known = seen.get(tenant)
             if known is None or (known.epoch, known.revision) <= (place.epoch, place.revision):
                 seen[tenant] = place
-        return await self._hold(seen) if seen else None
+        if seen:
+            await self._hold(seen)
 
     async def _records(self, leases: Collection[Lease]) -> list[ConsumerRecord]:
         consumer = new_consumer(self._options, "grantlog-tail")

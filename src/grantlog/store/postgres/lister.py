@@ -13,6 +13,7 @@ from grantlog.model.attributes import Attribute
 from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import Entity, RelationTuple, Subject
 from grantlog.ports.facts import AttributeFilter, TupleFilter
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.guard import Admit, Guard, admit_any
 from grantlog.store.postgres.pool import Pool, Setup, acquired, open_pool
 from grantlog.store.postgres.statements import load
@@ -132,12 +133,13 @@ async def open_fact_lister(
     admit: Admit = admit_any,
     on_connect: Setup | None = None,
 ) -> AsyncGenerator[PostgresFactLister]:
-    """A lister with a pool of its own; errors as `open_pool`."""
+    """A lister of the primary, with a pool of its own; errors as `open_pool`."""
     async with open_pool(
         dsn,
         size_max=size_max,
         application_name=application_name,
         settings=LISTING_PLANS,
         on_connect=on_connect,
+        whose=THE_PRIMARY,
     ) as pool:
         yield PostgresFactLister(pool, admit)

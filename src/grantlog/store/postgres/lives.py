@@ -32,6 +32,14 @@ NOT_BEGUN: Final = "it follows no log: no projector has begun to fold into it"
 """Why a projected replica is not read at first, also where all is as it should be."""
 
 
+RUN_AS_PRIMARY: Final = (
+    "the replica's database has an epoch of its own: a service was run on it once as on a primary, "
+    "and what was written there is in no log but its own. Drop it, create it anew and run "
+    "`grantlog migrate` (save what you need of it before); a projector then fills it"
+)
+"""Of a database that was a replica before somebody's mistake made it a primary."""
+
+
 class Kind(Enum):
     """What stands behind a reader's address."""
 
@@ -62,12 +70,21 @@ class Lives:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a database to be read says of itself; `life` as `Lives.newest`."""
+    """What a database to be read says of itself.
+
+    Attributes:
+        started: as `Lives`.
+        in_recovery: whether it is a physical standby now.
+        has_log: whether it has epochs: a primary's, or its copy's.
+        life: as `Lives.newest`.
+        was_replica: whether it was made, or folded into, as a replica.
+    """
 
     started: int
     in_recovery: bool
     has_log: bool
     life: str
+    was_replica: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -78,10 +95,13 @@ class Identity:
 
     def misfit(self, log: Lives) -> str:
         """Why the database may not be read in the place of a log's primary, "" if it may."""
-        if self.kind is Kind.PRIMARY and self.started != log.started:
-            return "it is a primary of its own: promoted, or never a copy"
-        if self.life == log.newest:
+        is_primary = self.kind is Kind.PRIMARY
+        if self.life == log.newest and not (is_primary and self.started != log.started):
             return ""
+        if is_primary and self.was_replica:
+            return RUN_AS_PRIMARY
+        if is_primary and self.started != log.started:
+            return "it is a primary of its own: promoted, or never a copy"
         if not self.life:
             return NOT_BEGUN
         if self.life in log.earlier:

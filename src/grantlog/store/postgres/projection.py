@@ -18,7 +18,7 @@ from grantlog.ports.log import NOWHERE, Position
 from grantlog.projection.chain import unapplied
 from grantlog.projection.fold import fold, lives
 from grantlog.store.postgres.digest import tenant_digest
-from grantlog.store.postgres.lives import unfollow
+from grantlog.store.postgres.lives import RUN_AS_PRIMARY, unfollow
 from grantlog.store.postgres.pool import INDEX_PLANS, Connection, Pool, acquired
 from grantlog.store.postgres.rows import LifeChanges, apply_rows
 from grantlog.store.postgres.statements import load
@@ -48,6 +48,16 @@ class PostgresProjection:
         """
         async with acquired(self._pool, doing=_DOING) as connection:
             await require_replica(connection)
+
+    async def refuse_run_as_primary(self) -> None:
+        """Refuse a replica on which a service was run as on a primary; physical copies pass.
+
+        Raises:
+            PreconditionError: it is one; the text says what to do.
+        """
+        async with acquired(self._pool, doing=_DOING) as connection:
+            if all(await _is_primary(connection)):
+                raise PreconditionError(RUN_AS_PRIMARY)
 
     async def positions(self) -> dict[TenantId, Position]:
         """How far each tenant has been folded."""
@@ -135,8 +145,16 @@ async def require_replica(connection: Connection) -> None:
     Raises:
         PreconditionError: it is.
     """
-    if await connection.fetchval(_SQL["is_primary"]):
-        raise PreconditionError(_A_PRIMARY)
+    is_primary, was_replica = await _is_primary(connection)
+    if is_primary:
+        raise PreconditionError(RUN_AS_PRIMARY if was_replica else _A_PRIMARY)
+
+
+async def _is_primary(connection: Connection) -> tuple[bool, bool]:
+    """Whether the database has a log of its own, and whether it was a replica before."""
+    row = await connection.fetchrow(_SQL["is_primary"])
+    assert row is not None
+    return row["is_primary"], row["was_replica"]
 
 
 class _Head:

@@ -17,6 +17,7 @@ from grantlog.model.attributes import Attribute
 from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.model.tuples import RelationTuple
 from grantlog.ports.facts import AttributeFilter, FactAnswer, FactKey, TupleFilter
+from grantlog.store.postgres.connecting import THE_PRIMARY, THE_REPLICA, place_of
 from grantlog.store.postgres.guard import Admit, admit_any
 from grantlog.store.postgres.lister import LISTING_PLANS, PostgresFactLister
 from grantlog.store.postgres.lives import READERS
@@ -156,7 +157,9 @@ async def open_replica_reads(
         )
         log = OwnLog(await proof.look(primary_pool), proof.doubted)
         opened = [
-            await _open_replica(stack, ReplicaState(number, log), log, dsn, connections)
+            await _open_replica(
+                stack, ReplicaState(number, log, place_of(dsn)), log, dsn, connections
+            )
             for number, dsn in enumerate(replica_dsns, start=1)
         ]
         states = [replica.copy.state for replica in opened]
@@ -227,6 +230,7 @@ async def _open_reads(
                 settings=plans,
                 on_connect=prove,
                 lazy=lazy,
+                whose=THE_REPLICA if lazy else THE_PRIMARY,
             )
         )
         for size_max, plans in shapes

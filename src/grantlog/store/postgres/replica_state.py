@@ -58,10 +58,12 @@ class ReplicaState:
     Args:
         number: its place among the addresses, from 1: its name in logs and to health.
         log: the log whose copy it must be.
+        place: its database and host, for logs.
     """
 
-    def __init__(self, number: int, log: OwnLog) -> None:
+    def __init__(self, number: int, log: OwnLog, place: str = "") -> None:
         self.number = number
+        self._place = place
         self.kind: Kind | None = None
         self.out_because = "not asked yet"
         self.in_flight: set[asyncio.Timeout] = set()
@@ -132,7 +134,7 @@ class ReplicaState:
         self._proven = True
         if not self.is_in:
             self.out_because = ""
-            _LOG.info("replica in", replica=self.number, kind=kind.value)
+            _LOG.info("replica in", replica=self.number, at=self._place, kind=kind.value)
 
     def answered(self) -> None:
         """A read of it came back whole."""
@@ -142,7 +144,7 @@ class ReplicaState:
         if because != self.out_because:
             self.out_because = because
             tell = _LOG.info if because == NOT_BEGUN else _LOG.warning
-            tell("replica out", replica=self.number, because=because)
+            tell("replica out", replica=self.number, at=self._place, because=because)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

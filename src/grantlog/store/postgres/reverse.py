@@ -10,6 +10,7 @@ import asyncpg
 
 from grantlog.model.ids import ANY_EPOCH, Epoch, Revision, TenantId
 from grantlog.ports.reverse import IDS_PER_PAGE_MAX, EntitiesKey, IdPage, OfKindKey, ValuePage
+from grantlog.store.postgres.connecting import THE_PRIMARY
 from grantlog.store.postgres.guard import Admit, Guard, admit_any
 from grantlog.store.postgres.lister import LISTING_PLANS
 from grantlog.store.postgres.pool import Pool, Setup, acquired, open_pool
@@ -172,12 +173,13 @@ async def open_reverse_reader(
     admit: Admit = admit_any,
     on_connect: Setup | None = None,
 ) -> AsyncGenerator[PostgresReverseReader]:
-    """A reader with a pool of its own; errors as `open_pool`."""
+    """A reader of the primary, with a pool of its own; errors as `open_pool`."""
     async with open_pool(
         dsn,
         size_max=size_max,
         application_name=application_name,
         settings=LISTING_PLANS,
         on_connect=on_connect,
+        whose=THE_PRIMARY,
     ) as pool:
         yield PostgresReverseReader(pool, admit)

@@ -18,7 +18,8 @@ SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS sta
         SELECT concat_ws('/', e.epoch, (extract(epoch FROM e.opened_at) * 1000000)::bigint,
             e.system_identifier, e.timeline)
         FROM epochs AS e ORDER BY e.epoch DESC LIMIT 1
-    ), (SELECT value FROM meta WHERE name = 'follows'), '') AS life;
+    ), (SELECT value FROM meta WHERE name = 'follows'), '') AS life,
+    EXISTS (SELECT FROM meta WHERE name IN ('replica', 'replica_id', 'follows')) AS was_replica;
 
 -- name: in_recovery
 SELECT pg_is_in_recovery();

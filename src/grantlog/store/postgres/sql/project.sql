@@ -5,7 +5,10 @@
 SELECT tenant_id, epoch, revision, digest FROM heads WHERE revision > 0;
 
 -- name: is_primary
-SELECT EXISTS (SELECT FROM epochs);
+-- And whether it was a replica before it became one; a physical copy of such a one is none.
+SELECT EXISTS (SELECT FROM epochs) AS is_primary,
+    NOT pg_is_in_recovery()
+        AND EXISTS (SELECT FROM meta WHERE name IN ('replica', 'replica_id', 'follows')) AS was_replica;
 
 -- By heads' primary key; in one order, so that two who fold several tenants wait for each other.
 -- name: lock_heads
