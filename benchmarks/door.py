@@ -22,15 +22,17 @@ from typing import Any, Final
 
 import grpc
 import uvloop
-from calls import CHECK_METHOD, check_path, checks
+from calls import CHECK_METHOD, check, check_path, round_and_round
 from drive import Result, summarise
 from grantlog_api import rest_door
 from grantlog_api.handlers.permission import PermissionHandlers
 from grpc import aio
 from loadgen.grpc import GrpcConnection
-from loadgen.loop import Call, ClosedLoop
+from loadgen.line import Call
+from loadgen.loop import ClosedLoop
 from loadgen.rest import RestConnection
 from processes import on_cpu_s
+from questions import questions
 from world import World
 
 from grantlog.api.v1 import base_pb2, service_pb2
@@ -48,6 +50,7 @@ HOST: Final = "127.0.0.1"
 CASES: Final = ("bare native", "grpc native", "rest", "grpc grpcio")
 _HEAD: Final = Head(Epoch(1), Revision(7), SchemaVersion("v" * 20))
 _TENANT: Final = "bench"
+_ASKED: Final = 10_000
 _TOKEN: Final = "g" * 38
 _SERVER_CORE, _CLIENT_CORE = 0, 1
 
@@ -161,8 +164,8 @@ def _drive(door: str, port: int, seed: int, options: argparse.Namespace) -> Resu
 
 
 def _allowed(seed: int, *, rest: bool) -> Iterator[Call]:
-    right = (b"CHECK_RESULT_ALLOWED", b"\x08\x01")
-    return (c for c in checks(_TENANT, World(10_000), seed, rest=rest) if c.expected in right)
+    asked = questions(World(10_000), "3-level", seed)
+    return round_and_round((check(_TENANT, each, rest=rest) for each in asked), _ASKED)
 
 
 def _measure(case: str, options: argparse.Namespace) -> None:
