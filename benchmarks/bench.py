@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
+from secrets import token_hex
 from statistics import median
 from typing import Final
 
@@ -123,7 +124,8 @@ class Bench:
             return row
         asked = row.result.calls_total * (ITEMS_PER_BULK if case.kind == "bulkcheck" else 1)
         skip = 0 if case.warmth == "result" else asked
-        return replace(row, half=self.drive(replace(plan, rate=rate, skip=skip)))
+        half = replace(plan, rate=rate, skip=skip, fresh=token_hex(4))
+        return replace(row, half=self.drive(half))
 
     def warm(self, case: Case, plan: Plan) -> None:
         """Have the caches know what the case says they know before the plan is run."""
@@ -173,6 +175,7 @@ class Bench:
             shape=case.shape,
             question=case.question,
             docs=case.docs,
+            fresh=token_hex(4),
             distinct=case.distinct(self._spans.whole_s),
         )
 

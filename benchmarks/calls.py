@@ -56,7 +56,7 @@ def bulk_checks(tenant: str, asked: Iterable[Question]) -> Iterator[Call]:
         yield Call(request.SerializeToString(), right, judge=_says_all)
 
 
-def touching_writes(tenant: str, world: World, seed: int, *, docs: int = 0) -> Iterator[Call]:
+def touching_writes(tenant: str, world: World, fresh: str, *, docs: int = 0) -> Iterator[Call]:
     """Endless writes of one tuple each that move what checks read, and none of their answers.
 
     In turn: a member of a group, a viewer of a folder, a second, empty folder of a document; all
@@ -65,7 +65,7 @@ def touching_writes(tenant: str, world: World, seed: int, *, docs: int = 0) -> I
     for number in count():
         doc = number * 97 % asked_docs(world, docs)
         folder = world.folder(doc)
-        new = f"w{seed}-{number}"
+        new = f"w{fresh}-{number}"
         group = world.viewers(folder)[0]
         fact = (
             Fact("group", f"g{group}", "member", "user", new),
@@ -75,11 +75,11 @@ def touching_writes(tenant: str, world: World, seed: int, *, docs: int = 0) -> I
         yield _grpc_write(tenant, [fact], [])
 
 
-def single_writes(tenant: str, world: World, seed: int, *, rest: bool) -> Iterator[Call]:
-    """Endless writes of one new tuple each: documents that no other seed writes."""
+def single_writes(tenant: str, world: World, fresh: str, *, rest: bool) -> Iterator[Call]:
+    """Endless writes of one new tuple each: documents whose ids have `fresh` in them."""
     for number in count():
         folder = f"f{number % world.folders}"
-        facts = [Fact("doc", f"w{seed}-{number}", "folder", "folder", folder)]
+        facts = [Fact("doc", f"w{fresh}-{number}", "folder", "folder", folder)]
         yield _rest_write(facts) if rest else _grpc_write(tenant, facts, [])
 
 
@@ -91,11 +91,11 @@ def bulk_writes(tenant: str, facts: Iterable[Fact], traits: Iterable[Trait] = ()
         yield _grpc_write(tenant, [], some)
 
 
-def more_facts(world: World, seed: int) -> Iterator[Fact]:
+def more_facts(world: World, fresh: str) -> Iterator[Fact]:
     """Endless new documents, for bulk writes on top of a world."""
     for number in count():
         folder = f"f{number % world.folders}"
-        yield Fact("doc", f"b{seed}-{number}", "folder", "folder", folder)
+        yield Fact("doc", f"b{fresh}-{number}", "folder", "folder", folder)
 
 
 def blended(most: Iterator[Call], few: Iterator[Call], every: int) -> Iterator[Call]:

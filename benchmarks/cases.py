@@ -88,7 +88,14 @@ class Chosen:
 
     def takes(self, name: str) -> bool:
         """Whether a row is to be measured; every word must be in its name, in whatever order."""
-        return not self.groups or any(all(word in name for word in group) for group in self.groups)
+        return not self.groups or any(
+            all(_is_in(word, name) for word in group) for group in self.groups
+        )
+
+
+def _is_in(word: str, name: str) -> bool:
+    """A size is a whole word, anything else a part of the name."""
+    return word in (name.split() if word.isdigit() else name)
 
 
 def chosen(texts: Iterable[str]) -> Chosen:

@@ -59,6 +59,8 @@ class Plan:
     """So many documents are asked for; 0: all."""
     distinct: int = 20_000
     """So many questions are encoded before the clock starts, and asked round and round."""
+    fresh: str = ""
+    """Part of the ids that writes use: without it, the same seed writes the same tuples."""
     skip: int = 0
     """So many questions of the seed were asked already."""
     rate: float = 0.0
@@ -153,9 +155,9 @@ def _calls(plan: Plan, world: Any) -> Iterator[Call]:
     match plan.kind:
         case "write":
             rest = plan.protocol == "rest"
-            return calls.single_writes(plan.tenant, world, plan.seed, rest=rest)
+            return calls.single_writes(plan.tenant, world, plan.fresh, rest=rest)
         case "bulk":
-            return calls.bulk_writes(plan.tenant, calls.more_facts(world, plan.seed))
+            return calls.bulk_writes(plan.tenant, calls.more_facts(world, plan.fresh))
         case "load":
             return calls.bulk_writes(plan.tenant, world.all_facts(), world.traits())
         case _:
@@ -172,7 +174,7 @@ def _bulk_checks(plan: Plan, world: AnyWorld) -> Iterator[Call]:
 
 
 def _blend(plan: Plan, world: World) -> Iterator[Call]:
-    writes = calls.touching_writes(plan.tenant, world, plan.seed, docs=plan.docs)
+    writes = calls.touching_writes(plan.tenant, world, plan.fresh, docs=plan.docs)
     return calls.blended(_checks(plan, world), writes, _WRITE_EVERY)
 
 

@@ -31,7 +31,14 @@ from server import ServerFailedError, running_server
 _HERE: Final = Path(__file__).resolve().parent
 _WIDE: Final = 1_000
 """Groups of each user in the wide world."""
-_QUICK: Final = {"sizes": "10000", "seconds": 1.0, "warmup": 0.5, "huge": 10_000, "replay": 0}
+_QUICK: Final = {
+    "sizes": "10000",
+    "seconds": 1.0,
+    "warmup": 0.5,
+    "huge": 10_000,
+    "replay": 0,
+    "lookups": "10000",
+}
 _GROWTH: Final = "growth of p50, 3-level, {}"
 
 
@@ -45,6 +52,7 @@ class Run:
         self._pinned = len(os.sched_getaffinity(0)) > 1
         self._spans = Spans(options.warmup, options.seconds)
         self.rows: list[Row] = []
+        self.looked: list[lookups.Looked] = []
         self.notes: dict[str, Any] = {"growth_p50": {}, "lookups": []}
 
     def measure(self, data: Path) -> None:
@@ -61,8 +69,8 @@ class Run:
                 self._grow(bench, warmth)
         if self._chosen.takes("lookups"):
             with self._bench(data, "") as bench:
-                shown = lookups.show(lookups.measure(bench.server, self._options.lookups))
-            self.notes["lookups"] = [asdict(row) for row in shown]
+                self.looked = lookups.show(lookups.measure(bench.server, self._options.lookups))
+            self.notes["lookups"] = [asdict(row) for row in self.looked]
 
     @contextmanager
     def _bench(self, data: Path, warmth: str) -> Generator[Bench]:
@@ -89,12 +97,15 @@ class Run:
         """Write the worlds that are asked about."""
         worlds = {(case.shape, size) for case, size in rows}
         worlds |= {("regular", size) for size in self._options.sizes if grows}
-        if not worlds:
+        note = data / "worlds.json"
+        kept = {tuple(world) for world in json.loads(note.read_text())} if note.exists() else set()
+        if not worlds - kept:
             return
         with self._bench(data, "") as bench:
-            for shape, size in sorted(worlds, key=lambda world: world[1]):
+            for shape, size in sorted(worlds - kept, key=lambda world: world[1]):
                 self._keep(bench.load(shape, size))
             bench.settle()
+        note.write_text(json.dumps(sorted(worlds | kept)))
 
     def _keep(self, row: Row) -> None:
         self.rows.append(row)
@@ -123,10 +134,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sizes", help="tuples of each world (10000,1000000)")
     parser.add_argument("--ten-million", action="store_true", help="a world of that many, too")
     parser.add_argument("--huge", type=int, help="members of the huge group (1000000)")
+    parser.add_argument("--lookups", help="documents of lookups' worlds (10000,300000)")
     parser.add_argument(
-        "--lookups",
-        default=",".join(map(str, lookups.SIZES)),
-        help="documents of lookups' worlds",
+        "--data", type=Path, help="keep the data in this folder, and use worlds that are there"
     )
     parser.add_argument("--seconds", type=float, help="of each run (3)")
     parser.add_argument("--warmup", type=float, help="seconds before each run (1)")
@@ -138,7 +148,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
     full = {"sizes": "10000,1000000", "seconds": 3.0, "warmup": 1.0, "huge": 1_000_000,
-            "replay": 100_000}  # fmt: skip
+            "replay": 100_000, "lookups": ",".join(map(str, lookups.SIZES))}  # fmt: skip
     for name, value in (_QUICK if options.quick else full).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -151,7 +161,9 @@ def _options() -> argparse.Namespace:
 
 
 def _beside(run: Run, options: argparse.Namespace) -> Iterator[str]:
-    """What has processes of its own: lag, replay, the peer; how it went."""
+    """How lookups went; and what has processes of its own: lag, replay, the peer."""
+    for row in run.looked:
+        yield from (f"{row.size:,} documents: {verdict}" for verdict in row.verdicts())
     quick = options.quick and not options.only
     if options.chosen.takes("lag") and not quick:
         lagged = None if lag.missing() else lag.measure(lag.RATE, lag.SECONDS, lag.WARMUP_S)
@@ -172,7 +184,7 @@ def main() -> int:
     run = Run(options)
     try:
         with tempfile.TemporaryDirectory(prefix="grantlog-bench-") as data:
-            run.measure(Path(data))
+            run.measure(options.data or Path(data))
         beside = list(_beside(run, options))
     except (ServerFailedError, peer.PeerMissingError) as error:
         print(f"bench: {error}", file=sys.stderr)

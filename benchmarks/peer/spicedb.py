@@ -155,7 +155,7 @@ def main() -> None:
     peer = Peer(World(plan["size"]))
     json.dump([peer.ask(kind, plan) for kind in plan["questions"]], sys.stdout)
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(0)  # its threads of Go do not end by themselves
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def test_a_bulk_check_is_right_only_if_all_its_results_are():
 def test_writes_beside_checks_move_each_relation_that_the_checks_read():
     written = [
         service_pb2.DataWriteRequest.FromString(call.message).tuples[0]
-        for call in islice(touching_writes("t", W, 1, docs=40), 300)
+        for call in islice(touching_writes("t", W, "x", docs=40), 300)
     ]
     asked = range(40)
     docs = {f"d{doc}" for doc in asked}

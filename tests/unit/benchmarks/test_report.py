@@ -58,6 +58,8 @@ def test_only_takes_rows_that_have_all_words_of_one_choice():
     taken = [case.name for case in CASES if only.takes(f"{case.name} 10000")]
     assert taken == ["grpc check 3-level, relation-warm"]
     assert only.takes("lookups")
+    sized = chosen(["denied cold 10000"])
+    assert [sized.takes(f"check denied, cold {n}") for n in (10_000, 1_000_000)] == [True, False]
     assert chosen([]).takes("anything")
 
 
