@@ -52,8 +52,12 @@ class OpenLoop:
         try:
             return self._run(calls, warmup_s, seconds)
         finally:
-            for line in self._lines:
-                line.socket.close()
+            self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        for line in self._lines:
+            line.socket.close()
 
     def _run(self, calls: Iterator[Call], warmup_s: float, seconds: float) -> Measured:
         self._begin_ns = self._answered_ns = time.perf_counter_ns()

@@ -81,6 +81,23 @@ def test_calls_that_are_due_are_all_offered_and_their_answers_verified(port, que
     assert result.errors == (0 if question == "3-level" else 100)
 
 
+def test_what_is_due_before_the_end_is_offered_even_if_nobody_looked_until_then(port):
+    assert drive(plan("check", port, rate=100_000.0, seconds=0.0001)).calls_total == 10
+
+
+def test_a_calls_time_runs_from_when_it_was_due_and_no_connection_has_more_than_its_share():
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        loop = OpenLoop(
+            deaf.getsockname(),
+            lambda: GrpcConnection("h", "/m"),
+            connections=2, in_flight_max=6, rate=1_000.0,
+        )  # fmt: skip
+        loop._start_due(repeat(Call(b"q", b"")), 10_000_000)
+        begun = sorted(at for line in loop._lines for at, _ in line.flying.values())
+        loop.close()
+        assert begun == [number * 1_000_000 for number in range(6)]
+
+
 def test_calls_that_find_no_connection_free_wait_and_a_silent_server_ends_the_run(monkeypatch):
     monkeypatch.setattr("loadgen.open_loop.SILENCE_S_MAX", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as deaf:
