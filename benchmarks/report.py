@@ -109,7 +109,8 @@ def machine() -> dict[str, Any]:
         if text.startswith("model name"):
             model = text.partition(":")[2].strip()
     cores = len(os.sched_getaffinity(0))
-    return {"cpu": model, "cores": cores, "python": platform.python_version()}
+    load = [round(average, 2) for average in os.getloadavg()]
+    return {"cpu": model, "cores": cores, "python": platform.python_version(), "load": load}
 
 
 def save(path: Path, rows: Sequence[Row], notes: Mapping[str, Any]) -> dict[str, Any]:

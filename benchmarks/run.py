@@ -59,6 +59,8 @@ class Run:
         """Load the worlds, then every row with a server started for it, on the same data."""
         rows = [(case, size) for case in CASES for size in self._sizes(case)]
         grows = [warmth for warmth in ("relation", "cold") if self._grows(warmth)]
+        load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
+        print(f"load average of the machine before: {load}")
         print(header(), flush=True)
         self._load(data, rows, grows=bool(grows))
         for case, size in rows:

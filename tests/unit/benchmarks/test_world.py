@@ -66,7 +66,7 @@ def test_the_oracle_gives_the_answers_that_questions_expect(shape, size, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_engine_gives_the_answers_that_questions_expect(kind):
-    world = World(3_000)
+    world = World(4_000)
     facts = FactTable(*facts_of(world))
     plan = build_plan(compile_schema(SCHEMA))
     answers = set()
