@@ -113,12 +113,30 @@ def machine() -> dict[str, Any]:
     return {"cpu": model, "cores": cores, "python": platform.python_version(), "load": load}
 
 
-def save(path: Path, rows: Sequence[Row], notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write everything as JSON; what was written."""
+def save(
+    path: Path, rows: Sequence[Row], notes: Mapping[str, Any], *, add: bool = False
+) -> dict[str, Any]:
+    """Write everything as JSON; what was written.
+
+    With `add`, what the file has of other rows and notes stays; of these, the file gets the new.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": machine(), "notes": dict(notes), "rows": [asdict(row) for row in rows]}
+    fresh = [asdict(row) for row in rows]
+    kept: dict[str, Any] = {"rows": [], "notes": {}}
+    if add and path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    keys = {_key(row) for row in fresh}
+    found = {
+        "machine": machine(),
+        "notes": kept["notes"] | {name: note for name, note in notes.items() if note},
+        "rows": [row for row in kept["rows"] if _key(row) not in keys] + fresh,
+    }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    return f"{row['what']}/{row['size']}/{row['in_flight']}"
 
 
 def load_rates(path: Path) -> dict[str, float]:
@@ -126,4 +144,4 @@ def load_rates(path: Path) -> dict[str, float]:
     if not path.exists():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return {f"{r['what']}/{r['size']}/{r['in_flight']}": r["result"]["rate"] for r in rows}
+    return {_key(row): row["result"]["rate"] for row in rows}

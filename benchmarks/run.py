@@ -143,6 +143,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of each run (3)")
     parser.add_argument("--warmup", type=float, help="seconds before each run (1)")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
+    parser.add_argument("--add", action="store_true", help="keep other rows of the output file")
     parser.add_argument("--baseline", type=Path, default=_HERE / "results" / "baseline.json")
     parser.add_argument("--replay", type=int, help="changes to replay; 0: none (100000)")
     parser.add_argument("--compare", action="store_true", help="show what the baseline had")
@@ -193,7 +194,7 @@ def main() -> int:
         return 2
     for verdict in (*bars.verdicts(run.rows, run.notes), *beside):
         print(f"- {verdict}")
-    saved = save(options.output, run.rows, run.notes)
+    saved = save(options.output, run.rows, run.notes, add=options.add)
     if options.compare:
         for text in compare(json.loads(options.baseline.read_text(encoding="utf-8")), saved):
             print(text)

@@ -4,7 +4,7 @@ from bars import verdicts
 from bench import cache_hits
 from cases import CASES, chosen
 from drive import Result
-from report import Row, header, line
+from report import Row, header, line, load_rates, save
 
 
 def result(rate, offered=0.0, p99=1.0, cpu=0.1):
@@ -75,3 +75,13 @@ def test_hits_are_read_from_the_metrics_of_all_workers():
         'grantlog_cache_entries{cache="result"} 9\n'
     )
     assert cache_hits(text) == {"result": 3.0, "relation": 4.0}
+
+
+def test_rows_are_added_to_those_of_an_earlier_run_and_replace_their_like(tmp_path):
+    path = tmp_path / "results" / "run.json"
+    save(path, [row("a", 1.0), row("b", 2.0)], {"growth_p50": {"cold": {"1": 2.0}}})
+    saved = save(path, [row("b", 3.0)], {"growth_p50": {}}, add=True)
+    assert load_rates(path) == {"a/10000/64": 1.0, "b/10000/64": 3.0}
+    assert saved["notes"] == {"growth_p50": {"cold": {"1": 2.0}}}
+    save(path, [row("c", 4.0)], {})
+    assert load_rates(path) == {"c/10000/64": 4.0}
