@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count, cycle, islice
+from itertools import chain, count, cycle, islice
 from typing import Final, TypeVar
 
 from loadgen.line import Call
@@ -108,6 +108,11 @@ def blended(most: Iterator[Call], few: Iterator[Call], every: int) -> Iterator[C
 def round_and_round(made: Iterator[Call], number: int) -> Iterator[Call]:
     """The first so many calls again and again, all of them made before the first is asked."""
     return cycle(list(islice(made, number)))
+
+
+def encoded_ahead(made: Iterator[Call], number: int) -> Iterator[Call]:
+    """All calls, the first so many of them made before the first is asked."""
+    return chain(list(islice(made, number)), made)
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

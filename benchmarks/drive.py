@@ -27,6 +27,9 @@ _WRITE_EVERY: Final = 100
 _WARM_ROUNDS: Final = 3
 """A relation is kept whole when it is asked for a second time."""
 _LATE_CALLS_MAX: Final = 512
+_WRITES_A_S: Final = 5_000
+_BULKS_A_S: Final = 60
+"""Writes encoded before the clock starts, for each second of a run."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,11 @@ class Plan:
     """So many questions of the seed were asked already."""
     rate: float = 0.0
     """Calls a second to offer; 0: a new one for each that ends."""
+
+    @property
+    def whole_s(self) -> float:
+        """Warm-up and what is measured, in seconds."""
+        return self.warmup_s + self.seconds
 
 
 @dataclass(frozen=True)
@@ -155,9 +163,11 @@ def _calls(plan: Plan, world: Any) -> Iterator[Call]:
     match plan.kind:
         case "write":
             rest = plan.protocol == "rest"
-            return calls.single_writes(plan.tenant, world, plan.fresh, rest=rest)
+            made = calls.single_writes(plan.tenant, world, plan.fresh, rest=rest)
+            return calls.encoded_ahead(made, int(_WRITES_A_S * plan.whole_s))
         case "bulk":
-            return calls.bulk_writes(plan.tenant, calls.more_facts(world, plan.fresh))
+            made = calls.bulk_writes(plan.tenant, calls.more_facts(world, plan.fresh))
+            return calls.encoded_ahead(made, int(_BULKS_A_S * plan.whole_s))
         case "load":
             return calls.bulk_writes(plan.tenant, world.all_facts(), world.traits())
         case _:

@@ -95,6 +95,7 @@ def running_server(
     ports = _free_ports()
     with tempfile.TemporaryDirectory(prefix="grantlog-bench-") as own:
         folder = data or Path(own)
+        folder.mkdir(parents=True, exist_ok=True)
         command = [
             *(str(Path(sys.executable).with_name("grantlog")), "serve"),
             *(f"--http-port={ports[0]}", f"--grpc-port={ports[1]}", f"--data-dir={folder}/data"),
