@@ -72,7 +72,9 @@ class Database:
 async def serving(dsn: str, **settings) -> AsyncIterator[tuple[WholeApi, Database]]:
     locker, observer = await asyncpg.connect(dsn), await asyncpg.connect(dsn)
     try:
-        async with whole_api(dsn, **settings) as api:
+        # What a cache answers waits for no statement.
+        without = {"result_cache_mb": 0, "relation_cache_mb": 0}
+        async with whole_api(dsn, **without, **settings) as api:
             await api.call("Schema.Write", {"tenant_id": TENANT, "schema": SCHEMA})
             fact = {"entity": DOC, "relation": "viewer", "subject": ANN}
             written = {"tenant_id": TENANT, "metadata": {}, "tuples": [fact]}
