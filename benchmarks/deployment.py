@@ -17,12 +17,9 @@ from typing import Final
 from server import HOST, Server, ServerFailedError, running_server
 
 from grantlog.cli.databases import PRIMARY, REPLICA
-from grantlog.runtime.embedded import dsn_of
 from grantlog.runtime.settings import inherited_environment
 
 _KAFKA: Final = Path(__file__).resolve().parents[1] / "scripts" / "kafka" / "run.py"
-_SOCKET_LINE: Final = 4
-"""Of Postgres's pid file: the folder of its socket."""
 
 
 def missing() -> str:
@@ -61,17 +58,12 @@ def deployment() -> Generator[Place]:
         server = stack.enter_context(
             running_server(["--with-replica"], environment=settings | watched)
         )
-        primary = _dsn(server, PRIMARY)
+        primary = server.dsn(PRIMARY)
         own = {"GRANTLOG_DATABASE_URL": primary, "GRANTLOG_GRPC_PORT": str(watch_port)}
         command = [sys.executable, "-m", "grantlog_watch"]
         watch = stack.enter_context(_process(command, settings | own, folder / "watch.log"))
         _wait_open(watch_port)
-        yield Place(server, primary, _dsn(server, REPLICA), {"kafka": kafka, "watch": watch})
-
-
-def _dsn(server: Server, database: str) -> str:
-    lines = (server.data / "postgres" / "postmaster.pid").read_text().split("\n")
-    return dsn_of(Path(lines[_SOCKET_LINE]), database)
+        yield Place(server, primary, server.dsn(REPLICA), {"kafka": kafka, "watch": watch})
 
 
 @contextmanager

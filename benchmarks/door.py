@@ -2,8 +2,10 @@
 """What the doors cost: processor time of the server per call, a constant in the engine's place.
 
 A server process answers checks through the real doors (socket, HTTP, messages, validation, terms,
-standing, log line), its use case a constant; the load generator is this process. `bare` is the same
-gRPC server around a handler that does nothing: what the library underneath costs.
+standing, log line), its use case a constant; the load generator is this process. `bare native` is
+the same gRPC server around a handler that does nothing, `rest uvicorn` the same REST server around
+an application that does nothing: what the libraries underneath cost. `rest httptools` is what a
+protocol of our own would begin with.
 """
 
 from __future__ import annotations
@@ -22,15 +24,18 @@ from typing import Any, Final
 
 import grpc
 import uvloop
-from calls import CHECK_METHOD, check_path, checks
+from calls import CHECK_METHOD, check, check_path, round_and_round
+from door_bare import constant_app, serve_httptools
 from drive import Result, summarise
 from grantlog_api import rest_door
 from grantlog_api.handlers.permission import PermissionHandlers
 from grpc import aio
 from loadgen.grpc import GrpcConnection
-from loadgen.loop import Call, ClosedLoop
+from loadgen.line import Call
+from loadgen.loop import ClosedLoop
 from loadgen.rest import RestConnection
 from processes import on_cpu_s
+from questions import questions
 from world import World
 
 from grantlog.api.v1 import base_pb2, service_pb2
@@ -45,9 +50,12 @@ from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
 
 HOST: Final = "127.0.0.1"
-CASES: Final = ("bare native", "grpc native", "rest", "grpc grpcio")
+CASES: Final = (
+    "bare native", "grpc native", "rest uvicorn", "rest httptools", "rest", "grpc grpcio"
+)  # fmt: skip
 _HEAD: Final = Head(Epoch(1), Revision(7), SchemaVersion("v" * 20))
 _TENANT: Final = "bench"
+_ASKED: Final = 10_000
 _TOKEN: Final = "g" * 38
 _SERVER_CORE, _CLIENT_CORE = 0, 1
 
@@ -79,7 +87,11 @@ async def _serve(case: str) -> None:
         listener = socket.create_server((HOST, 0), backlog=2048)
         listener.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         _say_port(listener.getsockname()[1])
-        app = rest_door.build_app(_calls(), probe, allowed_origins=["*"])
+        if kind == "httptools":
+            await serve_httptools(listener, stop)
+            return
+        whole = rest_door.build_app(_calls(), probe, allowed_origins=["*"])
+        app = constant_app if kind == "uvicorn" else whole
         await rest_door.serve(app, listener, stop, drain_s_max=1)
         return
     server = grpc_door.build_server(kind)  # type: ignore[arg-type]
@@ -161,8 +173,8 @@ def _drive(door: str, port: int, seed: int, options: argparse.Namespace) -> Resu
 
 
 def _allowed(seed: int, *, rest: bool) -> Iterator[Call]:
-    right = (b"CHECK_RESULT_ALLOWED", b"\x08\x01")
-    return (c for c in checks(_TENANT, World(10_000), seed, rest=rest) if c.expected in right)
+    asked = questions(World(10_000), "3-level", seed)
+    return round_and_round((check(_TENANT, each, rest=rest) for each in asked), _ASKED)
 
 
 def _measure(case: str, options: argparse.Namespace) -> None:
@@ -170,7 +182,7 @@ def _measure(case: str, options: argparse.Namespace) -> None:
     spent = [us for us, _ in runs]
     results = [result for _, result in runs]
     print(
-        f"{case:<14}{median(spent):>9.1f}{min(spent):>9.1f}{max(spent):>9.1f}"
+        f"{case:<16}{median(spent):>9.1f}{min(spent):>9.1f}{max(spent):>9.1f}"
         f"{median(r.rate for r in results):>11,.0f}{median(r.p50_ms for r in results):>9.2f}"
         f"{median(r.p99_ms for r in results):>9.2f}{max(r.cpu_share for r in results):>9.0%}",
         flush=True,
@@ -200,7 +212,7 @@ def main() -> None:
         "us: processor time of the server per call"
     )
     print(
-        f"{'':<14}{'us':>9}{'least':>9}{'most':>9}{'calls/s':>11}{'p50 ms':>9}{'p99 ms':>9}"
+        f"{'':<16}{'us':>9}{'least':>9}{'most':>9}{'calls/s':>11}{'p50 ms':>9}{'p99 ms':>9}"
         f"{'client':>9}"
     )
     for case in options.cases.split(","):

@@ -13,29 +13,58 @@ from typing import Any, Final
 from drive import Result
 
 _COLUMNS: Final = (
-    ("what", 24), ("tuples", 9), ("in flight", 9), ("calls/s", 9), ("p50 ms", 8), ("p99 ms", 8),
-    ("errors", 6), ("api s/1k", 8), ("db s/1k", 8), ("generator", 9), ("others", 6),
-    ("baseline", 8),
+    ("what", 38), ("tuples", 10), ("flight", 6), ("calls/s", 8), ("offered", 8), ("achieved", 8),
+    ("p50 ms", 7), ("p99 ms", 7), ("errors", 6), ("api us", 7), ("db us", 7), ("gen us", 6),
+    ("api MB", 6), ("db MB", 6), ("hits", 5), ("others", 6), ("before", 7),
 )  # fmt: skip
+_KEPT: Final = 0.02
+"""An achieved rate within this of the offered one is equal to it."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One run."""
+    """One case in one world."""
 
     what: str
     size: int
     in_flight: int
     result: Result
-    cpu_per_1000: Mapping[str, float]
-    """Processor seconds per 1,000 calls, by role of the server's processes."""
+    """With so many calls in flight: what the server takes."""
+    us: Mapping[str, float]
+    """Processor time a call in microseconds, by role of the server's processes."""
     others: float
     """Processor time that other programs took meanwhile, in cores: near 0 on a quiet machine."""
+    hits: Mapping[str, float]
+    """Hits a call by cache."""
+    memory_mb: Mapping[str, float]
+    """By role."""
+    half: Result | None = None
+    """At half the rate, offered at fixed times."""
 
     @property
     def key(self) -> str:
         """What makes two rows of different runs comparable."""
         return f"{self.what}/{self.size}/{self.in_flight}"
+
+    @property
+    def errors(self) -> int:
+        """Calls that failed or were answered wrongly."""
+        return self.result.errors + (self.half.errors if self.half else 0)
+
+    @property
+    def generator_us(self) -> float:
+        """Processor time of the load generator a call."""
+        return self.result.cpu_share / self.result.rate * 1e6 if self.result.rate else 0.0
+
+    @property
+    def kept(self) -> bool:
+        """Whether the achieved rate is the offered one."""
+        return not self.half or is_kept(self.half)
+
+
+def is_kept(result: Result) -> bool:
+    """Whether as many calls were answered as were offered."""
+    return abs(result.rate / result.offered - 1) <= _KEPT
 
 
 def header() -> str:
@@ -47,19 +76,25 @@ def header() -> str:
 
 def line(row: Row, baseline: Mapping[str, float]) -> str:
     """A row of the table; the last column is its rate against the baseline's."""
-    result = row.result
+    result, half = row.result, row.half
+    timed = half or result
     before = baseline.get(row.key)
     cells = (
         row.what,
         f"{row.size:,}",
         str(row.in_flight),
         f"{result.rate:,.0f}",
-        f"{result.p50_ms:.2f}",
-        f"{result.p99_ms:.2f}",
-        str(result.errors),
-        f"{row.cpu_per_1000['api']:.3f}",
-        f"{row.cpu_per_1000['database']:.3f}",
-        f"{result.cpu_share:.0%}",
+        f"{half.offered:,.0f}" if half else "-",
+        f"{half.rate:,.0f}" + ("" if row.kept else "!") if half else "-",
+        f"{timed.p50_ms:.2f}",
+        f"{timed.p99_ms:.2f}",
+        str(row.errors),
+        f"{row.us['api']:.0f}",
+        f"{row.us['database']:.0f}",
+        f"{row.generator_us:.1f}",
+        f"{row.memory_mb['api']:.0f}",
+        f"{row.memory_mb['database']:.0f}",
+        f"{row.hits['result']:.0%}",
         f"{row.others:.0%}",
         f"{result.rate / before:.2f}x" if before else "-",
     )
@@ -74,15 +109,34 @@ def machine() -> dict[str, Any]:
         if text.startswith("model name"):
             model = text.partition(":")[2].strip()
     cores = len(os.sched_getaffinity(0))
-    return {"cpu": model, "cores": cores, "python": platform.python_version()}
+    load = [round(average, 2) for average in os.getloadavg()]
+    return {"cpu": model, "cores": cores, "python": platform.python_version(), "load": load}
 
 
-def save(path: Path, rows: Sequence[Row], notes: Mapping[str, Any]) -> dict[str, Any]:
-    """Write everything as JSON; what was written."""
+def save(
+    path: Path, rows: Sequence[Row], notes: Mapping[str, Any], *, add: bool = False
+) -> dict[str, Any]:
+    """Write everything as JSON; what was written.
+
+    With `add`, what the file has of other rows and notes stays; of these, the file gets the new.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": machine(), "notes": dict(notes), "rows": [asdict(row) for row in rows]}
+    fresh = [asdict(row) for row in rows]
+    kept: dict[str, Any] = {"rows": [], "notes": {}}
+    if add and path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    keys = {_key(row) for row in fresh}
+    found = {
+        "machine": machine(),
+        "notes": kept["notes"] | {name: note for name, note in notes.items() if note},
+        "rows": [row for row in kept["rows"] if _key(row) not in keys] + fresh,
+    }
     path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found
+
+
+def _key(row: Mapping[str, Any]) -> str:
+    return f"{row['what']}/{row['size']}/{row['in_flight']}"
 
 
 def load_rates(path: Path) -> dict[str, float]:
@@ -90,4 +144,4 @@ def load_rates(path: Path) -> dict[str, float]:
     if not path.exists():
         return {}
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    return {f"{r['what']}/{r['size']}/{r['in_flight']}": r["result"]["rate"] for r in rows}
+    return {_key(row): row["result"]["rate"] for row in rows}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure a server of its own: checks and writes over gRPC and REST, and growth with the data.
+"""Measure a server of its own: checks, lookups and writes over gRPC and REST, and what they cost.
 
 Prints a table and writes it as JSON. `make bench` runs it; see README.md for how to read it.
 """
@@ -11,249 +11,194 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
-from statistics import median
 from typing import Any, Final
 
+import bars
 import lag
 import lookups
+import peer
+from bench import API_CORE, OTHERS_CORE, Bench, Spans, environment_of
+from cases import CASES, Case, Chosen, chosen
 from compare import compare
-from drive import Plan, Result
-from processes import cpu_seconds, machine_busy_s, memory_mb
 from report import Row, header, line, load_rates, save
-from server import HOST, Server, ServerFailedError, running_server
-from world import SCHEMA
+from server import ServerFailedError, running_server
 
 _HERE: Final = Path(__file__).resolve().parent
-_GROWTH_ROUNDS: Final = 3
-_API_CORE: Final = 0
-_GENERATOR_CORE: Final = 1
-_OTHERS_MAX: Final = 0.15
-_BARS: Final = (("grpc check", 64, 2000), ("grpc write", 64, 1000))
+_WIDE: Final = 1_000
+"""Groups of each user in the wide world."""
+_QUICK: Final = {
+    "sizes": "10000",
+    "seconds": 1.0,
+    "warmup": 0.5,
+    "huge": 10_000,
+    "replay": 0,
+    "lookups": "10000",
+}
+_GROWTH: Final = "growth of p50, 3-level, {}"
 
 
-@dataclass(frozen=True)
-class Load:
-    """A kind of load on the middle world."""
+class Run:
+    """Everything that was chosen, measured one after the other."""
 
-    kind: str
-    protocol: str
-    in_flight: int
-    connections: int
-
-    @property
-    def name(self) -> str:
-        """As the table shows it."""
-        return f"{self.protocol} {self.kind}"
-
-
-_LOADS: Final = (
-    Load("check", "grpc", 1, 1),
-    Load("check", "grpc", 8, 8),
-    Load("check", "grpc", 64, 8),
-    Load("check", "rest", 1, 1),
-    Load("check", "rest", 64, 64),
-    Load("write", "grpc", 1, 1),
-    Load("write", "grpc", 64, 64),
-    Load("write", "rest", 64, 64),
-    Load("bulk", "grpc", 4, 4),
-)
-
-
-class Meter:
-    """Processor time from its creation to its reading: the server's, and that of strangers."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._server, self._strangers = self._clocks()
-        self._begun = time.perf_counter()
-
-    def _clocks(self) -> tuple[dict[str, float], float]:
-        server = cpu_seconds(self._pid)
-        generator = getrusage(RUSAGE_CHILDREN)
-        ours = sum(server.values()) + generator.ru_utime + generator.ru_stime
-        return server, machine_busy_s() - ours
-
-    def read(self) -> tuple[dict[str, float], float]:
-        """Seconds by role of the server's processes, and the strangers' share in cores."""
-        server, strangers = self._clocks()
-        spent = {role: seconds - self._server[role] for role, seconds in server.items()}
-        elapsed = time.perf_counter() - self._begun
-        return spent, max(0.0, (strangers - self._strangers) / elapsed)
-
-
-class Bench:
-    """A server under measurement."""
-
-    def __init__(self, server: Server, options: argparse.Namespace) -> None:
-        self._server = server
+    def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
+        self._chosen: Chosen = options.chosen
         self._baseline = load_rates(options.baseline)
-        self._seed = 0
-        self._cores = len(os.sched_getaffinity(0))
+        self._pinned = len(os.sched_getaffinity(0)) > 1
+        self._spans = Spans(options.warmup, options.seconds)
         self.rows: list[Row] = []
+        self.looked: list[lookups.Looked] = []
+        self.notes: dict[str, Any] = {"growth_p50": {}, "lookups": []}
 
-    def run(self) -> dict[str, Any]:
-        """Measure everything; what is not in the rows."""
-        if self._cores > 1:
-            self._server.pin_api(_API_CORE)
+    def measure(self, data: Path) -> None:
+        """Load the worlds, then every row with a server started for it, on the same data."""
+        rows = [(case, size) for case in CASES for size in self._sizes(case)]
+        grows = [warmth for warmth in ("relation", "cold") if self._grows(warmth)]
+        load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
+        print(f"load average of the machine before: {load}")
+        print(header(), flush=True)
+        self._load(data, rows, grows=bool(grows))
+        for case, size in rows:
+            with self._bench(data, case.warmth) as bench:
+                self._keep(bench.measure(case, size))
+        for warmth in grows:
+            with self._bench(data, warmth) as bench:
+                self._grow(bench, warmth)
+        if self._chosen.takes("lookups"):
+            with self._bench(data, "") as bench:
+                self.looked = lookups.show(lookups.measure(bench.server, self._options.lookups))
+            self.notes["lookups"] = [asdict(row) for row in self.looked]
+
+    @contextmanager
+    def _bench(self, data: Path, warmth: str) -> Generator[Bench]:
+        """A server that has just begun, set for a warmth."""
+        with running_server(self._options.serve, environment_of(warmth), data=data) as server:
+            if self._pinned:
+                server.pin(api=API_CORE, others=OTHERS_CORE)
+            yield Bench(server, self._spans, pinned=self._pinned)
+
+    def _sizes(self, case: Case) -> Iterator[int]:
+        """In which worlds a case is measured."""
         sizes: list[int] = self._options.sizes
-        print(header())
-        for size in sizes:
-            self._load(size)
-        for load in _LOADS:
-            self._measure(load, sizes[len(sizes) // 2])
-        growth = self._growth(sizes) if len(sizes) > 1 else {}
-        return {"growth_p50": growth, "memory_mb": memory_mb(self._server.pid)}
+        if case.shape != "regular":
+            sizes = [_WIDE if case.shape == "wide" else self._options.huge]
+        elif case.sized == "small":
+            sizes = sizes[:1]
+        return (size for size in sizes if self._chosen.takes(f"{case.name} {size}"))
 
-    def _load(self, size: int) -> None:
-        """Write a world's schema and tuples."""
-        self._server.post(f"/v1/tenants/{_tenant(size)}/schemas/write", {"schema": SCHEMA})
-        self._measure(Load("load", "grpc", 4, 4), size)
+    def _grows(self, warmth: str) -> bool:
+        several = len(self._options.sizes) > 1
+        return several and self._chosen.takes(_GROWTH.format(warmth))
 
-    def _measure(self, load: Load, size: int) -> Result:
-        """Run a load, and keep and print its row."""
-        meter = Meter(self._server.pid)
-        result = self._drive(load, size)
-        spent, others = meter.read()
-        calls = max(result.calls_total, 1)
-        per_1000 = {role: seconds / calls * 1000 for role, seconds in spent.items()}
-        row = Row(load.name, size, load.in_flight, result, per_1000, others)
+    def _load(self, data: Path, rows: list[tuple[Case, int]], *, grows: bool) -> None:
+        """Write the worlds that are asked about."""
+        worlds = {(case.shape, size) for case, size in rows}
+        worlds |= {("regular", size) for size in self._options.sizes if grows}
+        note = data / "worlds.json"
+        kept = {tuple(world) for world in json.loads(note.read_text())} if note.exists() else set()
+        if not worlds - kept:
+            return
+        with self._bench(data, "") as bench:
+            for shape, size in sorted(worlds - kept, key=lambda world: world[1]):
+                self._keep(bench.load(shape, size))
+            bench.settle()
+        note.write_text(json.dumps(sorted(worlds | kept)))
+
+    def _keep(self, row: Row) -> None:
         self.rows.append(row)
         print(line(row, self._baseline), flush=True)
-        if result.errors:
-            print(f"  {result.errors} errors, the first: {result.first_error}", file=sys.stderr)
-        return result
+        error = row.result.first_error or (row.half.first_error if row.half else "")
+        if error:
+            print(f"  {row.errors} errors, the first: {error}", file=sys.stderr)
 
-    def _drive(self, load: Load, size: int) -> Result:
-        """Run the load generator in a process of its own."""
-        self._seed += 1
-        plan = Plan(
-            kind=load.kind,
-            protocol=load.protocol,
-            host=HOST,
-            port=self._server.grpc_port if load.protocol == "grpc" else self._server.http_port,
-            tenant=_tenant(size),
-            size=size,
-            seed=self._seed,
-            connections=load.connections,
-            in_flight=load.in_flight,
-            warmup_s=self._options.warmup,
-            seconds=self._options.seconds,
-            core=_GENERATOR_CORE if self._cores > 1 else None,
-        )
-        command = [sys.executable, _HERE / "drive.py", json.dumps(asdict(plan))]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        return Result(**json.loads(done.stdout))
-
-    def _growth(self, sizes: list[int]) -> dict[str, float]:
-        """p50 of a lone caller by size, in rounds over all sizes so that noise hits all alike."""
-        lone = Load("check", "grpc", 1, 1)
-        seen: dict[int, list[float]] = {size: [] for size in sizes}
-        for _ in range(_GROWTH_ROUNDS):
-            for size in sizes:
-                seen[size].append(self._drive(lone, size).p50_ms)
-        growth = {str(size): median(values) for size, values in seen.items()}
-        smallest = growth[str(sizes[0])]
-        print(
-            f"{'check of three levels, one caller':<34} {'tuples':>9} {'p50 ms':>8} {'growth':>7}"
-        )
+    def _grow(self, bench: Bench, warmth: str) -> None:
+        growth = bench.growth(warmth, self._options.sizes)
+        self.notes["growth_p50"][warmth] = growth
+        smallest = growth[str(self._options.sizes[0])]
         for size, p50 in growth.items():
-            print(f"{'':<34} {int(size):>9,} {p50:>8.2f} {p50 / smallest:>6.2f}x")
-        return growth
-
-
-def _tenant(size: int) -> str:
-    return f"bench-{size}"
-
-
-def _verdicts(rows: list[Row], notes: dict[str, Any]) -> Iterator[str]:
-    """How the run stands against the bars that the project set itself."""
-    for what, in_flight, bar in _BARS:
-        for row in rows:
-            if row.what == what and row.in_flight == in_flight:
-                met = "met" if row.result.rate >= bar else "MISSED"
-                yield f"{what}, {row.size:,} tuples: {row.result.rate:,.0f}/s, bar {bar:,}/s: {met}"
-    growth = list(notes["growth_p50"].items())
-    if growth:
-        (small, before), (large, after) = growth[0], growth[-1]
-        times = after / before
-        met = "met" if times < 1.5 else "MISSED"
-        yield (
-            f"growth of p50 from {int(small):,} to {int(large):,} tuples: {before:.2f} to "
-            f"{after:.2f} ms, {times:.2f} times, bar 1.5: {met}"
-        )
-    busiest = max(rows, key=lambda row: row.result.cpu_share)
-    yield (
-        f"the load generator used at most {busiest.result.cpu_share:.0%} of its core "
-        f"({busiest.what}): below 80% it is not what was measured"
-    )
-    disturbed = max(rows, key=lambda row: row.others)
-    if disturbed.others > _OTHERS_MAX:
-        yield (
-            f"other programs took up to {disturbed.others:.0%} of a core meanwhile "
-            f"({disturbed.what}): the machine was not quiet, rates are too low"
-        )
-    memory = ", ".join(f"{role} {mb:,.0f} MB" for role, mb in notes["memory_mb"].items() if mb)
-    yield f"memory at the end: {memory}"
+            what = f"{_GROWTH.format(warmth)}, {int(size):,} tuples"
+            print(f"  {what}: {p50:.3f} ms, {p50 / smallest:.2f}x", flush=True)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", default="10000,100000,1000000", help="tuples of each world")
     parser.add_argument(
-        "--lookups",
-        default=",".join(map(str, lookups.SIZES)),
-        help="documents of lookups' worlds; with 1000000 it takes half an hour longer",
+        "--only", action="append", default=[], metavar="WORDS",
+        help="measure rows whose name has all these words, as in 'grpc 3-level relation'; "
+        "also: lookups, lag, replay, growth; may be given again",
+    )  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="small worlds, short runs")
+    parser.add_argument("--sizes", help="tuples of each world (10000,1000000)")
+    parser.add_argument("--ten-million", action="store_true", help="a world of that many, too")
+    parser.add_argument("--huge", type=int, help="members of the huge group (1000000)")
+    parser.add_argument("--lookups", help="documents of lookups' worlds (10000,300000)")
+    parser.add_argument(
+        "--data", type=Path, help="keep the data in this folder, and use worlds that are there"
     )
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
-    parser.add_argument("--warmup", type=float, default=1.0, help="seconds before each run")
+    parser.add_argument("--seconds", type=float, help="of each run (3)")
+    parser.add_argument("--warmup", type=float, help="seconds before each run (1)")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
+    parser.add_argument("--add", action="store_true", help="keep other rows of the output file")
     parser.add_argument("--baseline", type=Path, default=_HERE / "results" / "baseline.json")
-    parser.add_argument("--replay", type=int, default=100_000, help="changes to replay; 0: none")
+    parser.add_argument("--replay", type=int, help="changes to replay; 0: none (100000)")
     parser.add_argument("--compare", action="store_true", help="show what the baseline had")
+    parser.add_argument("--peer", choices=("spicedb",), help="ask another service the same")
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
+    full = {"sizes": "10000,1000000", "seconds": 3.0, "warmup": 1.0, "huge": 1_000_000,
+            "replay": 100_000, "lookups": ",".join(map(str, lookups.SIZES))}  # fmt: skip
+    for name, value in (_QUICK if options.quick else full).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     options.sizes = [int(size) for size in options.sizes.split(",")]
+    if options.ten_million:
+        options.sizes.append(10_000_000)
     options.lookups = [int(size) for size in options.lookups.split(",") if size]
+    options.chosen = chosen(options.only)
     return options
+
+
+def _beside(run: Run, options: argparse.Namespace) -> Iterator[str]:
+    """How lookups went; and what has processes of its own: lag, replay, the peer."""
+    for row in run.looked:
+        yield from (f"{row.size:,} documents: {verdict}" for verdict in row.verdicts())
+    quick = options.quick and not options.only
+    if options.chosen.takes("lag") and not quick:
+        lagged = None if lag.missing() else lag.measure(lag.RATE, lag.SECONDS, lag.WARMUP_S)
+        run.notes["lag"] = asdict(lagged) if lagged else None
+        yield from lagged.verdicts() if lagged else [f"lag: not run: {lag.missing()}"]
+    if options.chosen.takes("replay") and options.replay:
+        command = [sys.executable, str(_HERE / "replay.py"), "--changes", str(options.replay)]
+        subprocess.run(command, check=False)
+    if options.peer:
+        asked = peer.measure(options.sizes[0], options.seconds, options.warmup)
+        run.notes["peer"] = [asdict(row) for row in asked]
+        yield from peer.ratios(asked, run.rows)
 
 
 def main() -> int:
     """Exit status: 0, or 1 if a call failed or was answered wrongly, or 2 if nothing could run."""
     options = _options()
+    run = Run(options)
     try:
-        with running_server(options.serve) as server:
-            bench = Bench(server, options)
-            notes = bench.run()
-            looked = lookups.show(lookups.measure(server, options.lookups))
-        lagged = None if lag.missing() else lag.measure(lag.RATE, lag.SECONDS, lag.WARMUP_S)
-    except ServerFailedError as error:
+        with tempfile.TemporaryDirectory(prefix="grantlog-bench-") as data:
+            run.measure(options.data or Path(data))
+        beside = list(_beside(run, options))
+    except (ServerFailedError, peer.PeerMissingError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
-    if options.replay:
-        subprocess.run(
-            [sys.executable, str(_HERE / "replay.py"), "--changes", str(options.replay)],
-            check=False,
-        )
-    for verdict in _verdicts(bench.rows, notes):
+    for verdict in (*bars.verdicts(run.rows, run.notes), *beside):
         print(f"- {verdict}")
-    for row in looked:
-        for verdict in row.verdicts():
-            print(f"- {row.size:,} documents: {verdict}")
-    for verdict in lagged.verdicts() if lagged else [f"lag: not run: {lag.missing()}"]:
-        print(f"- {verdict}")
-    notes["lag"] = asdict(lagged) if lagged else None
-    notes["lookups"] = [asdict(row) for row in looked]
-    run = save(options.output, bench.rows, notes)
+    saved = save(options.output, run.rows, run.notes, add=options.add)
     if options.compare:
-        for text in compare(json.loads(options.baseline.read_text(encoding="utf-8")), run):
+        for text in compare(json.loads(options.baseline.read_text(encoding="utf-8")), saved):
             print(text)
-    return 1 if any(row.result.errors for row in bench.rows) else 0
+    return 1 if any(row.errors for row in run.rows) else 0
 
 
 if __name__ == "__main__":

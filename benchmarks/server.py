@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -20,12 +20,17 @@ from typing import Any, Final
 
 from processes import descendants, role
 
+from grantlog.runtime.embedded import dsn_of
 from grantlog.runtime.settings import inherited_environment
 
 HOST: Final = "127.0.0.1"
 _READY_S_MAX: Final = 60.0
 _STOP_S_MAX: Final = 60.0
 _POLL_S: Final = 0.05
+_SAID_MAX: Final = 10_000
+"""So many characters of its log are shown when something goes wrong."""
+_SOCKET_LINE: Final = 4
+"""Of Postgres's pid file: the folder of its socket."""
 
 
 class ServerFailedError(Exception):
@@ -54,35 +59,63 @@ class Server:
             raise ServerFailedError(f"POST {path}: HTTP {response.status} {text[:500]!r}")
         return json.loads(text)
 
-    def pin_api(self, core: int) -> None:
-        """Keep the API's process on one processor core."""
+    def get(self, path: str) -> str:
+        """The text at a path."""
+        connection = http.client.HTTPConnection(HOST, self.http_port, timeout=60)
+        connection.request("GET", path)
+        text = connection.getresponse().read()
+        connection.close()
+        return text.decode()
+
+    def pin(self, *, api: int, others: int) -> None:
+        """Keep the API's process on one processor core, and all others on another one."""
         for pid in descendants(self.pid):
-            if role(pid) == "api":
-                for task in Path(f"/proc/{pid}/task").iterdir():
+            core = api if role(pid) == "api" else others
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                with suppress(OSError):  # a thread that has ended meanwhile
                     os.sched_setaffinity(int(task.name), {core})
+
+    def dsn(self, database: str) -> str:
+        """The address of a database of its embedded Postgres."""
+        lines = (self.data / "postgres" / "postmaster.pid").read_text().split("\n")
+        return dsn_of(Path(lines[_SOCKET_LINE]), database)
 
 
 @contextmanager
 def running_server(
-    flags: Sequence[str], environment: Mapping[str, str] = MappingProxyType({})
+    flags: Sequence[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+    *,
+    data: Path | None = None,
 ) -> Generator[Server]:
-    """Start `grantlog serve`, with more in its environment, and stop it again."""
+    """Start `grantlog serve`, with more in its environment, and stop it again.
+
+    `data` is a folder to keep the data in; without one, it goes with the server.
+    """
     ports = _free_ports()
-    with tempfile.TemporaryDirectory(prefix="grantlog-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="grantlog-bench-") as own:
+        folder = data or Path(own)
+        folder.mkdir(parents=True, exist_ok=True)
         command = [
             *(str(Path(sys.executable).with_name("grantlog")), "serve"),
             *(f"--http-port={ports[0]}", f"--grpc-port={ports[1]}", f"--data-dir={folder}/data"),
             *flags,
         ]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            env=inherited_environment(without=()) | dict(environment),
-        )
+        log = folder / "serve.log"
+        with log.open("ab") as said:
+            process = subprocess.Popen(
+                command,
+                stdout=said,
+                stderr=said,
+                env=inherited_environment(without=()) | dict(environment),
+            )
         try:
-            server = Server(process.pid, *ports, Path(folder) / "data")
+            server = Server(process.pid, *ports, folder / "data")
             _wait_ready(server, process)
             yield server
+        except Exception:
+            sys.stderr.write(log.read_text(errors="replace")[-_SAID_MAX:])
+            raise
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(_STOP_S_MAX)

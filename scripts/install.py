@@ -1,8 +1,9 @@
-"""Set up what a make target needs: `install.py runtime|dev|clients|node|grpcurl|kafka|deploy …`.
+"""Set up what a make target needs: `install.py runtime|dev|clients|node|…|peer …`.
 
 Only the standard library: nothing is installed yet. Each environment carries a mark with the hash
 of what it was made from, so it is made again only when that changes; an environment for the tests
-serves as well. What the tests can do without (clients, grpcurl, Kafka, the proxy) only warns.
+serves as well. What the tests can do without (clients, grpcurl, Kafka, the proxy), and what only a
+benchmark asks (the peer), only warns.
 """
 
 from __future__ import annotations
@@ -22,12 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CLIENTS = ROOT / ".venv-clients"
 DEPLOY = ROOT / ".venv-deploy"
+PEER = ROOT / ".venv-peer"
 NODE = ROOT / "tests" / "e2e" / "node"
 LOCKS = ROOT / "locks"
 RUNTIME_FILES = (LOCKS / "runtime.txt", ROOT / "pyproject.toml")
 DEV_FILES = (*RUNTIME_FILES, LOCKS / "dev.txt")
 CLIENTS_FILES = (LOCKS / "clients.txt",)
 DEPLOY_FILES = (LOCKS / "deploy.txt",)
+PEER_NODE = ROOT / "benchmarks" / "peer"
+PEER_FILES = (LOCKS / "peer.txt", PEER_NODE / "package-lock.json")
 NODE_FILES = (NODE / "package-lock.json",)
 GRPCURL = ROOT / "tests" / "e2e" / "grpcurl"
 GRPCURL_FILES = (GRPCURL / "go.mod", GRPCURL / "go.sum")
@@ -67,6 +71,18 @@ def deploy() -> None:
         make_venv(DEPLOY)
         install_lock(DEPLOY, LOCKS / "deploy.txt")
         mark(DEPLOY, "deploy", DEPLOY_FILES)
+
+
+def peer() -> None:
+    """`.venv-peer` and its native library, for the benchmark's --peer; only run, never shipped."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SetupError("npm is not here")
+    if not stands(PEER, "peer", PEER_FILES):
+        make_venv(PEER)
+        install_lock(PEER, LOCKS / "peer.txt")
+        run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], PEER_NODE)
+        mark(PEER, "peer", PEER_FILES)
 
 
 def node() -> None:
@@ -120,7 +136,8 @@ def kafka() -> None:
 
 
 REQUIRED = {"runtime": runtime, "dev": dev}
-OPTIONAL = {"clients": clients, "node": node, "grpcurl": grpcurl, "kafka": kafka, "deploy": deploy}
+OPTIONAL = {"clients": clients, "node": node, "grpcurl": grpcurl, "kafka": kafka, "deploy": deploy,
+            "peer": peer}  # fmt: skip
 
 
 def install_project(lock: Path) -> None:

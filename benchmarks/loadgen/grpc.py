@@ -10,6 +10,10 @@ from typing import Final, NamedTuple
 from loadgen.hpack import StatusReader, encode
 
 _FRAME: Final = struct.Struct(">HBBBI")  # length (high, low), type, flags, stream
+_FRAME_HEAD: Final = 9
+_STREAM_AT: Final = 5
+_STREAM: Final = struct.Struct(">I")
+_WHOLE: Final = struct.Struct(">HBBBIBI")  # a frame's head, then that of a message in one piece
 _SETTING: Final = struct.Struct(">HI")
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
@@ -39,27 +43,32 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return _FRAME.pack(size >> 8, size & 255, kind, flags, stream) + payload
 
 
-class GrpcConnection:
-    """Calls of one method on one connection; `out` is what to send."""
+def _head(authority: str, method: str) -> bytes:
+    """The frame of headers that begins a call of a method, for stream 0."""
+    block = encode(
+        [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":path", method),
+            (":authority", authority),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+        ]
+    )
+    return _frame(_HEADERS, _END_HEADERS, 0, block)
 
-    def __init__(self, authority: str, method: str) -> None:
+
+class GrpcConnection:
+    """Calls of some methods on one connection; `out` is what to send."""
+
+    def __init__(self, authority: str, *methods: str) -> None:
         self.out = bytearray(_PREFACE)
         settings = ((_HEADER_TABLE_SIZE, 0), (_ENABLE_PUSH, 0), (_INITIAL_WINDOW, _WINDOW_MAX))
         self.out += _frame(_SETTINGS, 0, 0, b"".join(_SETTING.pack(*pair) for pair in settings))
         self._grant(_WINDOW_MAX - _WINDOW_DEFAULT)
-        block = encode(
-            [
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":path", method),
-                (":authority", authority),
-                ("te", "trailers"),
-                ("content-type", "application/grpc"),
-            ]
-        )
-        self._block_size, self._block = len(block), block
+        self._heads = [_head(authority, method) for method in methods]
         self._statuses = StatusReader()
-        self._in = bytearray()
+        self._in = b""
         self._next_stream = 1
         self._bodies: dict[int, bytes] = {}
         self._received = 0
@@ -79,42 +88,43 @@ class GrpcConnection:
             _WINDOW: self._on_window,
         }
 
-    def call(self, message: bytes) -> int:
-        """Queue a call with a serialised request; its stream."""
+    def call(self, message: bytes, method: int = 0) -> int:
+        """Queue a call of a method, by its place, with a serialised request; its stream."""
         stream = self._next_stream
         self._next_stream = stream + 2
-        size = self._block_size
-        self.out += _FRAME.pack(size >> 8, size & 255, _HEADERS, _END_HEADERS, stream)
-        self.out += self._block
-        body = b"\x00" + len(message).to_bytes(4, "big") + message
-        size = len(body)
+        out = self.out
+        stream_at = len(out) + _STREAM_AT
+        out += self._heads[method]
+        _STREAM.pack_into(out, stream_at, stream)
+        size = len(message) + 5
         if size <= self._frame_max and size <= self._window and size <= self._stream_window:
             self._window -= size
-            self.out += _FRAME.pack(size >> 8, size & 255, _DATA, _END_STREAM, stream) + body
+            out += _WHOLE.pack(size >> 8, size & 255, _DATA, _END_STREAM, stream, 0, size - 5)
+            out += message
         else:
-            self._waiting[stream] = body
+            self._waiting[stream] = b"\x00" + (size - 5).to_bytes(4, "big") + message
             self._credit[stream] = self._stream_window
             self._send_waiting()
         return stream
 
     def feed(self, data: bytes) -> list[Reply]:
         """Take what came in; the calls that ended."""
-        buffer = self._in
-        buffer += data
-        at, replies = 0, list[Reply]()
+        if self._in:
+            data = self._in + data
+        at, end_of_data, replies = 0, len(data), list[Reply]()
         handlers = self._handlers
-        while len(buffer) - at >= 9:
-            high, low, kind, flags, stream = _FRAME.unpack_from(buffer, at)
-            end = at + 9 + (high << 8 | low)
-            if len(buffer) < end:
+        while end_of_data - at >= _FRAME_HEAD:
+            high, low, kind, flags, stream = _FRAME.unpack_from(data, at)
+            end = at + _FRAME_HEAD + (high << 8 | low)
+            if end_of_data < end:
                 break
             handle = handlers.get(kind)
             if handle is not None:
-                reply = handle(flags, stream, bytes(buffer[at + 9 : end]))
+                reply = handle(flags, stream, data[at + _FRAME_HEAD : end])
                 if reply is not None:
                     replies.append(reply)
             at = end
-        del buffer[:at]
+        self._in = data[at:]
         return replies
 
     @staticmethod

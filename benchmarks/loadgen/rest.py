@@ -10,21 +10,24 @@ _LENGTH: Final = b"content-length:"
 
 
 class RestConnection:
-    """POSTs to one path; `out` is what to send. The same face as GrpcConnection."""
+    """POSTs to some paths; `out` is what to send. The same face as GrpcConnection."""
 
-    def __init__(self, authority: str, path: str) -> None:
+    def __init__(self, authority: str, *paths: str) -> None:
         self.out = bytearray()
-        self._head = (
-            f"POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n"
-            "Content-Length: "
-        ).encode()
+        self._heads = [
+            (
+                f"POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n"
+                "Content-Length: "
+            ).encode()
+            for path in paths
+        ]
         self._in = bytearray()
         self._number = 0
 
-    def call(self, message: bytes) -> int:
-        """Queue a request with a JSON body; its number."""
+    def call(self, message: bytes, method: int = 0) -> int:
+        """Queue a request to a path, by its place, with a JSON body; its number."""
         self._number += 1
-        self.out += self._head + b"%d\r\n\r\n" % len(message) + message
+        self.out += self._heads[method] + b"%d\r\n\r\n" % len(message) + message
         return self._number
 
     def feed(self, data: bytes) -> list[Reply]:

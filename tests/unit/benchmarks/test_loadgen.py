@@ -1,40 +1,57 @@
 """The load generator's protocol code, against a real gRPC server and against bytes."""
 
 import json
+import socket
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice, repeat
 
 import grpc
 import pytest
-from drive import Plan, drive
+from calls import bulk_checks, touching_writes
+from drive import Plan, _calls, drive
 from loadgen.grpc import GrpcConnection, Http2Error
 from loadgen.hpack import HpackError, StatusReader, encode
+from loadgen.line import Call
+from loadgen.open_loop import OpenLoop
 from loadgen.rest import RestConnection
+from questions import questions
+from world import World
 
 from grantlog.api.v1 import service_pb2, service_pb2_grpc
 
 OK_RAW = b"\x00\x0bgrpc-status\x010"
 FRAME = struct.Struct(">HBBBI")
+W = World(10_000)
 
 
 class FixedAnswers(service_pb2_grpc.PermissionServicer, service_pb2_grpc.DataServicer):
-    """Allows every check; takes every write that has tuples, and fails the others."""
+    """Allows every check; takes every write that has facts, and fails the others."""
+
+    def __init__(self):
+        self.written = 0
 
     def Check(self, request, context):  # noqa: N802 - the proto's name
         return service_pb2.PermissionCheckResponse(can=1)
 
     def Write(self, request, context):  # noqa: N802 - the proto's name
-        if not request.tuples:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no tuples")
+        if not request.tuples and not request.attributes:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no facts")
+        self.written += len(request.tuples) + len(request.attributes)
         return service_pb2.DataWriteResponse(snap_token="t" * 32)
 
 
 @pytest.fixture
-def port():
+def answers():
+    return FixedAnswers()
+
+
+@pytest.fixture
+def port(answers):
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)
-        service_pb2_grpc.add_PermissionServicer_to_server(FixedAnswers(), server)
-        service_pb2_grpc.add_DataServicer_to_server(FixedAnswers(), server)
+        service_pb2_grpc.add_PermissionServicer_to_server(answers, server)
+        service_pb2_grpc.add_DataServicer_to_server(answers, server)
         number = server.add_insecure_port("127.0.0.1:0")
         server.start()
         yield number
@@ -50,9 +67,93 @@ def plan(kind, port, **changes):
     return Plan(**(chosen | changes))
 
 
-def test_a_load_sends_the_whole_world_even_where_bodies_exceed_the_windows(port):
+def test_a_load_sends_the_whole_world_even_where_bodies_exceed_the_windows(port, answers):
     result = drive(plan("load", port))
-    assert (result.calls, result.errors) == (10, 0)
+    world = World(10_000)
+    assert result.errors == 0
+    assert answers.written == len(list(world.all_facts())) + len(list(world.traits()))
+
+
+@pytest.mark.parametrize("question", ["3-level", "denied"])
+def test_calls_that_are_due_are_all_offered_and_their_answers_verified(port, question):
+    result = drive(plan("check", port, rate=200.0, seconds=0.5, question=question))
+    assert (result.calls_total, result.offered) == (100, 200.0)
+    assert result.errors == (0 if question == "3-level" else 100)
+
+
+def test_what_is_due_before_the_end_is_offered_even_if_nobody_looked_until_then(port):
+    assert drive(plan("check", port, rate=100_000.0, seconds=0.0001)).calls_total == 10
+
+
+def test_a_calls_time_runs_from_when_it_was_due_and_no_connection_has_more_than_its_share():
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        loop = OpenLoop(
+            deaf.getsockname(),
+            lambda: GrpcConnection("h", "/m"),
+            connections=2, in_flight_max=6, rate=1_000.0,
+        )  # fmt: skip
+        loop._start_due(repeat(Call(b"q", b"")), 10_000_000)
+        begun = sorted(at for line in loop._lines for at, _ in line.flying.values())
+        loop.close()
+        assert begun == [number * 1_000_000 for number in range(6)]
+
+
+def test_calls_that_find_no_connection_free_wait_and_a_silent_server_ends_the_run(monkeypatch):
+    monkeypatch.setattr("loadgen.open_loop.SILENCE_S_MAX", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        loop = OpenLoop(
+            deaf.getsockname(),
+            lambda: RestConnection("h", "/p"),
+            connections=2, in_flight_max=2, rate=1_000.0,
+        )  # fmt: skip
+        with pytest.raises(TimeoutError, match="silent"):
+            loop.run(repeat(Call(b"{}", b"")), warmup_s=0, seconds=0.05)
+
+
+def test_a_blend_makes_each_hundredth_call_a_write(port, answers):
+    result = drive(plan("blend", port, question="3-level"))
+    assert result.errors == 0
+    assert answers.written == result.calls_total // 100
+
+
+def test_warming_asks_about_each_document_three_times(port):
+    warmed = drive(plan("warm", port, question="6-level", docs=20, distinct=0))
+    assert (warmed.calls_total, warmed.errors) == (60, 0)
+
+
+def test_warming_with_known_questions_asks_each_twice(port):
+    warmed = drive(plan("warm", port, question="3-level", docs=20, distinct=30))
+    assert (warmed.calls_total, warmed.errors) == (60, 0)
+
+
+def test_questions_asked_before_are_skipped():
+    calls_made = _calls(plan("check", 1, question="3-level", distinct=9), W)
+    later = _calls(plan("check", 1, question="3-level", distinct=4, skip=5), W)
+    assert list(islice(calls_made, 5, 9)) == list(islice(later, 4))
+
+
+def test_a_bulk_check_is_right_only_if_all_its_results_are():
+    asked = list(islice(questions(W, "mixed", 1), 100))
+    (call,) = bulk_checks("t", asked)
+    results = [service_pb2.PermissionCheckResponse(can=1 if q.allowed else 2) for q in asked]
+    answer = service_pb2.PermissionBulkCheckResponse(results=results)
+    assert call.judge(answer.SerializeToString(), call.expected)
+    answer.results[7].can = 3 - answer.results[7].can
+    assert not call.judge(answer.SerializeToString(), call.expected)
+
+
+def test_writes_beside_checks_move_each_relation_that_the_checks_read():
+    written = [
+        service_pb2.DataWriteRequest.FromString(call.message).tuples[0]
+        for call in islice(touching_writes("t", W, "x", docs=40), 300)
+    ]
+    asked = range(40)
+    docs = {f"d{doc}" for doc in asked}
+    folders = {f"f{W.folder(doc)}" for doc in asked}
+    groups = {f"g{W.viewers(W.folder(doc))[0]}" for doc in asked}
+    assert {t.entity.id for t in written if t.relation == "folder"} == docs
+    assert {t.entity.id for t in written if t.relation == "viewer"} == folders
+    assert {t.entity.id for t in written if t.relation == "member"} == groups
 
 
 def test_single_writes_are_answered(port):

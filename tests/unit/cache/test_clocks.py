@@ -186,6 +186,15 @@ def test_slots_grow_with_what_is_touched_up_to_the_bounds():
     assert one.slots == 2
 
 
+def test_few_of_the_slots_have_been_touched_so_that_other_values_are_seldom_lost():
+    clocks = Clocks()
+    one = clocks.at(ACME, head(0))
+    assert one is not None
+    for revision in range(1, 1_000):
+        clocks.follow([transaction(revision, VIEWED)])
+        assert one.slots >= min(8 * revision, 4_096)
+
+
 def test_clocks_that_were_asked_for_are_told_once():
     clocks = Clocks()
     one = clocks.at(ACME, head(1))
