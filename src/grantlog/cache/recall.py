@@ -137,6 +137,11 @@ class Recall:
         looked = LOOKS_MAX - self._looks - self._uncounted
         return Recalled(value >= 0, taken, reads, looked or 1)
 
+    @property
+    def spent(self) -> int:
+        """What the last question took of `LOOKS_MAX`, whether it was answered or not."""
+        return LOOKS_MAX - self._looks
+
     def _decide(self, step: Step, id_: str, left: int) -> _Known:
         """The answer of a step on an entity, from which a chain may go `left` steps further."""
         if left < 0 or self._looks <= 0:

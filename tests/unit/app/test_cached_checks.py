@@ -34,8 +34,11 @@ entity user {}
 entity group { relation member @user }
 entity doc {
   relation viewer @user @group#member
+  attribute level integer
   permission view = viewer
+  permission low = at_most(level)
 }
+rule at_most(level integer) { level <= 3 }
 """)
 LOADED = LoadedSchema(VERSION, Revision(1), SCHEMA, build_plan(SCHEMA))
 FACTS = ("doc:1#viewer@group:1#member", "doc:2#viewer@group:1#member", "group:1#member@user:1")
@@ -161,3 +164,14 @@ async def test_a_question_that_memory_answers_too_deep_for_its_depth_goes_to_the
     await node.warm()
     found = await node.checks().check_many([replace(query("1", "1"), depth=1)])
     assert "depth" in str(found[0])
+
+
+async def test_a_call_of_many_rules_lets_others_have_their_turn():
+    node = Node(results=False)
+    low = [replace(query("1", str(user)), permission="low") for user in range(20)]
+    await node.checks().check(low[0])
+    asked = len(node.facts.table.batches)
+    many = node.checks().check_many(low).__await__()
+    turns = list(many)
+    assert len(turns) >= 9, "one for each two rules"
+    assert len(node.facts.table.batches) == asked
