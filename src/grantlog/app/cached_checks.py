@@ -23,10 +23,7 @@ from grantlog.ports.heads import Head
 from grantlog.ports.standing import Source, note_source
 
 LOOKS_PER_TURN: Final = 1_000
-"""Steps that a call of many questions looks at in memory before others have their turn: 1 ms."""
-
-_LOOKS_WITHOUT_ANSWER: Final = 20
-"""What a question counts for that memory could not answer."""
+"""What a call of many questions spends in memory before others have their turn: about 1 ms."""
 
 _MISTAKES: Final = (InvalidInputError, NotFoundError)
 
@@ -48,6 +45,7 @@ class CachedChecks:
         "_recalls",
         "_relations",
         "_results",
+        "_spent",
         "_tenant",
         "_under_way",
     )
@@ -65,6 +63,7 @@ class CachedChecks:
         self._facts = facts
         self._clock = facts.clock
         self._has_reached = self._is_behind = False
+        self._spent = 0
         self._recalls: dict[tuple[Subject, int], Recall] = {}
 
     async def check(self, query: CheckQuery) -> CheckResult:
@@ -138,7 +137,6 @@ class CachedChecks:
     ) -> list[int]:
         """Answer questions from memory; the places of those that this is not enough for."""
         left: list[int] = []
-        looked = 0
         for place in places:
             try:
                 result = answers[place] = self._recall(queries[place], keys[place])
@@ -146,9 +144,8 @@ class CachedChecks:
                 result = None
             if result is None:
                 left.append(place)
-            looked += _LOOKS_WITHOUT_ANSWER if result is None else result.check_count
-            if looked >= LOOKS_PER_TURN:
-                looked = 0
+            if self._spent >= LOOKS_PER_TURN:
+                self._spent = 0
                 await asyncio.sleep(0)
         return left
 
@@ -166,6 +163,7 @@ class CachedChecks:
         if recall is None:
             return None
         found = recall.decide(step, query.entity.id, query.depth)
+        self._spent += recall.spent
         if found is None:
             self._is_behind |= recall.is_behind
             return None

@@ -4,7 +4,7 @@ Most checks of a warm node need nothing but a few look-ups in a map. They are de
 the graph, the batches and the event loop of the engine's own evaluation, which is for what must be
 fetched. A recall answers only what is sure to be the engine's answer; whatever is doubtful (a fact
 that is not known, a circle, a chain that may be too long, a rule that fails, much to look at) it
-leaves to the engine. Hot: benchmarks/cache_micro.py is the judge.
+leaves to the engine. Hot: benchmarks/engine_pieces.py is the judge.
 
 An answer's cost is a budget that is enough for it, as in `engine.bounds`: n >= 0 for an allow,
 ~n for a denial. So answers about a node do not hang on the chain that led to it, and questions of
@@ -136,6 +136,11 @@ class Recall:
             return None
         looked = LOOKS_MAX - self._looks - self._uncounted
         return Recalled(value >= 0, taken, reads, looked or 1)
+
+    @property
+    def spent(self) -> int:
+        """What the last question took of `LOOKS_MAX`, whether it was answered or not."""
+        return LOOKS_MAX - self._looks
 
     def _decide(self, step: Step, id_: str, left: int) -> _Known:
         """The answer of a step on an entity, from which a chain may go `left` steps further."""
