@@ -84,7 +84,7 @@ class Container:
     def _mounted(self, word: str) -> str:
         """A word of a command with the folders of this machine in the place of the container's."""
         for inside, here in self._mounts.items():
-            word = re.sub(rf"(^|=){re.escape(inside)}/", rf"\1{here}/", word)
+            word = re.sub(rf"^{re.escape(inside)}/", f"{here}/", word)
         return word
 
     def start(self) -> None:

@@ -7,6 +7,8 @@ import secrets
 import sqlite3
 from dataclasses import replace
 
+import pytest
+
 from tests.deploy.compose_file import CONSUMER, read_compose
 from tests.deploy.deployment import PASSWORD, Deployment, place_of
 from tests.e2e.doors import Rest
@@ -21,7 +23,7 @@ async def test_a_consumer_inside_the_network_follows(
 ):
     said = read_compose({"POSTGRES_PASSWORD": PASSWORD}, CONSUMER)["consumer"]
     # The broker of the tests is others' too, so the topic has another name than the usual one.
-    deployment.services["consumer"] = replace(said, command=[*said.command, f"--topic={topic}"])
+    deployment.services["consumer"] = replace(said, command=[*said.command, "--topic", topic])
     consumer = deployment.add("consumer")
     tenant = f"t-{secrets.token_hex(6)}"
     with contextlib.closing(Rest(place_of(deployment.api[0]))) as node:
@@ -40,6 +42,9 @@ async def test_a_consumer_inside_the_network_follows(
             return table.execute(query, (tenant,)).fetchall() == [("1", "ann")]
         return False
 
-    await until(followed, within_s=60)
+    try:
+        await until(followed, within_s=60)
+    except TimeoutError:
+        pytest.fail(consumer.said())
     assert consumer.stop() == 0, consumer.said()
     deployment.remove(consumer)

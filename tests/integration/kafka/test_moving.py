@@ -28,6 +28,9 @@ from tests.waiting import until
 BEFORE, AFTER = 30, 60
 """Writes of each tenant that are made before the log is moved, and at least behind that."""
 
+PAUSE_S = 0.01
+"""Between two writes of a tenant, so that who follows has a turn in this one process."""
+
 
 class Load:
     """Writes of two tenants, one behind the other each, until it is told to stop."""
@@ -43,6 +46,7 @@ class Load:
                 return
             done = await self._stage.primary.put(f"doc:{number}#viewer@user:1", tenant=tenant)
             self.written[tenant] = done.revision
+            await asyncio.sleep(PAUSE_S)
 
     async def reaches(self, revision: int) -> None:
         await until(lambda: min(self.written.values()) >= revision, within_s=60)

@@ -19,7 +19,7 @@ from grantlog.changelog.kafka.publishing import PublishLimits
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.parts import Part
 from grantlog.changelog.postgres.outbox import Acknowledged, Lease, Outbox, Place
-from grantlog.errors import UnavailableError
+from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved, Position
 from tests.waiting import until
@@ -48,6 +48,7 @@ class Primary:
     send_fails: bool = False
     offered: list[Outgoing] = field(default_factory=list[Outgoing])
     read_behind: list[int] = field(default_factory=list[int])
+    moved: bool = False
     forgotten: int = 0
     """So many messages were sent before the topic was made anew."""
     troubles: list[str] = field(default_factory=list[str])
@@ -69,6 +70,8 @@ class Primary:
         del lease_s, name, partitions
         self.holds += 1
         await self.may_hold.wait()
+        if self.moved:
+            raise PreconditionError("the log is on another topic")
         return [Lease(0, self.epoch, self.offset)]
 
     async def publishers_epoch(self) -> Epoch:
@@ -142,6 +145,8 @@ class _Outbox:
 async def publishing(primary: Primary) -> AsyncIterator[Publisher]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Primary]:
+        if primary.moved:
+            raise PreconditionError("the log is on another topic")
         yield primary
 
     stop = asyncio.Event()
@@ -296,6 +301,15 @@ async def test_a_topic_made_anew_that_outgrew_the_old_one_in_one_batch_is_told()
         primary.offset, primary.epoch, primary.marked = -1, 2, {}  # `grantlog topic republish`
         await until(lambda: primary.marked == {ACME: 100})
         assert publisher.troubles == {}
+
+
+async def test_a_publisher_that_is_refused_its_leases_holds_nothing() -> None:
+    primary = Primary()
+    async with publishing(primary) as publisher:
+        primary.moved = True
+        await until(lambda: not publisher.held)
+        primary.moved = False
+        await until(lambda: publisher.held == {0})
 
 
 async def test_heartbeats_go_out_while_events_come_all_the_time() -> None:

@@ -37,7 +37,7 @@ def test_its_command_is_the_examples_and_reaches_what_it_waits_for():
         text=True,
         check=True,
     ).stdout
-    told = dict(option.split("=") for option in options)
+    told = dict(zip(options[::2], options[1::2], strict=True))
     assert all(name in said for name in told)
     assert told["--bootstrap"] == SERVICES["api"].environment["GRANTLOG_KAFKA_BOOTSTRAP"]
     assert {told[name].partition(":")[0] for name in ("--bootstrap", "--api")} == set(

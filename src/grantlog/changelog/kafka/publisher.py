@@ -105,6 +105,7 @@ class Publisher:
                 except GrantlogError as error:
                     if not worked and isinstance(error, PreconditionError):
                         raise
+                    self._now = None  # it works on nothing
                     self._tell(error, told)
                     await set_within(stop, backoff_s)
                     backoff_s = min(2 * backoff_s, self._limits.backoff_s_max)
