@@ -119,7 +119,7 @@ class Standby:
 
     async def kill(self) -> None:
         """As kill -9 of every process of it: nothing is written any more."""
-        self.server.process.kill()
+        self._signal(signal.SIGKILL)  # sessions would still answer for a moment
         await self.server.exited()
 
     def freeze(self) -> None:

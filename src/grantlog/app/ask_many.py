@@ -97,6 +97,7 @@ class SubjectPermissions:
             NotFoundError: the schema has no such entity type.
             GrantlogError: one of the checks has no answer.
         """
+        require_depth(query.depth)
 
         async def answer() -> PermissionsAnswer:
             place = await self._places.resolve(tenant, terms)

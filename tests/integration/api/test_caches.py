@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from itertools import count, islice
 from random import Random
 from typing import Any
 
+from grantlog.cache.clock import SLOTS_MIN, fact_dependency
 from tests.waiting import until
 from tests.whole_api import WholeApi, whole_api
 
@@ -25,6 +28,15 @@ GRANT = {
     "relation": "viewer",
     "subject": {"type": "group", "id": "1", "relation": "member"},
 }
+
+
+def other_groups() -> Iterator[dict[str, Any]]:
+    """Members of other groups, whose slots are none that the check depends on."""
+    read = (("doc", "1", "viewer"), ("group", "1", "member"))
+    taken = {fact_dependency(*each) % SLOTS_MIN for each in read}
+    for number in count(2):
+        if fact_dependency("group", f"{number}", "member") % SLOTS_MIN not in taken:
+            yield {**FACT, "entity": {"type": "group", "id": f"{number}"}}
 
 
 async def ok(api: WholeApi, method: str, **body: Any) -> Any:
@@ -74,8 +86,7 @@ async def test_a_node_answers_from_memory_until_another_one_writes_what_it_rests
         here, there = await nodes(stack, await migrated_database())
         assert await check(here) == (True, "primary")
         assert await check(here) == (True, "cache")
-        other = {**FACT, "entity": {"type": "group", "id": "2"}}
-        token = await write(there, other)
+        token = await write(there, next(other_groups()))
         assert await check(here, token) == (True, "cache"), "the log says that nothing moved"
         assert (await check(here))[0] is True
         token = await remove(there)
@@ -92,8 +103,7 @@ async def test_a_nodes_own_writes_move_its_clock_at_once(migrated_database):
     async with AsyncExitStack() as stack:
         here, _ = await nodes(stack, await migrated_database(), consistency="node")
         assert (await check(here))[0] is True
-        for number in range(5):
-            other = {**FACT, "entity": {"type": "group", "id": f"x{number}"}}
+        for other in islice(other_groups(), 5):
             token = await write(here, other)
             assert await check(here, token) == (True, "cache")
         await remove(here)
@@ -201,3 +211,21 @@ async def test_equal_checks_that_come_together_are_decided_once(migrated_databas
         decided = 20 - said["grantlog_checks_joined_total"]
         decided -= said['grantlog_cache_hits_total{cache="result"}']
         assert decided == 1
+
+
+async def test_a_depth_that_no_question_may_carry_is_refused_whatever_is_in_memory(
+    migrated_database,
+):
+    one = {"entity": GRANT["entity"], "permission": "view", "subject": FACT["subject"]}
+    about = {"entity": GRANT["entity"], "subject": FACT["subject"]}
+    asked = {
+        "Permission.Check": one,
+        "Permission.BulkCheck": {"items": [one]},
+        "Permission.SubjectPermission": about,
+    }
+    async with AsyncExitStack() as stack:
+        here, _ = await nodes(stack, await migrated_database())
+        for method, question in asked.items():
+            await ok(here, method, metadata={"depth": 1_000}, **question)
+            body = {"tenant_id": "t1", "metadata": {"depth": 1_001}, **question}
+            assert (await here.post(method, body)).status_code == 400, method
