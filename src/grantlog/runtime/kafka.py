@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from grantlog.changelog.kafka.client import KafkaOptions
+from grantlog.changelog.kafka.feed import GATHER_S
 from grantlog.changelog.kafka.log import (
     KafkaChangeLog,
     KafkaTenantLog,
@@ -114,7 +115,7 @@ async def open_log(
 
 @asynccontextmanager
 async def open_tenant_log(
-    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog, *, gather_s: float = 0.0
+    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog, *, gather_s: float = GATHER_S
 ) -> AsyncGenerator[KafkaTenantLog]:
     """The log of some tenants, for one follower of them; see `open_kafka_tenant_log`."""
     options, spec = options_of(settings), spec_of(settings)

@@ -68,7 +68,11 @@ async def open_watch(
 
 @asynccontextmanager
 async def open_tenant_log(
-    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog, *, gather_s: float = 0.0
+    settings: KafkaSettings,
+    pool: Pool,
+    primary: PostgresChangeLog,
+    *,
+    gather_s: float | None = None,
 ) -> AsyncGenerator[TenantLog]:
     """The log for one follower of some tenants: on Kafka where that is configured.
 
@@ -76,12 +80,14 @@ async def open_tenant_log(
         settings: where Kafka is.
         pool: connections to the primary.
         primary: its log, which is asked where the topic does not know.
-        gather_s: on Kafka, for how long what is sent is gathered; less work, and later.
+        gather_s: on Kafka, for how long what is sent is gathered, less work, and later; a few
+            milliseconds if None.
     """
     if not settings.kafka_bootstrap:
         yield primary
         return
     from grantlog.runtime import kafka  # noqa: PLC0415 - its client takes time to load
 
+    gather_s = kafka.GATHER_S if gather_s is None else gather_s
     async with kafka.open_tenant_log(settings, pool, primary, gather_s=gather_s) as log:
         yield log

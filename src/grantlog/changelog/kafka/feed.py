@@ -40,6 +40,9 @@ _LOG: Final = structlog.get_logger("grantlog.kafka")
 SILENT_S_MAX: Final = 3.0
 """A partition that says nothing for so long is not relied upon: publishers beat every second."""
 
+GATHER_S: Final = 0.005
+"""What was taken is followed by nothing for so long: each fetch costs the same, whatever it has."""
+
 _RECONNECT_S: Final = 15.0
 """A topic on which nobody says anything for so long may not be the log's any more."""
 _RECORDS_AT_ONCE: Final = 50
@@ -76,7 +79,7 @@ class Feed:
         agree: Callable[[], Awaitable[object]],
         clock: Callable[[], float],
         publishers: Publishers | None = None,
-        gather_s: float = 0.0,
+        gather_s: float = GATHER_S,
     ) -> None:
         self._gather_s = gather_s
         self._publishers = publishers
@@ -189,8 +192,7 @@ class Feed:
                     await asyncio.sleep(0)
         if count:
             self.woken.set()
-            if self._gather_s:  # records that wait in the client keep it from asking for more
-                await asyncio.sleep(self._gather_s)
+            await asyncio.sleep(self._gather_s)  # the client fetches once meanwhile, not again
         return count > 0
 
     async def take(self, partition: int, record: ConsumerRecord) -> None:

@@ -17,7 +17,7 @@ import structlog
 
 from grantlog.background import background_tasks
 from grantlog.changelog.kafka.client import KafkaOptions
-from grantlog.changelog.kafka.feed import Feed
+from grantlog.changelog.kafka.feed import GATHER_S, Feed
 from grantlog.changelog.kafka.intake import Counters
 from grantlog.changelog.kafka.opening import agree_on_topic
 from grantlog.changelog.kafka.topic import TopicSpec
@@ -227,7 +227,7 @@ async def _decide(feed: Feed, primary: TenantLog) -> None:
 
 @asynccontextmanager
 async def open_feed(
-    options: KafkaOptions, spec: TopicSpec, pool: Pool, *, gather_s: float = 0.0
+    options: KafkaOptions, spec: TopicSpec, pool: Pool, *, gather_s: float = GATHER_S
 ) -> AsyncGenerator[Feed]:
     """The topic's feed for the block; Kafka need not answer yet. `gather_s` is as of `Feed`.
 
@@ -282,7 +282,7 @@ async def open_kafka_tenant_log(
     pool: Pool,
     primary: TenantLog,
     *,
-    gather_s: float = 0.0,
+    gather_s: float = GATHER_S,
 ) -> AsyncGenerator[KafkaTenantLog]:
     """The log of some tenants for the block; arguments and errors as `open_kafka_change_log`.
 
