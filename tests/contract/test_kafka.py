@@ -20,7 +20,7 @@ from grantlog.ports.log import ChangeLog, TenantLog
 from grantlog.store.postgres.pool import INDEX_PLANS, open_pool
 from grantlog.testing.contracts.change_log import ChangeLogContract, TenantLogContract
 from grantlog.testing.contracts.places import Copy, Primary
-from tests.contract import test_clocks, test_follow, test_watch
+from tests.contract import test_clocks, test_follow, test_watch, test_watch_lost
 from tests.contract.postgres import postgres_primary, postgres_replica
 
 NewDatabase = Callable[..., Awaitable[str]]
@@ -101,7 +101,7 @@ test_watching = test_watch.test_the_first_message_is_the_place_and_then_comes_wh
 test_unwritten = test_watch.test_a_tenant_that_was_never_written_can_be_watched
 test_tokens = test_watch.test_from_every_token_exactly_the_rest_is_told
 test_meeting = test_watch.test_history_meets_what_happens_without_a_gap_or_a_duplicate
-test_watched_epochs = test_watch.test_a_new_epoch_that_lost_nothing_is_not_noticed
+test_watched_epochs = test_watch_lost.test_a_new_epoch_that_lost_nothing_is_not_noticed
 test_clocks_of_caches = test_clocks.test_clocks_hear_of_what_others_write
 test_told_clocks = test_clocks.test_clocks_that_were_told_already_go_on_with_what_comes_then
 test_ended_clocks = test_clocks.test_a_deletion_ends_the_clock
