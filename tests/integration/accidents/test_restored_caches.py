@@ -5,11 +5,20 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from tests.integration.accidents.conftest import OwnPostgres
-from tests.integration.api.test_caches import FACT, check, nodes, numbers, ok, remove, write
+from tests.integration.api.test_caches import (
+    FACT,
+    check,
+    nodes,
+    numbers,
+    ok,
+    other_groups,
+    remove,
+    write,
+)
 from tests.waiting import until
 from tests.whole_api import WholeApi
 
-OTHER = {**FACT, "entity": {"type": "group", "id": "2"}}
+OTHER = next(other_groups())
 
 
 async def has_found_the_primary(api: WholeApi) -> bool:
