@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
+from grantlog.app.cached_checks import MISTAKES
 from grantlog.app.places import Place, Places
 from grantlog.app.resolve import at_a_live_revision
 from grantlog.app.terms import Terms
@@ -17,8 +18,6 @@ from grantlog.model.tuples import Entity, Subject
 
 ItemAnswer: TypeAlias = CheckResult | InvalidInputError | NotFoundError
 """What one item came to: a decision, or what its caller got wrong."""
-
-_MISTAKES: Final = (InvalidInputError, NotFoundError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ class BulkCheck:
             place = await self._places.resolve(tenant, terms)
             items: list[ItemAnswer] = []
             for verdict in await self._places.checks_at(tenant, place).check_many(queries):
-                if isinstance(verdict, GrantlogError) and not isinstance(verdict, _MISTAKES):
+                if isinstance(verdict, GrantlogError) and not isinstance(verdict, MISTAKES):
                     raise verdict
                 items.append(verdict)
             return BulkAnswer(items, place)
@@ -97,7 +96,6 @@ class SubjectPermissions:
             NotFoundError: the schema has no such entity type.
             GrantlogError: one of the checks has no answer.
         """
-        require_depth(query.depth)
 
         async def answer() -> PermissionsAnswer:
             place = await self._places.resolve(tenant, terms)

@@ -25,7 +25,8 @@ from grantlog.ports.standing import Source, note_source
 LOOKS_PER_TURN: Final = 1_000
 """What a call of many questions spends in memory before others have their turn: about 1 ms."""
 
-_MISTAKES: Final = (InvalidInputError, NotFoundError)
+MISTAKES: Final = (InvalidInputError, NotFoundError)
+"""What one of many questions may get wrong, which is its own answer and no other's."""
 
 
 class CachedChecks:
@@ -140,7 +141,7 @@ class CachedChecks:
         for place in places:
             try:
                 result = answers[place] = self._recall(queries[place], keys[place])
-            except _MISTAKES:  # the engine says it in the question's place
+            except MISTAKES:  # the engine says it in the question's place
                 result = None
             if result is None:
                 left.append(place)

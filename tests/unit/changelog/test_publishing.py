@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from grantlog.changelog.kafka import publisher as publisher_module
 from grantlog.changelog.kafka.holding import Held
 from grantlog.changelog.kafka.message import EVENT, KIND, Outgoing
 from grantlog.changelog.kafka.producer import Sent
@@ -142,7 +144,7 @@ class _Outbox:
 
 
 @asynccontextmanager
-async def publishing(primary: Primary) -> AsyncIterator[Publisher]:
+async def publishing(primary: Primary, limits: PublishLimits = LIMITS) -> AsyncIterator[Publisher]:
     @asynccontextmanager
     async def opened() -> AsyncIterator[Primary]:
         if primary.moved:
@@ -155,7 +157,7 @@ async def publishing(primary: Primary) -> AsyncIterator[Publisher]:
         cast("Outbox", _Outbox(primary)),
         opened,
         spec=TopicSpec("t", partitions=1),
-        limits=LIMITS,
+        limits=limits,
     )
     async with asyncio.TaskGroup() as group:
         group.create_task(publisher.run(stop))
@@ -341,3 +343,24 @@ def test_a_renewal_that_found_something_else_begins_at_the_marks(other: Held) ->
     held = Held({0: Lease(0, 3, 8)}, {}, Epoch(1))
     assert not other.works_as(held)
     assert Held({0: Lease(0, 3, 9)}, {}, Epoch(1)).works_as(held)
+
+
+async def test_a_topic_that_takes_nothing_is_told_once_at_first_and_tried_ever_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+
+    async def at_once(stop: asyncio.Event, within_s: float) -> None:
+        del stop
+        pauses.append(within_s)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(publisher_module, "set_within", at_once)
+    primary = Primary()
+    with capture_logs() as lines:
+        async with publishing(primary, replace(LIMITS, backoff_s_max=60.0)):
+            primary.send_fails = True
+            primary.head = 1
+            await until(lambda: len(pauses) > 4)
+    assert pauses[:4] == [0.01, 0.02, 0.04, 0.08]
+    assert [line["event"] for line in lines].count("publishing interrupted") == 1

@@ -98,9 +98,10 @@ class Publisher:
                         async with now:
                             while not stop.is_set():
                                 await now.round()
-                                backoff_s = self._limits.backoff_s_min
-                                if now.held.working and not now.backlog:  # all of it is sent
-                                    told.end()
+                                if now.got_through:  # a round alone shows nothing of Kafka
+                                    backoff_s = self._limits.backoff_s_min
+                                    if now.held.working and not now.backlog:
+                                        told.end()
                                 await now.rest(stop)
                 except GrantlogError as error:
                     if not worked and isinstance(error, PreconditionError):

@@ -92,6 +92,8 @@ class Publishing:
         self.backlog = Backlog()
         """What is to be sent, behind what is being sent. Only memory: the marks in the primary say
         what is published."""
+        self.got_through = False
+        """Whether Kafka acknowledged something, or nothing was to be sent."""
         self._mark: str | None = None
         self._hold_at = 0.0
         self._asked_at = 0.0
@@ -191,7 +193,9 @@ class Publishing:
             self._beat_at = _now() + self._limits.hold_s
             through = dict.fromkeys(sorted(self.held.working), self.backlog.through)
             messages += [self._beat(partition, time) for partition, time in through.items()]
-        if messages:
+        if not messages:
+            self.got_through = True
+        else:
             self.backlog.sent(parts)
             done = Acknowledged(through=through)
             for tenant in {part.tenant for part in parts}:
@@ -207,6 +211,7 @@ class Publishing:
             self._holder.distrust({p: (sent[p].lowest, leases[p]) for p in anew})
             self._start_over()
             return
+        self.got_through = True
         offsets = {partition: got.highest for partition, got in sent.items()}
         done.offsets |= offsets
         self._marker.note(leases, done)
