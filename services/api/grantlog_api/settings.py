@@ -102,9 +102,10 @@ class ApiSettings(WatchSettings):
                 "GRANTLOG_CHANGES_PER_WRITE_MAX must be at least twice "
                 "GRANTLOG_FACTS_PER_WRITE_MAX: overwriting an attribute is two changes"
             )
-        if self.consistency == "node" and (self.workers > 1 or self.share_ports):
+        several = "workers" if self.workers > 1 or self.share_ports else "nodes of a ring"
+        if self.consistency == "node" and (several == "workers" or self.ring != "off"):
             raise ValueError(
-                "GRANTLOG_CONSISTENCY=node is right only for the only writer, and workers are "
+                f"GRANTLOG_CONSISTENCY=node is right only for the only writer, and {several} are "
                 "several: choose head or bounded"
             )
         self._require_a_ring_that_can_be()

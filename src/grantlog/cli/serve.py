@@ -38,7 +38,7 @@ ConsistencyOption = Annotated[
         envvar="GRANTLOG_CONSISTENCY",
         help="What a read without a token sees: the primary's head, what this node knows, or "
         "what it knew to be the head within GRANTLOG_STALENESS_S_MAX seconds. "
-        "Default: node with the embedded database and one worker, else head.",
+        "Default: node with the embedded database, one worker and no ring, else head.",
         show_default=False,
     ),
 ]
@@ -77,18 +77,20 @@ def serve(  # noqa: PLR0913 - one parameter is one flag
     from grantlog.runtime.logging import configure_logging  # noqa: PLC0415 - on demand
     from grantlog.runtime.settings import (  # noqa: PLC0415 - on demand
         default_data_dir,
+        has_ring,
         refuse_unknown_settings,
     )
 
     refuse_unknown_settings()
     if with_replica:
         _require_embedded(database_url, replica_url)
-    if workers > 1 and consistency == "node":
+    several = "--workers" if workers > 1 else "GRANTLOG_RING" if has_ring() else ""
+    if several and consistency == "node":
         raise InvalidInputError(
-            "--consistency node is right only for the only writer, and --workers makes several: "
+            f"--consistency node is right only for the only writer, and {several} makes several: "
             "leave one of them out"
         )
-    only_writer = not database_url and workers == 1
+    only_writer = not database_url and not several
     options = ServeOptions(
         host=host,
         http_port=http_port,

@@ -169,3 +169,8 @@ def own_settings() -> dict[str, str]:
     """The `GRANTLOG_*` variables of this process, for processes that do a part of its work."""
     own = os.environ  # noqa: TID251 - this is a settings module
     return {name: value for name, value in own.items() if name.startswith(ENV_PREFIX)}
+
+
+def has_ring() -> bool:
+    """Whether the API nodes that this process starts are told of others, who write too."""
+    return own_settings().get("GRANTLOG_RING", "off") != "off"

@@ -44,7 +44,7 @@ def test_each_worker_is_told_which_it_is_for_its_metrics():
     assert not node().worker
 
 
-@pytest.mark.parametrize("several", [{"workers": 2}, {"share_ports": True}])
+@pytest.mark.parametrize("several", [{"workers": 2}, {"share_ports": True}, {"ring": "postgres"}])
 def test_what_one_process_knows_is_not_enough_for_several(several):
     with pytest.raises(ValueError, match="only writer"):
         node(consistency="node", **several)
