@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Final
 
@@ -94,10 +95,27 @@ class Chosen:
 
 
 def _is_in(word: str, name: str) -> bool:
-    """A size is a whole word, anything else a part of the name."""
-    return word in (name.split() if word.isdigit() else name)
+    """A number is a whole word, with commas or without; anything else a part of the name."""
+    word, name = word.lower(), name.lower()
+    number = word.replace(",", "")
+    if number.isdigit():
+        return number in name.replace(",", "").split()
+    return word in name
 
 
 def chosen(texts: Iterable[str]) -> Chosen:
     """What `--only` says: words between spaces, each a part of the row's name."""
     return Chosen(tuple(tuple(text.split()) for text in texts))
+
+
+def mistakes(texts: Iterable[str], names: Sequence[str]) -> Iterator[str]:
+    """What is wrong with each `--only` that takes none of the rows with these names."""
+    known = sorted({part.rstrip(",") for name in names for part in name.split()})
+    for text in texts:
+        if any(chosen([text]).takes(name) for name in names):
+            continue
+        strange = [word for word in text.split() if not any(_is_in(word, name) for name in names)]
+        near = get_close_matches(strange[0].lower(), known, n=1) if strange else []
+        because = f"none has {strange[0]!r}" if strange else "some have each of them, none all"
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        yield f"--only {text!r}: no row of this run has these words: {because}{meant}"

@@ -23,7 +23,7 @@ import lag
 import lookups
 import peer
 from bench import API_CORE, OTHERS_CORE, Bench, Spans, environment_of
-from cases import CASES, Case, Chosen, chosen
+from cases import CASES, Case, Chosen, chosen, mistakes
 from compare import compare
 from report import Row, header, line, load_rates, save
 from server import ServerFailedError, running_server
@@ -32,13 +32,15 @@ _HERE: Final = Path(__file__).resolve().parent
 _WIDE: Final = 1_000
 """Groups of each user in the wide world."""
 _QUICK: Final = {
-    "sizes": "10000",
+    "sizes": [10_000],
     "seconds": 1.0,
     "warmup": 0.5,
     "huge": 10_000,
     "replay": 0,
-    "lookups": "10000",
+    "lookups": [10_000],
 }
+_QUICK_REPLAY: Final = 20_000
+"""Changes to replay in a quick run that is asked for it by name."""
 _GROWTH: Final = "growth of p50, 3-level, {}"
 
 
@@ -61,7 +63,8 @@ class Run:
         grows = [warmth for warmth in ("relation", "cold") if self._grows(warmth)]
         load = ", ".join(f"{average:.2f}" for average in os.getloadavg())
         print(f"load average of the machine before: {load}")
-        print(header(), flush=True)
+        if rows:
+            print(header(), flush=True)
         self._load(data, rows, grows=bool(grows))
         for case, size in rows:
             with self._bench(data, case.warmth) as bench:
@@ -84,11 +87,7 @@ class Run:
 
     def _sizes(self, case: Case) -> Iterator[int]:
         """In which worlds a case is measured."""
-        sizes: list[int] = self._options.sizes
-        if case.shape != "regular":
-            sizes = [_WIDE if case.shape == "wide" else self._options.huge]
-        elif case.sized == "small":
-            sizes = sizes[:1]
+        sizes = _sizes(case, self._options)
         return (size for size in sizes if self._chosen.takes(f"{case.name} {size}"))
 
     def _grows(self, warmth: str) -> bool:
@@ -125,6 +124,35 @@ class Run:
             print(f"  {what}: {p50:.3f} ms, {p50 / smallest:.2f}x", flush=True)
 
 
+def _sizes(case: Case, options: argparse.Namespace) -> list[int]:
+    """The worlds that a case could be measured in."""
+    sizes: list[int] = options.sizes
+    if case.shape != "regular":
+        return [_WIDE if case.shape == "wide" else options.huge]
+    return sizes[:1] if case.sized == "small" else sizes
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    """All that `--only` could take."""
+    rows = [f"{case.name} {size}" for case in CASES for size in _sizes(case, options)]
+    several = len(options.sizes) > 1
+    grows = [_GROWTH.format(warmth) for warmth in ("relation", "cold") if several]
+    replay = ["replay"] if options.replay else []
+    return [*rows, *grows, *replay, "lookups", "lag"]
+
+
+def _whole(text: str) -> list[int]:
+    """Numbers with commas between them.
+
+    Raises:
+        argparse.ArgumentTypeError: something else, or none above 0.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() and int(part) for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is not as 10000,1000000")
+    return [int(part) for part in parts]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -133,14 +161,16 @@ def _options() -> argparse.Namespace:
         "also: lookups, lag, replay, growth; may be given again",
     )  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="small worlds, short runs")
-    parser.add_argument("--sizes", help="tuples of each world (10000,1000000)")
+    parser.add_argument("--sizes", type=_whole, help="tuples of each world (10000,1000000)")
     parser.add_argument("--ten-million", action="store_true", help="a world of that many, too")
     parser.add_argument("--huge", type=int, help="members of the huge group (1000000)")
-    parser.add_argument("--lookups", help="documents of lookups' worlds (10000,300000)")
+    parser.add_argument(
+        "--lookups", type=_whole, help="documents of lookups' worlds (10000,300000)"
+    )
     parser.add_argument(
         "--data", type=Path, help="keep the data in this folder, and use worlds that are there"
     )
-    parser.add_argument("--seconds", type=float, help="of each run (3)")
+    parser.add_argument("--seconds", type=float, help="of each run (3; of lag 20)")
     parser.add_argument("--warmup", type=float, help="seconds before each run (1)")
     parser.add_argument("--output", type=Path, default=_HERE / "results" / "latest.json")
     parser.add_argument("--add", action="store_true", help="keep other rows of the output file")
@@ -150,15 +180,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peer", choices=("spicedb",), help="ask another service the same")
     parser.add_argument("serve", nargs="*", help="flags for grantlog serve, behind --")
     options = parser.parse_args()
-    full = {"sizes": "10000,1000000", "seconds": 3.0, "warmup": 1.0, "huge": 1_000_000,
-            "replay": 100_000, "lookups": ",".join(map(str, lookups.SIZES))}  # fmt: skip
+    options.lag_seconds = options.seconds or lag.SECONDS
+    full = {"sizes": [10_000, 1_000_000], "seconds": 3.0, "warmup": 1.0, "huge": 1_000_000,
+            "replay": 100_000, "lookups": list(lookups.SIZES)}  # fmt: skip
+    if options.quick and options.only and options.replay is None:
+        options.replay = _QUICK_REPLAY
     for name, value in (_QUICK if options.quick else full).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
-    options.sizes = [int(size) for size in options.sizes.split(",")]
     if options.ten_million:
-        options.sizes.append(10_000_000)
-    options.lookups = [int(size) for size in options.lookups.split(",") if size]
+        options.sizes = [*options.sizes, 10_000_000]
+    if options.serve and not options.serve[0].startswith("-"):
+        parser.error(
+            f"{options.serve[0]!r} is no flag of grantlog serve; --only takes one argument: "
+            "make bench ARGS=\"--only 'grpc 3-level'\""
+        )
+    if wrong := "; ".join(mistakes(options.only, _names(options))):
+        sizes = ", ".join(map(str, options.sizes))
+        parser.error(f"{wrong} (worlds of this run: {sizes}; growth needs two)")
+    if options.compare and not options.baseline.exists():
+        parser.error(f"--compare: there is no file {options.baseline}")
     options.chosen = chosen(options.only)
     return options
 
@@ -169,7 +210,7 @@ def _beside(run: Run, options: argparse.Namespace) -> Iterator[str]:
         yield from (f"{row.size:,} documents: {verdict}" for verdict in row.verdicts())
     quick = options.quick and not options.only
     if options.chosen.takes("lag") and not quick:
-        lagged = None if lag.missing() else lag.measure(lag.RATE, lag.SECONDS, lag.WARMUP_S)
+        lagged = None if lag.missing() else lag.measure(lag.RATE, options.lag_seconds, lag.WARMUP_S)
         run.notes["lag"] = asdict(lagged) if lagged else None
         yield from lagged.verdicts() if lagged else [f"lag: not run: {lag.missing()}"]
     if options.chosen.takes("replay") and options.replay:
@@ -198,6 +239,7 @@ def main() -> int:
     if options.compare:
         for text in compare(json.loads(options.baseline.read_text(encoding="utf-8")), saved):
             print(text)
+    print(f"kept in {options.output}; benchmarks/README.md says how to read it")
     return 1 if any(row.errors for row in run.rows) else 0
 
 

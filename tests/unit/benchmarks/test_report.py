@@ -1,8 +1,9 @@
 """What is printed of a row, and how it stands against the bars."""
 
+import pytest
 from bars import verdicts
 from bench import cache_hits
-from cases import CASES, chosen
+from cases import CASES, chosen, mistakes
 from drive import Result
 from report import Row, header, line, load_rates, save
 
@@ -61,6 +62,32 @@ def test_only_takes_rows_that_have_all_words_of_one_choice():
     sized = chosen(["denied cold 10000"])
     assert [sized.takes(f"check denied, cold {n}") for n in (10_000, 1_000_000)] == [True, False]
     assert chosen([]).takes("anything")
+
+
+@pytest.mark.parametrize(
+    ("words", "takes"),
+    [
+        ("cold 10,000", [True, False]),
+        ("COLD 3-Level", [True, True]),
+        ("cold 3-level, 1000000", [False, True]),
+        ("cold 1,000", [False, False]),
+    ],
+)
+def test_only_is_read_as_the_table_is_written(words, takes):
+    names = [f"grpc check 3-level, cold {size}" for size in (10_000, 1_000_000)]
+    assert [chosen([words]).takes(name) for name in names] == takes
+
+
+def test_only_that_takes_nothing_is_told_with_the_word_that_is_meant():
+    names = [*(f"{case.name} 10000" for case in CASES), "lookups", "lag"]
+    assert not list(mistakes(["grpc 3-level", "LAG", "bulk 10,000"], names))
+    told = list(mistakes(["lag", "grpc 3-levle", "lokups", "cold result", "cold 1000000"], names))
+    assert [text.split(": ")[-1] for text in told] == [
+        "none has '3-levle'; did you mean '3-level'?",
+        "none has 'lokups'; did you mean 'lookups'?",
+        "some have each of them, none all",
+        "none has '1000000'; did you mean '10000'?",
+    ]
 
 
 def test_no_two_cases_have_one_name():
