@@ -17,6 +17,7 @@ ADDRESSES: Final = r"^(\s*[^\s,]+:[0-9]+\s*(,\s*[^\s,]+:[0-9]+\s*)*)?$"
 
 
 WORKERS_MAX: Final = 64
+_PORT_MAX: Final = 65535
 
 DRAIN_EXTRA_S: Final = 2.0
 """Beyond the doors' own drain, before jobs are cancelled."""
@@ -27,9 +28,9 @@ class ApiSettings(WatchSettings):
 
     host: str = "127.0.0.1"
     """Address that both doors listen on; 0.0.0.0 is every interface."""
-    http_port: int = Field(3476, ge=0, le=65535)
+    http_port: int = Field(3476, ge=0, le=_PORT_MAX)
     """Port of REST."""
-    grpc_port: int = Field(3478, ge=0, le=65535)
+    grpc_port: int = Field(3478, ge=0, le=_PORT_MAX)
     """Port of gRPC."""
     workers: int = Field(1, ge=1, le=WORKERS_MAX)
     """Processes that share both ports, each a whole node; limits of streams are of each one,
@@ -67,7 +68,7 @@ class ApiSettings(WatchSettings):
     ring: Literal["off", "postgres", "static", "dns"] = "off"
     """Whether nodes ask each other for facts that they do not hold, before the store, and what says
     who is there: a table in the primary, GRANTLOG_RING_NODES, or the name in it."""
-    ring_port: int = Field(3480, ge=0, le=65535)
+    ring_port: int = Field(3480, ge=0, le=_PORT_MAX)
     """Port at which other nodes reach this one; the next ones for further workers, 0 is a free one
     for each. Not for clients."""
     ring_host: str = Field("", max_length=253, pattern=r"^[^\s,:]*$|^[0-9a-fA-F:]*$")
@@ -119,6 +120,11 @@ class ApiSettings(WatchSettings):
 
     def _require_a_ring_that_can_be(self) -> None:
         if self.ring == "off":
+            if self.ring_nodes and "ring" not in self.model_fields_set:
+                raise ValueError(
+                    "GRANTLOG_RING_NODES says who is there, but without GRANTLOG_RING=static (or "
+                    "dns) nobody is asked; GRANTLOG_RING=off says that this is meant"
+                )
             return
         if not self.relation_cache_mb:
             raise ValueError(
@@ -126,6 +132,11 @@ class ApiSettings(WatchSettings):
                 "nothing to tell others"
             )
         named = len(self.ring_addresses)
+        for address in self.ring_addresses:
+            if not 0 < int(address.rpartition(":")[2]) <= _PORT_MAX:
+                raise ValueError(
+                    f"GRANTLOG_RING_NODES: the port of {address} is not 1 to {_PORT_MAX}"
+                )
         if self.ring == "static" and not named:
             raise ValueError("GRANTLOG_RING=static needs GRANTLOG_RING_NODES: all nodes")
         if self.ring == "dns" and (named != 1 or self.workers > 1 or self.ring_port == 0):

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from grantlog.errors import InvalidInputError
 from grantlog.runtime.logging import LogLevel
+from grantlog.runtime.wrong_settings import said_of
 
 ENV_PREFIX: Final = "GRANTLOG_"
 INVALID_SETTING: Final = "INVALID_SETTING"
@@ -122,7 +123,8 @@ def read_settings(settings: type[S]) -> S:
     try:
         return settings()
     except ValidationError as errors:
-        told = [f"{_variable(error['loc'])}: {error['msg']}" for error in errors.errors()]
+        fields = settings.model_fields
+        told = [said_of(error, _variable(error["loc"]), fields) for error in errors.errors()]
     except SettingsError as error:  # a list that is no JSON
         name = re.search(r'field "(\w+)"', str(error))
         told = [f'{_variable((name[1] if name else "",))}: expected JSON, as \'["a", "b"]\'']
@@ -147,7 +149,7 @@ def refuse_unknown_settings() -> None:
 
 
 def _variable(place: tuple[int | str, ...]) -> str:
-    return ENV_PREFIX + "__".join(map(str, place)).upper()
+    return ENV_PREFIX + "__".join(map(str, place)).upper() if place else ""
 
 
 def default_data_dir() -> Path:
