@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from grantlog.app.cached import Caches
 from grantlog.cache.counts import CacheState
 from grantlog.cluster.counts import RingCounts
+from grantlog.ports.ring import Refusal
 from grantlog.serving.metrics import Family
 
 
@@ -116,7 +117,7 @@ def _of_ring(ring: RingCounts) -> Sequence[Family]:
             "grantlog_ring_fallbacks_total",
             "counter",
             "Questions to owners that this node then read itself, by why they were not answered.",
-            [({"cause": cause}, number) for cause, number in ring.fallbacks.items()],
+            _by_cause(ring.fallbacks),
         ),
         Family(
             "grantlog_ring_answers_total",
@@ -128,7 +129,7 @@ def _of_ring(ring: RingCounts) -> Sequence[Family]:
             "grantlog_ring_refusals_total",
             "counter",
             "Questions of other nodes that this one refused, by why.",
-            [({"cause": cause}, number) for cause, number in ring.refused.items()],
+            _by_cause(ring.refused),
         ),
         Family(
             "grantlog_ring_streams_refused_total",
@@ -137,3 +138,8 @@ def _of_ring(ring: RingCounts) -> Sequence[Family]:
             [({}, ring.streams_refused)],
         ),
     )
+
+
+def _by_cause(counted: Mapping[str, int]) -> Sequence[tuple[Mapping[str, str], int]]:
+    """All causes, from the beginning: a rate misses the first of what is not there before it."""
+    return [({"cause": cause.value}, counted.get(cause.value, 0)) for cause in Refusal]

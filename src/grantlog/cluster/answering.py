@@ -13,7 +13,7 @@ from grpc import aio
 
 from grantlog.background import background_tasks
 from grantlog.cluster.counts import RingCounts
-from grantlog.cluster.opening import Credentials
+from grantlog.cluster.opening import NOT_PROVEN, Credentials
 from grantlog.cluster.stream import MESSAGE_BYTES_MAX
 from grantlog.errors import CorruptionError, GrantlogError, PreconditionError
 from grantlog.ports.ring import FactQuestion, FactReply, Refusal
@@ -82,7 +82,7 @@ class AnswerService(service_pb2_grpc.RingServicer):
             is_admitted = False
         if not is_admitted:
             self._counts.streams_refused += 1
-            text = "the asker does not prove that it serves this log"
+            text = f"the asker {NOT_PROVEN}"
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, text)
         await _Conversation(self._answer, context, self._counts, self.limits).run()
 

@@ -15,6 +15,12 @@ from hashlib import sha256
 from typing import Final
 
 NONCE_BYTES: Final = 32
+NOT_PROVEN: Final = (
+    "does not prove that it serves this log: do both nodes have the same primary in "
+    "GRANTLOG_DATABASE_URL?"
+)
+"""Of an asker or an asked; it passes by itself only where one of them has yet to hear of a new
+epoch."""
 _PURPOSE: Final = b"grantlog.ring.v1"
 _ASKER: Final = b"asker"
 _ASKED: Final = b"asked"

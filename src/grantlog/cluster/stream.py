@@ -13,7 +13,7 @@ import structlog
 from grpc import aio
 
 from grantlog.background import background_tasks
-from grantlog.cluster.opening import Credentials
+from grantlog.cluster.opening import NOT_PROVEN, Credentials
 from grantlog.ports.ring import FactQuestion, FactReply, Refusal
 from grantlog.ring.v1 import service_pb2 as pb
 from grantlog.ring.v1 import service_pb2_grpc
@@ -130,7 +130,8 @@ class OwnerStream:
             except (_EndedError, aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
                 because = _in_words(error)
                 if because != told:  # not at every attempt
-                    _LOG.info("another node is not asked", node=self.address, because=because)
+                    say = _LOG.warning if NOT_PROVEN in because else _LOG.info
+                    say("another node is not asked", node=self.address, because=because)
                 told = because
             pause = (
                 self._limits.again_s if self._is_open else min(2 * pause, self._limits.again_s_max)
@@ -161,7 +162,7 @@ class OwnerStream:
         welcome = (await _read(call)).welcome
         if not self._credentials.admits_asked(welcome.proof, theirs, mine):
             call.cancel()
-            raise _EndedError("it does not prove that it serves this log")
+            raise _EndedError(f"it {NOT_PROVEN}")
 
     async def _send(self, call: _Call) -> None:
         """Send what waits, all that there is at once; a failure is told by what is received."""

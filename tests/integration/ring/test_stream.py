@@ -12,6 +12,7 @@ from random import Random
 import grpc
 import pytest
 from grpc import aio
+from structlog.testing import capture_logs
 
 from grantlog.background import background_tasks
 from grantlog.cluster.answering import AnswerLimits, AnswerService, answering
@@ -98,10 +99,14 @@ async def test_questions_are_answered_many_at_a_time():
     "others", [{"asker": credentials(b"other")}, {"asker": credentials(life="9/9/9/9")}]
 )
 async def test_who_proves_nothing_is_not_answered(others):
-    async with two(**others) as nodes:
-        await until(lambda: nodes.counts.streams_refused > 2)
-        assert not nodes.stream.may_be_asked
-        assert await nodes.stream.ask(question()) is Refusal.GONE
+    with capture_logs() as said:
+        async with two(**others) as nodes:
+            await until(lambda: nodes.counts.streams_refused > 2)
+            assert not nodes.stream.may_be_asked
+            assert await nodes.stream.ask(question()) is Refusal.GONE
+    (told,) = [line for line in said if line["event"] == "another node is not asked"]
+    assert told["log_level"] == "warning"  # it does not pass by itself
+    assert "GRANTLOG_DATABASE_URL" in told["because"]
 
 
 async def test_who_answers_must_prove_itself_too():
