@@ -36,6 +36,8 @@ NOT_RUN = {
     ("docs/change-topic.md", '{\n  "tenant"'): "tests/unit/wire/test_topic_page.py compares it",
     ("docs/change-topic.md", '{"epoch"'): "tests/unit/wire/test_topic_page.py compares it",
     ("docs/operations.md", "grantlog serve "): "a tree of processes",
+    ("docs/operations.md", "export GRANTLOG_DATABASE_URL"): "nodes; tests/e2e/test_ring.py",
+    ("docs/operations.md", "GRANTLOG_RING=postgres"): "two nodes; tests/e2e/test_ring.py",
     ("docs/operations.md", "grantlog is serving"): "what every test that serves waits for",
     ("docs/operations.md", "grantlog.json"): "a list of files",
     ("docs/operations.md", 'psql "postgresql'): "the folder's name is another on each machine",
