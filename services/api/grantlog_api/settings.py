@@ -131,6 +131,11 @@ class ApiSettings(WatchSettings):
                 "GRANTLOG_RING needs GRANTLOG_RELATION_CACHE_MB: a node that keeps nothing has "
                 "nothing to tell others"
             )
+        if self.ring_port + self.workers - 1 > _PORT_MAX:
+            raise ValueError(
+                f"GRANTLOG_RING_PORT must be at most {_PORT_MAX - self.workers + 1} with "
+                f"{self.workers} workers: each takes the next port"
+            )
         named = len(self.ring_addresses)
         for address in self.ring_addresses:
             if not 0 < int(address.rpartition(":")[2]) <= _PORT_MAX:

@@ -201,8 +201,8 @@ async def answering(
         bound = server.add_insecure_port(address)
     except RuntimeError as error:
         raise PreconditionError(
-            f"cannot listen on {host} port {port} for other nodes; choose another with "
-            "GRANTLOG_RING_PORT"
+            f"cannot listen on {host} port {port} for other nodes (workers take the ports behind "
+            "GRANTLOG_RING_PORT): choose another with GRANTLOG_RING_PORT"
         ) from error
     await server.start()
     try:

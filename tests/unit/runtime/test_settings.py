@@ -115,6 +115,17 @@ def test_settings_of_a_ring_that_do_not_fit_together_name_their_variables(
     assert str(caught.value).startswith(f"INVALID_SETTING: {says}")
 
 
+def test_the_ports_of_all_workers_in_a_ring_must_be_ports(monkeypatch):
+    monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql:///x")
+    monkeypatch.setenv("GRANTLOG_RING", "postgres")
+    monkeypatch.setenv("GRANTLOG_RING_PORT", "65533")
+    monkeypatch.setenv("GRANTLOG_WORKERS", "3")
+    assert read_settings(ApiSettings).workers == 3
+    monkeypatch.setenv("GRANTLOG_WORKERS", "4")
+    with pytest.raises(InvalidInputError, match="GRANTLOG_RING_PORT must be at most 65532 with 4"):
+        read_settings(ApiSettings)
+
+
 def test_a_ring_that_is_turned_off_may_keep_its_list(monkeypatch):
     monkeypatch.setenv("GRANTLOG_DATABASE_URL", "postgresql:///x")
     monkeypatch.setenv("GRANTLOG_RING_NODES", "a:3480,b:3480")
