@@ -327,6 +327,9 @@ def main() -> int:
     if not shapes:
         names = "; ".join(shape.name for shape in SHAPES)
         parser.error(f"--only {options.only!r} is in no shape's name: {names}")
+    least = max(shape.tenants * shape.changes for shape in shapes)
+    if options.changes < least:
+        parser.error(f"--changes must be at least {least:,}: a write to each tenant")
     with tempfile.TemporaryDirectory(prefix="grantlog-bench-", dir="/tmp") as folder:
         place = DataDir(Path(folder).resolve())
         missed = asyncio.run(run(place, options.changes, kafka=options.kafka, shapes=shapes))
