@@ -57,6 +57,15 @@ def _tell(text: str) -> None:
     sys.stderr.write(f"grantlog: {text}\n")
 
 
+_IN_OUR_WORDS: Final = (
+    ("Input should be a valid integer, unable to parse string as an integer", "not a whole number"),
+    ("Input should be greater than or equal to", "must be at least"),
+    ("Input should be less than or equal to", "must be at most"),
+    ("Value error, ", ""),
+)
+"""What pydantic says to typer of a flag, and what the same setting's variable is told."""
+
+
 def _tell_usage(error: TyperException) -> None:
     """One line and where to read on; the help itself, as laid out, where nothing was asked for."""
     text = error.format_message()
@@ -64,6 +73,8 @@ def _tell_usage(error: TyperException) -> None:
         sys.stderr.write(text.rstrip() + "\n")
         return
     command: object = getattr(getattr(error, "ctx", None), "command_path", "grantlog")
+    for theirs, ours in _IN_OUR_WORDS:
+        text = text.replace(theirs, ours)
     _tell(f"{_one_line(text)} (see {command} --help)")
 
 

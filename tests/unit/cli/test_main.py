@@ -67,8 +67,13 @@ def test_an_address_that_is_none_is_refused_before_any_call(capsys, address: str
     [
         (["nonsense"], "No such command 'nonsense'"),
         (["serve", "--nonsense"], "No such option: --nonsense"),
-        (["serve", "--http-port", "many"], "'--http-port'"),
-        (["serve", "--http-port", "70000"], "less than or equal to 65535"),
+        (["serve", "--http-port", "many"], "'GRANTLOG_HTTP_PORT'): not a whole number (see"),
+        (["serve", "--http-port", "70000"], "'GRANTLOG_HTTP_PORT'): must be at most 65535 (see"),
+        (
+            ["serve", "--workers", "0"],
+            "'--workers' (env var: 'GRANTLOG_WORKERS'): must be at least 1",
+        ),
+        (["serve", "--grpc-server", "x"], "'GRANTLOG_GRPC_SERVER'): 'x' is not one of 'auto'"),
         (["check", "doc:1"], "Missing argument 'PERMISSION'"),
     ],
 )
