@@ -166,6 +166,6 @@ class Gathering:
                     self.graph.reach(node, userset, subject.id)
         elif isinstance(step, ArrowStep):
             for type_, id_, relation in subjects:
-                target = step.targets.get(type_)
-                if target is not None and (type_, relation) in step.relation.kinds:
+                target = step.followed.get((type_, relation))
+                if target is not None:
                     self.graph.reach(node, target, id_)
