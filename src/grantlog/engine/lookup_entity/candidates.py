@@ -98,7 +98,8 @@ class Candidates:
             found: dict[int, Value] = {}
             for step in steps:
                 outcome = own.decide(step, id_, stored)
-                found[step.number] = None if outcome is None else 0 if outcome else ~0
+                is_known = isinstance(outcome, bool)  # an error is the check's own to tell
+                found[step.number] = (0 if outcome else ~0) if is_known else None
                 await own.turn()
             values[id_] = found
         return values

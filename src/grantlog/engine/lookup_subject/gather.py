@@ -96,7 +96,8 @@ class Gathering:
                 await self._turn()
                 self._hear(nodes, key, answer)
         for node, step in valued:
-            self.decided[node] = self._own.decide(step, node.id, self._values.get)
+            outcome = self._own.decide(step, node.id, self._values.get)
+            self.decided[node] = outcome if isinstance(outcome, bool) else None
             await self._own.turn()
             await self._turn()
 
