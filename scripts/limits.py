@@ -10,7 +10,7 @@ from grantlog_api.settings import ApiSettings
 
 from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
-from grantlog.app import data, list_schemas, listing, lookup, schemas, terms
+from grantlog.app import data, list_schemas, listing, lookup, schema_cache, terms
 from grantlog.engine import expand, question
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
@@ -183,7 +183,7 @@ SCHEMAS: Final = {
     "rule body": Limit("a rule's body", language.rule_bytes_max, "bytes", PARSE),
     "braces": Limit("braces within braces in it", language.rule_nesting_max, "levels", PARSE),
     "waiting compiles": Limit(
-        "schemas that wait to be compiled", schemas.COMPILES_WAITING_MAX, "", UNAVAILABLE
+        "schemas that wait to be compiled", schema_cache.COMPILES_WAITING_MAX, "", UNAVAILABLE
     ),
 }  # fmt: skip
 
