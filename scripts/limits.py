@@ -11,7 +11,7 @@ from grantlog_api.settings import ApiSettings
 from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
 from grantlog.app import data, list_schemas, listing, lookup, schema_cache, terms
-from grantlog.engine import expand, question
+from grantlog.engine import expand, expand_facts, question
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
 from grantlog.model import bundle, ids
@@ -213,7 +213,7 @@ QUESTIONS: Final = {
     ),
     "tree nodes": Limit("nodes of an expansion", expand.NODES_MAX, "", LIMIT),
     "tree levels": Limit("its levels", expand.LEVELS_MAX, "", LIMIT),
-    "tree subjects": Limit("subjects that it names", expand.SUBJECTS_MAX, "", LIMIT),
+    "tree subjects": Limit("subjects that it names", expand_facts.SUBJECTS_MAX, "", LIMIT),
     "lookup entities": Limit(
         "entities that LookupEntity passes through", WALK_NODES_MAX, "", LIMIT
     ),
