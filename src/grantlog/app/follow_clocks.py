@@ -14,6 +14,7 @@ from typing import Final
 
 import structlog
 
+from grantlog.app.one_by_one import OneByOne
 from grantlog.cache.clock import Clock
 from grantlog.cache.clocks import Clocks
 from grantlog.errors import CorruptionError, GrantlogError
@@ -65,7 +66,7 @@ class ClockFollower:
         self._limits = limits or FollowLimits()
         self._now = now
         self._asked_at: dict[TenantId, float] = {}
-        self._reading: dict[TenantId, asyncio.Lock] = {}
+        self._reading = OneByOne[TenantId]()
 
     async def run(self) -> None:
         """Follow until cancelled, whatever the log says: without it caches are slow, not wrong."""
@@ -146,17 +147,13 @@ class ClockFollower:
 
     async def _advance(self, tenant: TenantId, clock: Clock, at: Revision) -> bool:
         """Take the next page of a tenant's log in; False if the clock got no further."""
-        lock = self._reading.setdefault(tenant, asyncio.Lock())
-        try:
-            async with lock:
-                seen = clock.seen
-                if seen >= at:
-                    return True  # by the page that another one read meanwhile
-                page = await self._log.read(
-                    tenant, after=seen, changes_max=self._limits.page_changes_max
-                )
-                if self._clocks.find(tenant) is not clock:
-                    return False
-                return self._clocks.follow(page) and clock.seen > seen
-        finally:
-            self._reading.pop(tenant, None)
+        async with self._reading.turn(tenant):
+            seen = clock.seen
+            if seen >= at:
+                return True  # by the page that another one read meanwhile
+            page = await self._log.read(
+                tenant, after=seen, changes_max=self._limits.page_changes_max
+            )
+            if self._clocks.find(tenant) is not clock:
+                return False
+            return self._clocks.follow(page) and clock.seen > seen

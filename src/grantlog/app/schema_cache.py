@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, ParamSpec, TypeVar
 
+from grantlog.app.one_by_one import OneByOne
 from grantlog.app.recent import Recent
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import NotFoundError, UnavailableError
@@ -44,7 +45,7 @@ class SchemaCache:
         self._loaded: Recent[tuple[TenantId, SchemaVersion], LoadedSchema] = Recent(entries_max)
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="schema-compiler")
         self._compiling = 0
-        self._loading: dict[tuple[TenantId, SchemaVersion], asyncio.Lock] = {}
+        self._loading = OneByOne[tuple[TenantId, SchemaVersion]]()
 
     def find(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema | None:
         """The compiled version, if it is here."""
@@ -62,16 +63,12 @@ class SchemaCache:
             return loaded
         if not version:
             raise no_schema(f"tenant {tenant} has no schema: write one, or is it another tenant?")
-        lock = self._loading.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:
-                loaded = self._loaded.find(key)
-                if loaded is None:
-                    loaded = await self._compile(tenant, version)
-                    self._loaded.set(key, loaded)
-                return loaded
-        finally:
-            self._loading.pop(key, None)
+        async with self._loading.turn(key):
+            loaded = self._loaded.find(key)
+            if loaded is None:
+                loaded = await self._compile(tenant, version)
+                self._loaded.set(key, loaded)
+            return loaded
 
     async def compile(self, text: str) -> tuple[CompiledSchema, Plan]:
         """A schema and its plan; errors as `in_thread`."""
