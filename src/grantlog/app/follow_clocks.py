@@ -20,6 +20,7 @@ from grantlog.cache.clocks import Clocks
 from grantlog.errors import CorruptionError, GrantlogError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import LogHead, TenantLog
+from grantlog.waiting import Reminders
 
 _LOG: Final = structlog.get_logger("grantlog.cache")
 
@@ -70,7 +71,7 @@ class ClockFollower:
 
     async def run(self) -> None:
         """Follow until cancelled, whatever the log says: without it caches are slow, not wrong."""
-        told = False
+        told = Reminders()
         while True:
             try:
                 begun = self._now()
@@ -78,11 +79,10 @@ class ClockFollower:
                 took = self._now() - begun
                 await self._log.wait(self._limits.poll_s)
                 await asyncio.sleep(max(self._limits.pause_s, took))
-                told = False
+                told.end()
             except GrantlogError as error:
-                if not told:
+                if told.due(error.reason, self._now()):
                     _LOG.warning("caches do not hear of writes", because=error.explanation)
-                told = True
                 await asyncio.sleep(self._limits.retry_s)
 
     async def look(self) -> None:
