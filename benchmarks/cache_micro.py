@@ -26,7 +26,7 @@ from read_micro import BULK, SLICE, TENANT, log_of
 
 from grantlog.app.cached import CachedFacts, Caches
 from grantlog.app.cached_checks import CachedChecks
-from grantlog.app.schemas import LoadedSchema
+from grantlog.app.schema_cache import LoadedSchema
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache

@@ -28,7 +28,8 @@ from grantlog.app.check import Check
 from grantlog.app.known import KnownHeads
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
+from grantlog.app.resolve_schema import resolve_with_schema
+from grantlog.app.schema_cache import LoadedSchema, SchemaCache
 from grantlog.app.terms import NO_TERMS, Consistency
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.recall import Recall

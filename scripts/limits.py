@@ -10,8 +10,8 @@ from grantlog_api.settings import ApiSettings
 
 from grantlog.api.v1 import service_pb2
 from grantlog.app import bundles as bundle_runs
-from grantlog.app import data, list_schemas, listing, lookup, schemas, terms
-from grantlog.engine import expand, question
+from grantlog.app import data, list_schemas, listing, lookup, schema_cache, terms
+from grantlog.engine import expand, expand_facts, question
 from grantlog.engine.lookup_entity.lookup import WALK_NODES_MAX
 from grantlog.engine.lookup_subject.lookup import SUBJECTS_MAX
 from grantlog.model import bundle, ids
@@ -183,7 +183,7 @@ SCHEMAS: Final = {
     "rule body": Limit("a rule's body", language.rule_bytes_max, "bytes", PARSE),
     "braces": Limit("braces within braces in it", language.rule_nesting_max, "levels", PARSE),
     "waiting compiles": Limit(
-        "schemas that wait to be compiled", schemas.COMPILES_WAITING_MAX, "", UNAVAILABLE
+        "schemas that wait to be compiled", schema_cache.COMPILES_WAITING_MAX, "", UNAVAILABLE
     ),
 }  # fmt: skip
 
@@ -213,7 +213,7 @@ QUESTIONS: Final = {
     ),
     "tree nodes": Limit("nodes of an expansion", expand.NODES_MAX, "", LIMIT),
     "tree levels": Limit("its levels", expand.LEVELS_MAX, "", LIMIT),
-    "tree subjects": Limit("subjects that it names", expand.SUBJECTS_MAX, "", LIMIT),
+    "tree subjects": Limit("subjects that it names", expand_facts.SUBJECTS_MAX, "", LIMIT),
     "lookup entities": Limit(
         "entities that LookupEntity passes through", WALK_NODES_MAX, "", LIMIT
     ),

@@ -21,7 +21,8 @@ from grantlog.app.listing import PAGE_MAX, ListFacts
 from grantlog.app.lookup import Lookup, Window
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver, token_of
-from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.schema_cache import SchemaCache
+from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import NO_TERMS, Consistency
 from grantlog.changelog.memory.log import MemoryChangeLog

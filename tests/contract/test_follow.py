@@ -3,101 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
 
-from grantlog.app.project import FollowLimits, Projector
+from grantlog.app.project import Projector
 from grantlog.app.replicas import Progress, Standing, rebuild, status, verify
 from grantlog.app.slices import PIECES
-from grantlog.errors import UnavailableError
-from grantlog.model.chain import transaction_digest
-from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
-from grantlog.ports.log import ChangeLog, HeadsMoved, Position, ProjectionStore
+from grantlog.ports.log import HeadsMoved
 from grantlog.testing.contracts.lives import write_a_life
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
+from tests.contract.following import SMALL, CountedStore, TamperedLog, equal, followed, rewritten
 from tests.waiting import until
-
-SMALL = FollowLimits(changes_max=3, poll_s=0.02, backoff_s_min=0.01, look_again_s=0.0)
-
-
-class TamperedLog:
-    """A log whose reads a test can disturb."""
-
-    def __init__(self, log: ChangeLog) -> None:
-        self.log = log
-        self.failures = 0
-        self.forged: set[tuple[TenantId, Revision]] = set()
-        self.reads: list[TenantId] = []
-
-    async def heads_moved(self, mark: str | None) -> HeadsMoved:
-        return await self.log.heads_moved(mark)
-
-    async def read(
-        self, tenant: TenantId, *, after: Revision, changes_max: int
-    ) -> Sequence[Transaction]:
-        if self.failures:
-            self.failures -= 1
-            raise UnavailableError("a test cut the line")
-        self.reads.append(tenant)
-        return self._forged(await self.log.read(tenant, after=after, changes_max=changes_max))
-
-    async def read_several(
-        self, places: Mapping[TenantId, Revision], *, changes_max: int
-    ) -> Sequence[Transaction]:
-        self.reads += places
-        return self._forged(await self.log.read_several(places, changes_max=changes_max))
-
-    def _forged(self, page: Sequence[Transaction]) -> list[Transaction]:
-        return [
-            replace(entry, previous_digest=b"forged" * 2)
-            if (entry.tenant, entry.revision) in self.forged
-            else entry
-            for entry in page
-        ]
-
-    async def wait(self, timeout_s: float) -> None:
-        await self.log.wait(timeout_s)
-
-
-async def equal(primary: Primary, replica: Copy, tenant: TenantId = ACME) -> bool:
-    ours = await primary.projection.digest(tenant)
-    return ours == await replica.projection.digest(tenant)
-
-
-def rewritten(history: Sequence[Transaction]) -> list[Transaction]:
-    """Another history of as many revisions, that was committed a second later each."""
-    other: list[Transaction] = []
-    digest = history[0].previous_digest
-    for entry in history:
-        later = entry.commit_time + timedelta(seconds=1)
-        previous, digest = (
-            digest,
-            transaction_digest(
-                digest,
-                tenant=entry.tenant,
-                epoch=entry.epoch,
-                revision=entry.revision,
-                commit_time=later,
-                body=entry.body,
-                salt=entry.salt,
-            ),
-        )
-        other.append(replace(entry, commit_time=later, previous_digest=previous, digest=digest))
-    return other
-
-
-async def followed(projector: Projector, condition) -> None:
-    """Run a follower until a condition holds."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        group.create_task(projector.run(stop))
-        try:
-            await until(condition)
-        finally:
-            stop.set()
 
 
 async def test_a_follower_catches_up_and_goes_on(primary: Primary, replica: Copy) -> None:
@@ -137,87 +53,6 @@ async def test_a_busy_tenant_does_not_starve_the_others(primary: Primary, replic
         await projector.round()
     assert projector.status.applied_through is not None
     assert await equal(primary, replica)
-
-
-class CountedStore:
-    """A store that notes how often it was asked where its tenants stand, and what it folded."""
-
-    def __init__(self, store: ProjectionStore) -> None:
-        self.store = store
-        self.asked = 0
-        self.applied: list[set[TenantId]] = []
-
-    async def apply(self, transactions: Sequence[Transaction]) -> None:
-        await self.store.apply(transactions)
-        self.applied.append({each.tenant for each in transactions})
-
-    async def positions(self) -> dict[TenantId, Position]:
-        self.asked += 1
-        return await self.store.positions()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.store, name)
-
-
-async def test_what_is_short_of_several_tenants_is_folded_in_one_transaction(
-    primary: Primary, replica: Copy
-) -> None:
-    tenants = [TenantId(f"many-{number}") for number in range(5)]
-    store = CountedStore(replica.projection)
-    projector = Projector(primary.log, store)
-    await projector.start()
-    await projector.round()
-    store.applied.clear()
-    before = projector.status.changes
-    for number in range(10):
-        await primary.put(f"doc:{number}#viewer@user:1", tenant=tenants[number % 5])
-    await projector.round()
-    assert store.applied == [set(tenants)]
-    assert (projector.status.behind, projector.status.changes - before) == (0, 10)
-    for number in range(10, 13):
-        await primary.put(f"doc:{number}#viewer@user:1", tenant=tenants[number % 5])
-    await projector.round()
-    assert store.applied[1:] == [set(tenants[:3])]
-    for tenant in tenants:
-        assert await equal(primary, replica, tenant)
-
-
-async def test_of_tenants_that_are_folded_together_one_stops_alone(
-    primary: Primary, replica: Copy
-) -> None:
-    tenants = [ACME, OTHER, TenantId("third")]
-    for tenant in tenants:
-        for number in range(3):
-            await primary.put(f"doc:{number}#viewer@user:1", tenant=tenant)
-    log = TamperedLog(primary.log)
-    log.forged = {(OTHER, Revision(2))}
-    store = CountedStore(replica.projection)
-    projector = Projector(log, store)
-    await projector.start()
-    await projector.round()
-    assert await equal(primary, replica)
-    assert await equal(primary, replica, TenantId("third"))
-    assert {ACME} in store.applied
-    assert not any(OTHER in tenants for tenants in store.applied), "nothing of what does not fit"
-    await projector.round()
-    assert projector.status.stopped.keys() == {OTHER}
-    assert projector.status.behind == 0
-
-
-async def test_what_has_no_room_in_a_group_is_folded_all_the_same(
-    primary: Primary, replica: Copy
-) -> None:
-    for number in range(2):
-        for tenant in (ACME, OTHER):
-            facts = (f"doc:{number}#viewer@user:{n}" for n in range(30))
-            await primary.put(*facts, tenant=tenant)
-    projector = Projector(primary.log, replica.projection, FollowLimits(changes_max=40))
-    await projector.start()
-    await projector.round()
-    await projector.round()
-    assert projector.status.behind == 0
-    assert await equal(primary, replica)
-    assert await equal(primary, replica, OTHER)
 
 
 async def test_where_tenants_stand_is_asked_once_and_again_after_an_interruption(

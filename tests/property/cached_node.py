@@ -22,7 +22,7 @@ from grantlog.app.follow_clocks import ClockFollower, FollowLimits
 from grantlog.app.known import KnownHeads
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver, token_of
-from grantlog.app.schemas import LoadedSchema, SchemaCache
+from grantlog.app.schema_cache import LoadedSchema, SchemaCache
 from grantlog.app.terms import Consistency, Terms
 from grantlog.cache import clock as clock_module
 from grantlog.cache import results as results_module

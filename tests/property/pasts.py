@@ -19,7 +19,8 @@ from grantlog.app.listing import ListFacts
 from grantlog.app.lookup import Lookup, Window
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.schema_cache import SchemaCache
+from grantlog.app.schemas import Schemas
 from grantlog.app.terms import Consistency, Terms
 from grantlog.engine.expand import ExpandQuery, expand
 from grantlog.engine.lookup_entity.lookup import EntityQuery

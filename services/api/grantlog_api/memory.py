@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from grantlog.app.cached import NO_CACHES, Caches
 from grantlog.app.known import KnownHeads
-from grantlog.app.schemas import SchemaCache
+from grantlog.app.schema_cache import SchemaCache
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.heads import SchemaReader
 from grantlog.store.postgres.epoch import Seen

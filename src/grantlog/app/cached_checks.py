@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from grantlog.app.cached import CachedFacts, Caches
-from grantlog.app.schemas import LoadedSchema
+from grantlog.app.schema_cache import LoadedSchema
 from grantlog.cache.clock import Cause
 from grantlog.cache.recall import Recall
 from grantlog.cache.relations import RelationCache

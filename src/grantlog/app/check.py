@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from grantlog.app.cached import NO_CACHES, CachedFacts, Caches
 from grantlog.app.cached_checks import CachedChecks
 from grantlog.app.resolve import Resolver, at_a_live_revision
-from grantlog.app.schemas import SchemaCache, resolve_with_schema
+from grantlog.app.resolve_schema import resolve_with_schema
+from grantlog.app.schema_cache import SchemaCache
 from grantlog.app.terms import Terms
 from grantlog.engine.question import CheckQuery, CheckResult
 from grantlog.model.ids import TenantId

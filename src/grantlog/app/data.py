@@ -7,7 +7,7 @@ from typing import Final
 
 from grantlog.app.known import KnownHeads
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import LoadedSchema, SchemaCache
+from grantlog.app.schema_cache import LoadedSchema, SchemaCache
 from grantlog.engine.conform import check_attribute, check_tuple
 from grantlog.errors import ConflictError, InvalidInputError, LimitError, StaleSchemaError
 from grantlog.model.attributes import Attribute

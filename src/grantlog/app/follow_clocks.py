@@ -14,11 +14,13 @@ from typing import Final
 
 import structlog
 
+from grantlog.app.one_by_one import OneByOne
 from grantlog.cache.clock import Clock
 from grantlog.cache.clocks import Clocks
 from grantlog.errors import CorruptionError, GrantlogError
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import LogHead, TenantLog
+from grantlog.waiting import Reminders
 
 _LOG: Final = structlog.get_logger("grantlog.cache")
 
@@ -65,11 +67,11 @@ class ClockFollower:
         self._limits = limits or FollowLimits()
         self._now = now
         self._asked_at: dict[TenantId, float] = {}
-        self._reading: dict[TenantId, asyncio.Lock] = {}
+        self._reading = OneByOne[TenantId]()
 
     async def run(self) -> None:
         """Follow until cancelled, whatever the log says: without it caches are slow, not wrong."""
-        told = False
+        told = Reminders()
         while True:
             try:
                 begun = self._now()
@@ -77,11 +79,10 @@ class ClockFollower:
                 took = self._now() - begun
                 await self._log.wait(self._limits.poll_s)
                 await asyncio.sleep(max(self._limits.pause_s, took))
-                told = False
+                told.end()
             except GrantlogError as error:
-                if not told:
+                if told.due(error.reason, self._now()):
                     _LOG.warning("caches do not hear of writes", because=error.explanation)
-                told = True
                 await asyncio.sleep(self._limits.retry_s)
 
     async def look(self) -> None:
@@ -146,17 +147,13 @@ class ClockFollower:
 
     async def _advance(self, tenant: TenantId, clock: Clock, at: Revision) -> bool:
         """Take the next page of a tenant's log in; False if the clock got no further."""
-        lock = self._reading.setdefault(tenant, asyncio.Lock())
-        try:
-            async with lock:
-                seen = clock.seen
-                if seen >= at:
-                    return True  # by the page that another one read meanwhile
-                page = await self._log.read(
-                    tenant, after=seen, changes_max=self._limits.page_changes_max
-                )
-                if self._clocks.find(tenant) is not clock:
-                    return False
-                return self._clocks.follow(page) and clock.seen > seen
-        finally:
-            self._reading.pop(tenant, None)
+        async with self._reading.turn(tenant):
+            seen = clock.seen
+            if seen >= at:
+                return True  # by the page that another one read meanwhile
+            page = await self._log.read(
+                tenant, after=seen, changes_max=self._limits.page_changes_max
+            )
+            if self._clocks.find(tenant) is not clock:
+                return False
+            return self._clocks.follow(page) and clock.seen > seen

@@ -7,7 +7,7 @@ import contextlib
 from typing import Final
 
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import SchemaCache
+from grantlog.app.schema_cache import SchemaCache
 from grantlog.errors import UnavailableError
 from grantlog.model.ids import TenantId
 

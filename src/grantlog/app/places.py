@@ -9,7 +9,8 @@ from grantlog.app.cached import NO_CACHES, CachedFacts, Caches
 from grantlog.app.cached_checks import CachedChecks
 from grantlog.app.continuation import Continuation
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import LoadedSchema, SchemaCache, resolve_with_schema
+from grantlog.app.resolve_schema import resolve_with_schema
+from grantlog.app.schema_cache import LoadedSchema, SchemaCache
 from grantlog.app.terms import Terms
 from grantlog.engine.plan import Plan
 from grantlog.errors import NotFoundError

@@ -20,10 +20,13 @@ from grantlog.ports.log import ChangeLog, ProjectionStore
 TENANTS_MAX: Final = 200
 """Tenants of one transaction: so many heads are locked at once."""
 
-Places: TypeAlias = "dict[TenantId, Revision]"
+Applied: TypeAlias = "dict[TenantId, Revision]"
+"""The applied revision of each of some tenants."""
 
 
-def grouped(behind: Mapping[TenantId, tuple[Revision, Revision]], changes_max: int) -> list[Places]:
+def grouped(
+    behind: Mapping[TenantId, tuple[Revision, Revision]], changes_max: int
+) -> list[Applied]:
     """The tenants whose logs are short, in groups that one transaction folds; none of one tenant.
 
     Args:
@@ -31,7 +34,7 @@ def grouped(behind: Mapping[TenantId, tuple[Revision, Revision]], changes_max: i
         changes_max: changes of a slice, about. Revisions are counted, which most often have one.
     """
     revisions_max = max(changes_max // PIECES, 1)
-    groups: list[Places] = []
+    groups: list[Applied] = []
     room = 0
     for tenant, (at, end) in behind.items():
         revisions = end - at
@@ -46,7 +49,7 @@ def grouped(behind: Mapping[TenantId, tuple[Revision, Revision]], changes_max: i
 
 
 async def fold_together(
-    log: ChangeLog, store: ProjectionStore, groups: Sequence[Places], changes_max: int
+    log: ChangeLog, store: ProjectionStore, groups: Sequence[Applied], changes_max: int
 ) -> AsyncGenerator[Sequence[Transaction]]:
     """Fold groups one after the other, and tell what of each is folded, whole tenants' at a time.
 
@@ -73,7 +76,7 @@ async def fold_together(
 
 
 async def _read(
-    log: ChangeLog, following: Iterator[Places], changes_max: int
+    log: ChangeLog, following: Iterator[Applied], changes_max: int
 ) -> Sequence[Transaction]:
     """What the next group's logs say; nothing if that cannot be told: each is read again then."""
     places = next(following, None)

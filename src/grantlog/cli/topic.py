@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.producer import open_topic_ends
 from grantlog.changelog.kafka.topic import TopicSpec, find_topic, prepare_topic, problem_of
-from grantlog.changelog.postgres.outbox import Outbox, PartitionStatus, TopicRecord, refuse_other
+from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.changelog.postgres.topic_record import PartitionStatus, TopicRecord, refuse_other
 from grantlog.errors import PreconditionError, UnavailableError
 from grantlog.runtime.kafka import options_of, spec_of
 from grantlog.runtime.kafka_settings import KafkaSettings

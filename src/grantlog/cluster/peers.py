@@ -19,6 +19,7 @@ from grantlog.cluster.sharing import Owner, View
 from grantlog.cluster.stream import OwnerStream, StreamLimits
 from grantlog.errors import GrantlogError
 from grantlog.ports.ring import Nodes
+from grantlog.waiting import Reminders
 
 _LOG: Final = structlog.get_logger("grantlog.ring")
 
@@ -74,15 +75,14 @@ class Peers:
 
     async def run(self) -> None:
         """Beat, and follow who is there, until cancelled."""
-        is_told = False
+        told = Reminders()
         while True:
             try:
                 await self.meet(await self._nodes.beat())
-                is_told = False
+                told.end()
             except GrantlogError as error:  # the last list still serves
-                if not is_told:
+                if told.due(error.reason, asyncio.get_running_loop().time()):
                     _LOG.warning("who is in the ring is not known", because=error.explanation)
-                is_told = True
             await asyncio.sleep(self._joining.beat_s)
 
     async def meet(self, addresses: Sequence[str]) -> None:

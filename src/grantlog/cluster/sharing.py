@@ -89,13 +89,11 @@ class RingReads:
             read = await self._facts.read(tenant, head.revision, keys, epoch=head.epoch)
             return FactReply(read, _store_read())
         answers: list[FactAnswer] = [None] * len(keys)
-        divided = self._divided(view, tenant, keys)
-        own = divided.pop(view.own, [])
+        own, divided = self._divided(view, tenant, keys)
         patience = asyncio.get_running_loop().time() + self._hedge_s
         asked = [
             (self._ask(owner, name, FactQuestion(tenant, head, [keys[n] for n in places])), places)
-            for name, places in divided.items()
-            if (owner := view.owner(name)) is not None
+            for name, (owner, places) in divided.items()
         ]
         self._counts.keys_own += len(own)
         try:
@@ -120,17 +118,23 @@ class RingReads:
 
     def _divided(
         self, view: View, tenant: TenantId, keys: Sequence[FactKey]
-    ) -> dict[str, list[int]]:
-        """The places of keys by the node that is to read them; each counts as its load from now."""
-        divided: dict[str, list[int]] = {}
+    ) -> tuple[list[int], dict[str, tuple[Owner, list[int]]]]:
+        """The places of keys that this node reads itself, and of those that others are to read.
+
+        Each key counts as its reader's load from now.
+        """
+        own: list[int] = []
+        divided: dict[str, tuple[Owner, list[int]]] = {}
         for number, key in enumerate(keys):
             name = view.ring.owner_with_room(place_of(tenant, key[0], key[1]), self._loads)
             owner = view.owner(name) if name != view.own else None
-            if owner is None or not owner.may_be_asked:
+            if owner is not None and owner.may_be_asked:
+                divided.setdefault(name, (owner, []))[1].append(number)
+            else:
                 name = view.own
+                own.append(number)
             self._loads[name] += 1
-            divided.setdefault(name, []).append(number)
-        return divided
+        return own, divided
 
     def _ask(
         self, owner: Owner, name: str, question: FactQuestion

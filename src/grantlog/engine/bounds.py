@@ -29,11 +29,6 @@ UNAFFORDABLE: Final = 1 << 40
 """More than any budget: what only a chain without an end would decide."""
 
 
-def cost(step: Step) -> int:
-    """How much budget it costs to go to a step."""
-    return 0 if isinstance(step, ArrowStep) else 1
-
-
 def children(step: Step) -> Iterable[Step]:
     """The steps that a step leads to, on the same entity or on others."""
     if isinstance(step, RelationStep):

@@ -9,8 +9,8 @@ from grantlog.engine.contextual import ContextFacts
 from grantlog.engine.desk import FactDesk, Memory
 from grantlog.engine.graph import Graph
 from grantlog.engine.node import IDLE, OPENED, Node
+from grantlog.engine.own import OwnFacts
 from grantlog.engine.question import CheckQuery, Limits
-from grantlog.engine.rules import RuleData, context_data
 from grantlog.engine.search import SubjectSearch
 from grantlog.engine.steps import (
     ArrowStep,
@@ -22,14 +22,10 @@ from grantlog.engine.steps import (
     UnionStep,
 )
 from grantlog.errors import DepthExceededError
-from grantlog.model.attributes import AttributeType, AttributeValue
-from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey
+from grantlog.ports.facts import FactAnswer, FactKey
 
 MOVES_PER_TURN: Final = 500
 """How much is done before others on the event loop have their turn: about 2 ms."""
-
-RULES_PER_TURN: Final = 4
-"""Rules that are run before others have their turn; a heavy one counts as so many."""
 
 
 class Evaluation:
@@ -63,8 +59,7 @@ class Evaluation:
         self._subject = query.subject
         self._context = context
         self._limits = limits
-        self._data: RuleData | None = None
-        self._rules_run = 0
+        self._own = OwnFacts(context, query.context.data)
         self._desk = FactDesk(limits.keys_max, memory)
         self.graph = Graph(
             step,
@@ -85,7 +80,7 @@ class Evaluation:
         """Work on what is known, until the root is decided or facts lack.
 
         Yields:
-            After every `MOVES_PER_TURN` moves, so that others can run.
+            After every `MOVES_PER_TURN` moves, or rules enough, so that others can run.
         """
         graph, desk = self.graph, self._desk
         root, settled, stirred, todo = graph.root, graph.settled, graph.stirred, graph.todo
@@ -102,8 +97,8 @@ class Evaluation:
             else:
                 return
             moves += 1
-            if moves >= MOVES_PER_TURN or self._rules_run >= RULES_PER_TURN:
-                moves = self._rules_run = 0
+            if moves >= MOVES_PER_TURN or self._own.take_turn():
+                moves = 0
                 yield
 
     def wanted(self) -> Sequence[FactKey]:
@@ -180,11 +175,9 @@ class Evaluation:
     def _open_attributes(self, node: Node, step: AttributeStep | RuleStep) -> None:
         """Ask for the attributes that the context does not give."""
         node.waiting = 1
-        names = step.arguments if isinstance(step, RuleStep) else (step.name,)
-        for name in names:
-            if (step.type, node.id, name) not in self._context.attributes:
-                node.waiting += 1
-                self._desk.ask_shared(node, AttributeKey(step.type, node.id, name))
+        for key in self._own.keys(step, node.id):
+            node.waiting += 1
+            self._desk.ask_shared(node, key)
         self._hear_attribute(node, step)
 
     def _hear(self, node: Node, key: FactKey, answer: FactAnswer) -> None:
@@ -197,32 +190,5 @@ class Evaluation:
     def _hear_attribute(self, node: Node, step: AttributeStep | RuleStep) -> None:
         """One attribute less to wait for; with the last one the node is decided."""
         node.waiting -= 1
-        if node.waiting:
-            return
-        if isinstance(step, AttributeStep):
-            value = self._value(step, node.id, step.name, AttributeType.BOOLEAN)
-            self.graph.settle(node, value is not None and value.data is True)
-            return
-        program = step.program
-        values: dict[str, AttributeValue] = {}
-        for name in step.arguments:
-            value = self._value(step, node.id, name, program.parameters[name])
-            if value is not None:
-                values[name] = value
-        if self._data is None:
-            self._data = context_data(self._query.context.data)
-        heavy = program.is_heavy(program.weight(values, self._data))
-        self._rules_run += RULES_PER_TURN if heavy else 1
-        self.graph.settle(node, program.run(values, self._data))
-
-    def _value(
-        self, step: Step, id_: str, name: str, value_type: AttributeType
-    ) -> AttributeValue | None:
-        """An attribute's value; one of a type that the schema version does not declare is none."""
-        value = self._context.attributes.get((step.type, id_, name))
-        if value is not None:
-            return value
-        stored = self._desk.recall(AttributeKey(step.type, id_, name))
-        if isinstance(stored, AttributeValue) and stored.type is value_type:
-            return stored
-        return None
+        if node.waiting == 0:
+            self.graph.settle(node, self._own.decide(step, node.id, self._desk.recall))

@@ -8,12 +8,13 @@ behind it stands above it already.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from grantlog.engine.check import FactFetch
 from grantlog.engine.contextual import ContextFacts, arrange
+from grantlog.engine.expand_facts import ExpandFacts, needs_of
 from grantlog.engine.plan import Plan, flatten
 from grantlog.engine.question import NO_CONTEXT, RequestContext
 from grantlog.engine.steps import (
@@ -26,10 +27,10 @@ from grantlog.engine.steps import (
     UnionStep,
 )
 from grantlog.engine.tree import Branch, SubjectsLeaf, Tree, ValueLeaf, ValuesLeaf
-from grantlog.errors import CorruptionError, LimitError
-from grantlog.model.attributes import AttributeType, AttributeValue
+from grantlog.errors import LimitError
+from grantlog.model.attributes import AttributeType
 from grantlog.model.tuples import Entity, Subject
-from grantlog.ports.facts import AttributeKey, FactAnswer, FactKey, SubjectPage, SubjectsKey
+from grantlog.ports.facts import FactKey
 from grantlog.schema.compiled import Call, Expr, Operator, Rewrite
 
 NODES_MAX: Final = 10_000
@@ -37,9 +38,6 @@ NODES_MAX: Final = 10_000
 
 LEVELS_MAX: Final = 45
 """How deep a tree may be: a level is two messages on the wire, and readers stop at 100."""
-
-SUBJECTS_MAX: Final = 10_000
-"""Subjects that a tree may name: it is one message, made and read in one go."""
 
 _TURN: Final = 200
 
@@ -99,7 +97,8 @@ async def expand(plan: Plan, query: ExpandQuery, fetch: FactFetch) -> Tree:
     Raises:
         NotFoundError: the schema has no such entity type or name.
         InvalidInputError: the name cannot be asked like this.
-        LimitError: the tree is larger than `NODES_MAX`, `LEVELS_MAX` or `SUBJECTS_MAX` allow.
+        LimitError: the tree is larger than `NODES_MAX`, `LEVELS_MAX` or
+            `expand_facts.SUBJECTS_MAX` allow.
     """
     step = plan.find(query.entity.type, query.permission, query.arguments)
     expansion = _Expansion(plan, arrange(plan, query.context))
@@ -110,24 +109,22 @@ async def expand(plan: Plan, query: ExpandQuery, fetch: FactFetch) -> Tree:
         keys = expansion.wanted()
         if not keys:
             return found[0]
-        expansion.learn(keys, await fetch(keys))
+        expansion.facts.learn(keys, await fetch(keys))
 
 
 class _Expansion:
-    """A tree that grows."""
+    """A tree that grows.
+
+    Attributes:
+        facts: what it is grown from.
+    """
 
     def __init__(self, plan: Plan, context: ContextFacts) -> None:
         self._plan = plan
-        self._context = context
+        self.facts = ExpandFacts(context)
         self._tasks: list[_Task] = []
         self._waiting: list[_Task] = []
-        self._subjects: dict[SubjectsKey, list[Subject]] = {}
-        """Subjects read so far, by the key of the first page."""
-        self._reading: dict[SubjectsKey, SubjectsKey] = {}
-        """The next page's key of what is not read to the end."""
-        self._values: dict[AttributeKey, AttributeValue | None] = {}
         self._nodes = 0
-        self._named = 0
 
     def begin(self, task: _Task) -> None:
         """Take a step to expand."""
@@ -140,7 +137,7 @@ class _Expansion:
         turns = 0
         while self._tasks:
             task = self._tasks.pop()
-            if all(self._is_known(key) for key in self._needs(task)):
+            if all(map(self.facts.is_known, needs_of(task.step, task.id))):
                 self._grow(task)
             else:
                 self._waiting.append(task)
@@ -150,47 +147,8 @@ class _Expansion:
 
     def wanted(self) -> list[FactKey]:
         """The facts that are lacking, each once."""
-        keys = dict.fromkeys(key for task in self._waiting for key in self._needs(task))
-        return [
-            self._reading.get(key, key) if isinstance(key, SubjectsKey) else key
-            for key in keys
-            if not self._is_known(key)
-        ]
-
-    def learn(self, keys: Sequence[FactKey], answers: Sequence[FactAnswer]) -> None:
-        """Take the answers to what was wanted."""
-        for key, answer in zip(keys, answers, strict=True):
-            if isinstance(key, AttributeKey):
-                self._values[key] = answer if isinstance(answer, AttributeValue) else None
-            elif isinstance(key, SubjectsKey) and isinstance(answer, SubjectPage):
-                first = key._replace(after=None)
-                self._subjects.setdefault(first, []).extend(answer.subjects)
-                self._reading.pop(first, None)
-                if answer.more:
-                    self._reading[first] = key._replace(after=answer.subjects[-1])
-                self._name(len(answer.subjects))
-            else:
-                raise CorruptionError("an answer does not fit its key")
-
-    def _is_known(self, key: SubjectsKey | AttributeKey) -> bool:
-        if isinstance(key, AttributeKey):
-            return key in self._values or tuple(key) in self._context.attributes
-        return key in self._subjects and key not in self._reading
-
-    def _needs(self, task: _Task) -> list[SubjectsKey | AttributeKey]:
-        """The facts without which a step cannot be expanded."""
-        step, id_ = task.step, task.id
-        match step:
-            case RelationStep():
-                return [SubjectsKey(step.type, id_, step.name)]
-            case ArrowStep():
-                return [SubjectsKey(step.type, id_, step.relation.name)]
-            case AttributeStep():
-                return [AttributeKey(step.type, id_, step.name)]
-            case RuleStep():
-                return [AttributeKey(step.type, id_, name) for name in step.arguments]
-            case _:
-                return []
+        needs = (key for task in self._waiting for key in needs_of(task.step, task.id))
+        return self.facts.wanted(needs)
 
     def _grow(self, task: _Task) -> None:
         step, entity = task.step, Entity(task.step.type, task.id)
@@ -205,11 +163,13 @@ class _Expansion:
             case ArrowStep():
                 self._grow_arrow(task, step, entity)
             case AttributeStep():
-                value = self._value(step.type, task.id, step.name, AttributeType.BOOLEAN)
+                value = self.facts.value(step.type, task.id, step.name, AttributeType.BOOLEAN)
                 self._put(task, Tree(entity, step.name, content=ValueLeaf(value)))
             case RuleStep():
                 kinds = step.program.parameters
-                values = {n: self._value(step.type, task.id, n, kinds[n]) for n in step.arguments}
+                values = {
+                    n: self.facts.value(step.type, task.id, n, kinds[n]) for n in step.arguments
+                }
                 self._put(task, Tree(entity, step.name, step.arguments, ValuesLeaf(values)))
             case _:
                 path = _Path(place, task.path)
@@ -237,17 +197,8 @@ class _Expansion:
             pending.append((part.left, _placing(branch, 0), level + 1))
             pending.append((part.right, _placing(branch, 1), level + 1))
 
-    def _related(self, type_: str, id_: str, relation: RelationStep) -> list[Subject]:
-        """The subjects that the schema version admits: entities first, then usersets."""
-        stored = self._subjects[SubjectsKey(type_, id_, relation.name)]
-        sent = self._context.subjects.get((type_, id_, relation.name), ())
-        found = dict.fromkeys(s for s in (*stored, *sent) if (s.type, s.relation) in relation.kinds)
-        # Both parts come nearly in order, which makes sorting cheap.
-        plain = sorted(subject for subject in found if not subject.relation)
-        return [*plain, *sorted(subject for subject in found if subject.relation)]
-
     def _grow_relation(self, task: _Task, step: RelationStep, entity: Entity) -> None:
-        subjects = self._related(step.type, task.id, step)
+        subjects = self.facts.subjects(step.type, task.id, step)
         leaf = Tree(entity, step.name, content=SubjectsLeaf(subjects))
         usersets = [s for s in subjects if s.relation]
         if not usersets:
@@ -263,7 +214,7 @@ class _Expansion:
             self.begin(_Task(target, userset.id, put, path, task.level + 1))
 
     def _grow_arrow(self, task: _Task, step: ArrowStep, entity: Entity) -> None:
-        subjects = self._related(step.type, task.id, step.relation)
+        subjects = self.facts.subjects(step.type, task.id, step.relation)
         found = {(s.type, s.id) for s in subjects if s.type in step.targets}
         tree = Tree(entity, step.relation.name)
         branch = tree.content = Branch(Operator.UNION, [tree] * len(found))
@@ -272,14 +223,6 @@ class _Expansion:
         for number, (type_, id_) in enumerate(sorted(found)):
             put = _placing(branch, number)
             self.begin(_Task(step.targets[type_], id_, put, path, task.level + 1))
-
-    def _value(self, type_: str, id_: str, name: str, kind: AttributeType) -> AttributeValue:
-        value = self._context.attributes.get((type_, id_, name))
-        if value is None:
-            value = self._values[AttributeKey(type_, id_, name)]
-        return (
-            value if value is not None and value.type is kind else AttributeValue(kind, kind.zero)
-        )
 
     def _put(self, task: _Task, tree: Tree) -> None:
         self._count(task.level)
@@ -291,14 +234,6 @@ class _Expansion:
             raise LimitError(f"the tree has more than nodes_max = {NODES_MAX} nodes")
         if level > LEVELS_MAX:
             raise LimitError(f"the tree is deeper than levels_max = {LEVELS_MAX}")
-
-    def _name(self, more: int) -> None:
-        self._named += more
-        if self._named > SUBJECTS_MAX:
-            raise LimitError(
-                f"the tree names more than subjects_max = {SUBJECTS_MAX} subjects: LookupSubject "
-                "lists them in pages"
-            )
 
 
 def _placing(branch: Branch, number: int) -> Put:

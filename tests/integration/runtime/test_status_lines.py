@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from grantlog.changelog.postgres.outbox import Outbox, TopicRecord, refuse_other
+from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.changelog.postgres.topic_record import TopicRecord, refuse_other
 from grantlog.cli.__main__ import main
 from grantlog.errors import PreconditionError
 from grantlog.store.postgres.followers import HOLD, beat

@@ -10,7 +10,7 @@ import pytest
 
 from grantlog.app.cached import CachedFacts, Caches
 from grantlog.app.cached_checks import CachedChecks
-from grantlog.app.schemas import LoadedSchema
+from grantlog.app.schema_cache import LoadedSchema
 from grantlog.cache import clock as clock_module
 from grantlog.cache.clock import Clock
 from grantlog.cache.clocks import Clocks

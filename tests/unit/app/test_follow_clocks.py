@@ -14,6 +14,7 @@ from grantlog.cache.clocks import Clocks
 from grantlog.errors import CorruptionError, GrantlogError, PreconditionError, UnavailableError
 from grantlog.model.ids import Revision
 from grantlog.testing.contracts.places import ACME, Primary
+from grantlog.waiting import REMIND_S_MIN
 from tests.contract.memory import memory_primary
 from tests.waiting import until
 
@@ -114,6 +115,30 @@ async def test_whatever_the_log_says_the_follower_goes_on_and_tells_once(
             await until(lambda: clock.seen == 2)
             following.cancel()
     assert [line["event"] for line in told] == ["caches do not hear of writes"]
+
+
+async def test_a_log_that_stays_away_is_told_of_again_ever_more_rarely():
+    primary, clocks, _, _ = await place(writes=1)
+    limits = FollowLimits(retry_s=0.0)
+    looks = count(1)
+
+    def now() -> float:
+        return float(next(looks))  # a second passes at every look at the clock
+
+    log = _Counted(primary)
+
+    async def heads_of(tenants, *, now=False):
+        raise UnavailableError("gone")
+
+    log.heads_of = heads_of
+    with capture_logs() as told:
+        async with asyncio.TaskGroup() as group:
+            follower = ClockFollower(log, clocks, limits, now)  # type: ignore[arg-type]
+            following = group.create_task(follower.run())
+            await until(lambda: len(told) >= 3)
+            following.cancel()
+    assert {line["event"] for line in told} == {"caches do not hear of writes"}
+    assert next(looks) > len(told) * REMIND_S_MIN
 
 
 async def test_a_log_that_cannot_be_read_ends_the_clock():

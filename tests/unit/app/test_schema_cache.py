@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from grantlog.app.schemas import COMPILES_WAITING_MAX
+from grantlog.app.schema_cache import COMPILES_WAITING_MAX
 from grantlog.errors import UnavailableError
 from tests.unit.app.world import Node
 

@@ -14,7 +14,8 @@ from grantlog.app.listing import ListFacts
 from grantlog.app.lookup import Lookup
 from grantlog.app.places import Places
 from grantlog.app.resolve import Resolver
-from grantlog.app.schemas import SchemaCache, Schemas
+from grantlog.app.schema_cache import SchemaCache
+from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.app.terms import Consistency, Terms
 from grantlog.engine.question import CheckQuery

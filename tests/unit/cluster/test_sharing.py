@@ -99,6 +99,14 @@ async def test_each_key_is_read_by_its_owner_and_answers_keep_their_order():
     assert reply.source is Source.PRIMARY
 
 
+async def test_no_key_is_left_out_where_a_node_is_found_once_and_then_no_more():
+    store, found = Store(), iter([Other()])
+    view = View(RING, "a", lambda _: next(found, None))
+    reads = RingReads(store, lambda: view, RingCounts(), hedge_s=20.0)
+    reply = await reads.read(ACME, HEAD, [owned_by("b")[0], owned_by("c")[0]])
+    assert reply.answers == [False, True], "b's from b, c's from the own store"
+
+
 async def test_what_no_store_was_read_for_is_from_memory():
     world = World(b=Other())
     assert (await world.read(owned_by("b")[:3])).source is Source.CACHE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from grantlog.engine import expand
 from grantlog.errors import InvalidInputError, LimitError, NotFoundError
 from tests.unit.engine.looking import Looking
 
@@ -124,11 +123,15 @@ def test_unknown_names_are_errors():
 
 @pytest.mark.parametrize(
     ("bound", "text"),
-    [("NODES_MAX", "nodes_max"), ("LEVELS_MAX", "levels_max"), ("SUBJECTS_MAX", "subjects_max")],
+    [
+        ("expand.NODES_MAX", "nodes_max"),
+        ("expand.LEVELS_MAX", "levels_max"),
+        ("expand_facts.SUBJECTS_MAX", "subjects_max"),
+    ],
 )
 def test_a_tree_beyond_a_bound_is_refused(monkeypatch, bound: str, text: str):
     facts = " ".join(f"folder:{n}#parent@folder:{n + 1} folder:{n}#viewer@user:1" for n in range(9))
-    monkeypatch.setattr(expand, bound, 5)
+    monkeypatch.setattr(f"grantlog.engine.{bound}", 5)
     with pytest.raises(LimitError, match=text):
         Looking(SCHEMA, facts).tree("folder:0#view")
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.producer import KafkaTopicWriter, open_topic_writer
 from grantlog.changelog.kafka.topic import TopicSpec, prepare_topic
-from grantlog.changelog.postgres.outbox import Outbox, TopicRecord, refuse_other
+from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.changelog.postgres.topic_record import TopicRecord, refuse_other
 
 
 async def agree_on_topic(options: KafkaOptions, spec: TopicSpec, outbox: Outbox) -> TopicRecord:

@@ -11,13 +11,18 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import asyncpg
 
 from grantlog.changelog.parts import Part
-from grantlog.errors import PreconditionError
+from grantlog.changelog.postgres.topic_record import (
+    Behind,
+    PartitionStatus,
+    TopicRecord,
+    refuse_other,
+)
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.pool import Connection, Pool, acquired
 from grantlog.store.postgres.statements import load
@@ -32,16 +37,6 @@ ROWS_PER_TENANT_MAX: Final = 500
 
 WHOLE: Final = 2**31 - 1
 """The part of a place that stands behind all parts of its revision."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopicRecord:
-    """The topic that carries this primary's log."""
-
-    name: str
-    partitions: int
-    cluster_id: str
-    """Kafka's own name of itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,30 +62,6 @@ class Place:
     def published(self) -> Revision:
         """The last revision that is on the topic as a whole."""
         return self.revision if self.complete else Revision(self.revision - 1)
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionStatus:
-    """A partition, for people."""
-
-    partition: int
-    owner: str
-    publisher_epoch: int
-    acknowledged_offset: int
-    published_through: datetime | None
-    trouble: str
-    held: bool
-    """Whether its lease runs."""
-    lag: timedelta | None
-    """Age of `published_through`, by the primary's clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """What is not on the topic."""
-
-    tenants: int
-    revisions: int
 
 
 @dataclass(slots=True)
@@ -290,23 +261,3 @@ async def _batch(rows: AsyncIterable[asyncpg.Record], bytes_max: int) -> list[Pa
         if size >= bytes_max:
             break
     return found
-
-
-def refuse_other(recorded: TopicRecord, *, name: str, partitions: int) -> None:
-    """Refuse to work with another topic than the recorded one.
-
-    Raises:
-        PreconditionError: its name or its number of partitions differ; the text says what to do.
-    """
-    if recorded.name != name:
-        raise PreconditionError(
-            f"the log is on the topic {recorded.name}, GRANTLOG_KAFKA_TOPIC says {name}: start "
-            f"this service with GRANTLOG_KAFKA_TOPIC={recorded.name}"
-        )
-    if recorded.partitions != partitions:
-        raise PreconditionError(
-            f"the log has {recorded.partitions} partitions, GRANTLOG_KAFKA_PARTITIONS says "
-            f"{partitions}: start this service with "
-            f"GRANTLOG_KAFKA_PARTITIONS={recorded.partitions}; another number "
-            "needs another topic, and `grantlog topic move`"
-        )

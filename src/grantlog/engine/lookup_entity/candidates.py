@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from grantlog.engine.bounds import Value, cost, spent
+from grantlog.engine.bounds import Value, spent
 from grantlog.engine.lookup_entity.backwards import ContextBackwards
 from grantlog.engine.lookup_entity.judge import SEEN, Judge, Mark
 from grantlog.engine.lookup_entity.shape import Shape
@@ -98,7 +98,8 @@ class Candidates:
             found: dict[int, Value] = {}
             for step in steps:
                 outcome = own.decide(step, id_, stored)
-                found[step.number] = None if outcome is None else 0 if outcome else ~0
+                is_known = isinstance(outcome, bool)  # an error is the check's own to tell
+                found[step.number] = (0 if outcome else ~0) if is_known else None
                 await own.turn()
             values[id_] = found
         return values
@@ -118,7 +119,7 @@ def reached(
     for step in (*shape.inner.values(), *shape.given.values()):
         feeds = [(p, relation) for p, relation in shape.feeds[step.number] if p.number in outer]
         for id_ in walk.present[step.number] if feeds else ():
-            value = spent(walk.need((step.number, id_)), cost(step))
+            value = spent(walk.need((step.number, id_)), step.cost)
             for parent, relation in feeds:
                 yield from _related(parent, Subject(step.type, id_, relation), value, context)
     for step in shape.held:

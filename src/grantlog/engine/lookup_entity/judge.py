@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from grantlog.engine.bounds import Value, cost, is_possible, spent, value_of
+from grantlog.engine.bounds import Value, is_possible, spent, value_of
 from grantlog.engine.lookup_entity.shape import Composite, Leaf, Shape
 from grantlog.engine.lookup_entity.walk import Walk
 from grantlog.engine.steps import ArrowStep, Step
@@ -69,7 +69,7 @@ class Judge:
         self._verdicts: dict[tuple[object, ...], bool | None] = {}
         # Loops over tuples: they run for every candidate (benchmarks/lookups.py).
         self._plans = [
-            (step, step.number, [(operand, cost(operand)) for operand in step.operands])
+            (step, step.number, [(operand, operand.cost) for operand in step.operands])
             for step in shape.composites
         ]
 

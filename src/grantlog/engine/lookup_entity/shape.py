@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable
 from typing import TypeAlias
 
-from grantlog.engine.bounds import UNAFFORDABLE, children, cost, is_possible
+from grantlog.engine.bounds import UNAFFORDABLE, children, is_possible
 from grantlog.engine.own import OwnStep
 from grantlog.engine.steps import (
     ArrowStep,
@@ -164,7 +164,7 @@ def _longest(reach: dict[int, Step]) -> dict[int, int]:
     ready = [number for number, below in waiting.items() if not below]
     while ready:
         number = ready.pop()
-        below = [longest[c.number] + cost(c) for c in children(reach[number])]
+        below = [longest[c.number] + c.cost for c in children(reach[number])]
         longest[number] = max(below, default=0)
         for parent in parents[number]:
             waiting[parent].discard(number)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from grantlog.engine.bounds import Value, cost, is_possible, spent, value_of
+from grantlog.engine.bounds import Value, is_possible, spent, value_of
 from grantlog.engine.lookup_entity.backwards import ContextBackwards
 from grantlog.engine.lookup_entity.shape import Composite, Shape
 from grantlog.engine.reading import LookupFacts
@@ -236,7 +236,7 @@ class Walk:
         while self._sure:
             await self._turn()
             step, id_ = self._sure.popleft()
-            need = self._needs[step.number][id_] + cost(step)
+            need = self._needs[step.number][id_] + step.cost
             for parent in self._shape.above[step.number]:
                 value = value_of(parent, self._operand_values(parent, id_))
                 if value is not None and value >= 0:
@@ -247,4 +247,4 @@ class Walk:
                     self._offer(parent, other, need)
 
     def _operand_values(self, parent: Composite, id_: str) -> list[Value]:
-        return [spent(self.value(operand, id_), cost(operand)) for operand in parent.operands]
+        return [spent(self.value(operand, id_), operand.cost) for operand in parent.operands]

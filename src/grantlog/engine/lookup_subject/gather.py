@@ -96,7 +96,8 @@ class Gathering:
                 await self._turn()
                 self._hear(nodes, key, answer)
         for node, step in valued:
-            self.decided[node] = self._own.decide(step, node.id, self._values.get)
+            outcome = self._own.decide(step, node.id, self._values.get)
+            self.decided[node] = outcome if isinstance(outcome, bool) else None
             await self._own.turn()
             await self._turn()
 
@@ -166,6 +167,6 @@ class Gathering:
                     self.graph.reach(node, userset, subject.id)
         elif isinstance(step, ArrowStep):
             for type_, id_, relation in subjects:
-                target = step.targets.get(type_)
-                if target is not None and (type_, relation) in step.relation.kinds:
+                target = step.followed.get((type_, relation))
+                if target is not None:
                     self.graph.reach(node, target, id_)
