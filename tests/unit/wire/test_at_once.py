@@ -94,6 +94,24 @@ def test_writes(tuples: list[Message], tenant: str, has_metadata: bool) -> None:
         same(lambda request=request, read=read: read(request).tuples, request, made)
 
 
+@pytest.mark.parametrize("text", ["", "a b", "ä", "a\n", "...", "*", "x1", "x" * 64, "x" * 129])
+@pytest.mark.parametrize(
+    "place",
+    ["entity.type", "entity.id", "relation", "subject.type", "subject.id", "subject.relation"],
+)
+def test_each_text_has_its_rule(place: str, text: str) -> None:
+    wrong = base_pb2.Tuple()
+    wrong.CopyFrom(GOOD)
+    *path, name = place.split(".")
+    setattr(getattr(wrong, path[0]) if path else wrong, name, text)
+    request = service_pb2.DataWriteRequest(tenant_id="t1", metadata={}, tuples=[GOOD, wrong])
+    same(
+        lambda: read_data(request).tuples,
+        request,
+        lambda: [convert.relation_tuple(item) for item in request.tuples],
+    )
+
+
 def test_the_other_fields_are_validated_too() -> None:
     request = service_pb2.DataWriteRequest(tenant_id="t1", metadata={}, tuples=[GOOD])
     request.attributes.add(entity=base_pb2.Entity(type="doc", id="no id"))
