@@ -11,6 +11,7 @@ from grantlog.cache.results import (
     ResultCache,
     dependencies_of,
     result_key,
+    result_keys,
 )
 from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
 from grantlog.model.ids import Revision, SchemaVersion
@@ -68,6 +69,29 @@ def test_a_question_with_less_depth_than_the_answer_took_is_not_answered():
 def test_whatever_the_question_says_tells_it_apart(other: CheckQuery):
     one = clock(5)
     assert result_key(one, V, other) != result_key(one, V, QUERY)
+
+
+def test_many_keys_are_each_questions_own():
+    one = clock(5)
+    data = [RequestContext(data=sent) for sent in ({"a": 1}, object(), {"b": 1})]
+    sent = [QUERY, *(QUERY._replace(context=each) for each in data), QUERY]
+    dotted = QUERY._replace(subject=Subject("user", "1", "..."))
+    queries = [*sent, dotted, QUERY._replace(arguments=("a",))]
+    keys = result_keys(one, V, queries)
+    assert keys == [result_key(one, V, query) for query in queries]
+    assert len(set(keys)) == 5, "two contexts, none that can be kept, arguments, and the rest"
+
+
+def test_an_answer_from_memory_takes_another_ones_place_if_it_says_more():
+    cache, one, key = kept_at(3)
+    [entry] = cache._shelf.entries.values()
+    before = cache.state.bytes
+    no = CheckResult(allowed=False, check_count=1)
+    cache.keep_recalled(key, KeptResult(no, 4), AT, [entry])
+    assert cache.find(one, key, AT, 20) == YES, "the smaller depth stays"
+    cache.keep_recalled(key, KeptResult(no, 2), AT, [entry])
+    assert cache.find(one, key, AT, 20) == no
+    assert (cache.state.entries, cache.state.bytes) == (1, before)
 
 
 def test_versions_tenants_and_lives_are_told_apart_depths_and_an_ellipsis_are_not():
