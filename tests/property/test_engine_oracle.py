@@ -72,7 +72,7 @@ def test_the_engine_answers_what_the_oracle_answers(world: World, asked: list[As
     facts = FactTable(world.tuples, world.attributes)
     for question in asked:
         for depth in (question.depth, 1, 2, 3, 4, 5, 6):
-            one = replace(question, depth=depth)
+            one = question._replace(depth=depth)
             expected = judge(language, question_of(world, one))
             assert verdict(plan, query_of(world, one), facts.fetch) == expected, one
 
@@ -124,7 +124,7 @@ def test_facts_are_fetched_once_and_in_one_batch_for_each_level(world: World, as
 def test_what_is_decided_without_sharing_is_decided_alike(world: World, asked: list[Asked]):
     language = read_language(world.schema)
     for one in asked:
-        question = replace(question_of(world, one), depth=min(one.depth, 12))
+        question = question_of(world, one)._replace(depth=min(one.depth, 12))
         alone = judge_unshared(language, question)
         if alone in {"allowed", "denied"}:
             assert judge(language, question) == alone, one
@@ -137,7 +137,7 @@ def test_two_depths_never_contradict_each_other(world: World, asked: list[Asked]
     facts = FactTable(world.tuples, world.attributes)
     for one in asked:
         query = query_of(world, one)
-        answers = {verdict(plan, replace(query, depth=d), facts.fetch) for d in (1, 3, 5, 8, 1000)}
+        answers = {verdict(plan, query._replace(depth=d), facts.fetch) for d in (1, 3, 5, 8, 1000)}
         assert not answers >= {"allowed", "denied"}, one
 
 
@@ -156,7 +156,7 @@ def test_a_decision_says_a_depth_that_gives_it_and_all_that_it_read(
             continue
         assert decision.depth <= one.depth
         for depth in (decision.depth, one.depth, 1_000):
-            again = verdict(plan, replace(query, depth=depth), facts.fetch)
+            again = verdict(plan, query._replace(depth=depth), facts.fetch)
             assert again == ("allowed" if decision.result.allowed else "denied"), one
         facts = FactTable(world.tuples, world.attributes, page_max=page_max)
         run_now(decide(plan, query, facts.fetch))

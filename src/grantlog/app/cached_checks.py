@@ -11,11 +11,12 @@ from grantlog.app.schema_cache import LoadedSchema
 from grantlog.cache.clock import Cause
 from grantlog.cache.recall import Recall
 from grantlog.cache.relations import RelationCache
-from grantlog.cache.results import KeptResult, ResultKey, kept_result, result_key
+from grantlog.cache.results import KeptResult, ResultKey, kept_result, result_key, result_keys
 from grantlog.engine.check import Decision, decide
 from grantlog.engine.conform import plain_subject
 from grantlog.engine.many import FactMemo, decide_many
-from grantlog.engine.question import CheckQuery, CheckResult, require_depth
+from grantlog.engine.question import NO_CONTEXT, CheckQuery, CheckResult, require_depth
+from grantlog.engine.steps import Step
 from grantlog.errors import GrantlogError, InvalidInputError, NotFoundError
 from grantlog.model.ids import TenantId
 from grantlog.model.tuples import Subject
@@ -47,6 +48,7 @@ class CachedChecks:
         "_relations",
         "_results",
         "_spent",
+        "_steps",
         "_tenant",
         "_under_way",
     )
@@ -66,6 +68,7 @@ class CachedChecks:
         self._has_reached = self._is_behind = False
         self._spent = 0
         self._recalls: dict[tuple[Subject, int], Recall] = {}
+        self._steps: dict[tuple[str, str, tuple[str, ...]], Step] = {}
 
     async def check(self, query: CheckQuery) -> CheckResult:
         """As `engine.check`."""
@@ -105,15 +108,19 @@ class CachedChecks:
         """
         for depth in {query.depth for query in queries}:
             require_depth(depth)
-        keys = [self._key(query) for query in queries]
-        found = [self._find(key, query) for key, query in zip(keys, queries, strict=True)]
-        if any(each is Cause.AHEAD for each in found) and await self._has_caught_up():
-            found = [self._find(key, query) for key, query in zip(keys, queries, strict=True)]
+        keys = self._keys(queries)
+        found = self._find_many(keys, queries)
+        if Cause.AHEAD in found and await self._has_caught_up():
+            found = self._find_many(keys, queries)
         answers: list[CheckResult | GrantlogError | None] = []
-        for each in found:
+        places: list[int] = []
+        for place, each in enumerate(found):
             self._count(each)
-            answers.append(None if isinstance(each, Cause) else each)
-        places = [place for place, answer in enumerate(answers) if answer is None]
+            if isinstance(each, Cause):
+                places.append(place)
+                answers.append(None)
+            else:
+                answers.append(each)
         places = await self._recall_many(places, queries, keys, answers)
         if places and self._is_behind and await self._has_caught_up():
             places = await self._recall_many(places, queries, keys, answers)
@@ -157,13 +164,17 @@ class CachedChecks:
             NotFoundError, InvalidInputError: as `Plan.find`.
         """
         relations, context = self._relations, query.context
-        if relations is None or context.tuples or context.attributes:
+        if relations is None or (
+            context is not NO_CONTEXT and (context.tuples or context.attributes)
+        ):
             return None
-        step = self._loaded.plan.find(query.entity.type, query.permission, query.arguments)
-        recall = self._recall_of(query, relations)
+        (type_, id_), permission, subject, arguments, _, depth = query
+        step = self._step(type_, permission, arguments)
+        whose = (subject, id(context))
+        recall = self._recalls.get(whose) or self._new_recall(whose, query, relations)
         if recall is None:
             return None
-        found = recall.decide(step, query.entity.id, query.depth)
+        found = recall.decide(step, id_, depth)
         self._spent += recall.spent
         if found is None:
             self._is_behind |= recall.is_behind
@@ -174,17 +185,24 @@ class CachedChecks:
             self._results.keep_recalled(key, kept, self._at, found.reads)
         return kept.result
 
-    def _recall_of(self, query: CheckQuery, relations: RelationCache) -> Recall | None:
+    def _step(self, type_: str, name: str, arguments: tuple[str, ...]) -> Step:
+        """As `Plan.find`, which looks through more than one map."""
+        asked = (type_, name, arguments)
+        step = self._steps.get(asked)
+        if step is None:
+            step = self._steps[asked] = self._loaded.plan.find(type_, name, arguments)
+        return step
+
+    def _new_recall(
+        self, whose: tuple[Subject, int], query: CheckQuery, relations: RelationCache
+    ) -> Recall | None:
         """Where a subject's questions with the same `context.data` are decided from memory."""
         clock = self._clock
         if clock is None:
             return None
-        whose = (query.subject, id(query.context))
-        recall = self._recalls.get(whose)
-        if recall is None:
-            subject = plain_subject(query.subject)
-            recall = Recall(relations, clock, self._at, subject, query.context.data)
-            self._recalls[whose] = recall
+        subject = plain_subject(query.subject)
+        recall = Recall(relations, clock, self._at, subject, query.context.data)
+        self._recalls[whose] = recall
         return recall
 
     async def _has_caught_up(self) -> bool:
@@ -200,6 +218,18 @@ class CachedChecks:
         if self._results is None or self._clock is None:
             return None
         return result_key(self._clock, self._loaded.version, query)
+
+    def _keys(self, queries: Sequence[CheckQuery]) -> Sequence[ResultKey | None]:
+        if self._results is None or self._clock is None:
+            return [None] * len(queries)
+        return result_keys(self._clock, self._loaded.version, queries)
+
+    def _find_many(
+        self, keys: Sequence[ResultKey | None], queries: Sequence[CheckQuery]
+    ) -> list[CheckResult | Cause]:
+        if self._results is None or self._clock is None:
+            return [Cause.ABSENT] * len(queries)
+        return self._results.find_many(self._clock, keys, self._at, queries)
 
     def _find(self, key: ResultKey | None, query: CheckQuery) -> CheckResult | Cause:
         if key is None or self._results is None or self._clock is None:

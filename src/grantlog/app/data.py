@@ -164,10 +164,17 @@ def _require_small(attribute: Attribute) -> None:
 
 def _validate(loaded: LoadedSchema, steps: Sequence[PutFacts | RemoveFacts]) -> None:
     """Refuse facts to be put that the schema does not admit, or that are too large."""
+    shapes: set[tuple[str, str, str]] = set()
     for step in steps:
         if isinstance(step, PutFacts):
             for fact in step.tuples:
-                check_tuple(loaded.schema, fact)
+                # Tuples to plain entities fit by their types and relation alone: each kind once.
+                (type_, _), relation, (kind, _, userset) = fact
+                shape = (type_, relation, kind)
+                if userset or shape not in shapes:
+                    check_tuple(loaded.schema, fact)
+                    if not userset:
+                        shapes.add(shape)
             for attribute in step.attributes:
                 check_attribute(loaded.schema, attribute)
                 _require_small(attribute)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from grantlog.cache.clock import Clock
-from grantlog.cache.relations import FactPlace, RelationCache, Whole, holds, place_of
+from grantlog.cache.relations import RelationCache, Whole, holds, place_of
 from grantlog.cache.shelf import USES_MAX, Entry
 from grantlog.engine.bounds import Value, spent, value_of
 from grantlog.engine.rules import RuleData, context_data
@@ -166,8 +166,8 @@ class Recall:
         admits = self._kind in step.kinds
         if not (admits or usersets):
             return _DENIED
-        entry = self._entry((self._number, step.type, id_, step.name))
-        if entry is None:
+        entry: Entry[Any] | None = self._entries.get((self._number, step.type, id_, step.name))
+        if entry is None or not self._may_use(entry):
             return self._in_large_relation(step, id_, left, admits=admits)
         whole: Whole = entry.value
         if admits and self._subject in whole.members:
@@ -201,8 +201,8 @@ class Recall:
         if not step.targets:
             return _DENIED
         name = step.relation.name
-        entry = self._entry((self._number, step.type, id_, name))
-        if entry is not None:
+        entry: Entry[Any] | None = self._entries.get((self._number, step.type, id_, name))
+        if entry is not None and self._may_use(entry):
             return self._among(step.followed, entry.value.subjects.subjects, left, (entry,))
         entry = self._answer(SubjectsKey(step.type, id_, name))
         if entry is None or entry.value.more:
@@ -301,19 +301,17 @@ class Recall:
 
     def _answer(self, key: FactKey) -> Entry[Any] | None:
         """The single answer to a key."""
-        return self._entry(place_of(self._clock, key))
+        entry: Entry[Any] | None = self._entries.get(place_of(self._clock, key))
+        return entry if entry is not None and self._may_use(entry) else None
 
-    def _entry(self, place: FactPlace) -> Entry[Any] | None:
-        """An entry that holds at the revision."""
-        entry = self._entries.get(place)
-        if entry is None:
-            return None
+    def _may_use(self, entry: Entry[Any]) -> bool:
+        """Whether an entry holds at the revision."""
         if entry.uses < USES_MAX:
             entry.uses += 1
         if entry.read_at == self._at or holds(self._clock, entry, self._at):
-            return entry
+            return True
         self.is_behind |= self._at > self._clock.seen
-        return None
+        return False
 
     _ways: ClassVar[Mapping[type, Callable[..., _Known]]] = {
         RelationStep: _in_relation,

@@ -13,12 +13,12 @@ from typing import Any, Final, NamedTuple, TypeAlias, cast
 
 from grantlog.cache.clock import Cause, Clock, fact_dependency, kind_dependency
 from grantlog.cache.counts import CacheState, Counts
-from grantlog.cache.digest import context_digest
+from grantlog.cache.digest import NO_DIGEST, context_digest
 from grantlog.cache.relations import FactPlace, name_of
 from grantlog.cache.shelf import Entry, Shelf
 from grantlog.cache.sizes import size_of_dependencies, size_of_key
-from grantlog.engine.conform import plain_subject
-from grantlog.engine.question import CheckQuery, CheckResult
+from grantlog.engine.conform import ELLIPSIS
+from grantlog.engine.question import NO_CONTEXT, CheckQuery, CheckResult
 from grantlog.model.ids import Revision, SchemaVersion
 from grantlog.ports.facts import FactKey, MemberOfUsersetKey
 
@@ -28,11 +28,11 @@ DEPENDENCIES_MAX: Final = 64
 _VALUE_BYTES: Final = 200
 """Of a `KeptResult` and what it holds."""
 
-ResultKey: TypeAlias = tuple[str | int | bytes | tuple[str, ...], ...]
+ResultKey: TypeAlias = tuple[int, str, str, str, str, str, str, str, tuple[str, ...], bytes]
+"""Clock's number, schema version, entity, permission, subject, arguments, digest of the context."""
 
-
-_ARGUMENTS: Final = -2
-"""Where a key has the question's arguments."""
+_BARE_BYTES: Final = _VALUE_BYTES + size_of_key((1 << 40, "0" * 20, *([""] * 6), (), NO_DIGEST))
+"""Of an answer beside its dependencies and the texts of its key, which are ASCII."""
 
 
 class KeptResult(NamedTuple):
@@ -50,12 +50,33 @@ def kept_result(allowed: bool, count: int, depth: int) -> KeptResult:  # noqa: F
 
 def result_key(clock: Clock, version: SchemaVersion, query: CheckQuery) -> ResultKey | None:
     """Where a question's answer is kept; None for one that is never kept."""
-    digest = context_digest(query.context)
+    (type_, id_), permission, (kind, who, named), arguments, context, _ = query
+    digest = context_digest(context)
     if digest is None:
         return None
-    subject = plain_subject(query.subject)
-    arguments = query.arguments
-    return (clock.number, version, *query.entity, query.permission, *subject, arguments, digest)
+    relation = "" if named == ELLIPSIS else named
+    return (
+        clock.number, version, type_, id_, permission, kind, who, relation, arguments, digest
+    )  # fmt: skip
+
+
+def result_keys(
+    clock: Clock, version: SchemaVersion, queries: Iterable[CheckQuery]
+) -> list[ResultKey | None]:
+    """As `result_key`, of many questions, most of which share their context."""
+    number = clock.number
+    digested, digest = NO_CONTEXT, context_digest(NO_CONTEXT)
+    keys: list[ResultKey | None] = []
+    for (type_, id_), permission, (kind, who, named), arguments, context, _ in queries:
+        if context is not digested:
+            digested, digest = context, context_digest(context)
+        relation = "" if named == ELLIPSIS else named
+        keys.append(
+            digest
+            if digest is None
+            else (number, version, type_, id_, permission, kind, who, relation, arguments, digest)
+        )
+    return keys
 
 
 def dependencies_of(keys: Iterable[FactKey]) -> tuple[int, ...] | None:
@@ -87,6 +108,21 @@ def dependencies_recalled(reads: Sequence[Entry[Any]]) -> tuple[int, ...] | None
     return tuple(facts) if len(facts) <= DEPENDENCIES_MAX else None
 
 
+def _is_news(there: Entry[KeptResult], kept: KeptResult, read_at: Revision) -> bool:
+    """Whether an answer says more than the one that is there."""
+    if there.read_at != read_at:
+        return there.read_at < read_at
+    return there.value.depth > kept.depth
+
+
+def _size_of(key: ResultKey, dependencies: tuple[int, ...]) -> int:
+    """Bytes of what is kept of an answer."""
+    _, _, type_, id_, permission, kind, subject_id, relation, arguments, digest = key
+    texts = len(type_) + len(id_) + len(permission) + len(kind) + len(subject_id) + len(relation)
+    size = _BARE_BYTES + texts + len(digest) + size_of_dependencies(dependencies)
+    return size + size_of_key(arguments) if arguments else size
+
+
 class ResultCache:
     """Answers of checks, in at most so many bytes; for the event loop's thread alone."""
 
@@ -106,6 +142,20 @@ class ResultCache:
         entry.read_at = max(entry.read_at, at)  # the same as if it had been read there
         return entry.value.result
 
+    def find_many(
+        self,
+        clock: Clock,
+        keys: Sequence[ResultKey | None],
+        at: Revision,
+        queries: Sequence[CheckQuery],
+    ) -> list[CheckResult | Cause]:
+        """As `find`, for each question; of one without a key there is no answer."""
+        entries, absent = self._shelf.entries, Cause.ABSENT
+        return [
+            absent if key is None or key not in entries else self.find(clock, key, at, query.depth)
+            for key, query in zip(keys, queries, strict=True)
+        ]
+
     def count(self, found: CheckResult | Cause) -> None:
         """Count what a question found in the end."""
         if isinstance(found, Cause):
@@ -124,21 +174,21 @@ class ResultCache:
             read_at: the exact revision that everything was read at.
             keys: all that was read, what was found empty included.
         """
-        if self._is_news(key, kept, read_at):
+        there = self._shelf.peek(key)
+        if there is None or _is_news(there, kept, read_at):
             self._put(key, kept, read_at, dependencies_of(keys))
 
     def keep_recalled(
         self, key: ResultKey, kept: KeptResult, read_at: Revision, reads: Sequence[Entry[Any]]
     ) -> None:
         """Keep an answer that was made of what the relation cache holds at a revision."""
-        if self._is_news(key, kept, read_at):
-            self._put(key, kept, read_at, dependencies_recalled(reads))
-
-    def _is_news(self, key: ResultKey, kept: KeptResult, read_at: Revision) -> bool:
-        there = self._shelf.peek(key)
-        if there is None or there.read_at < read_at:
-            return True
-        return there.read_at == read_at and there.value.depth > kept.depth
+        dependencies = dependencies_recalled(reads)
+        if dependencies is None:
+            return
+        # Most are of questions that nobody asked before: one look into the map tells, and keeps.
+        there = self._shelf.offer(key, kept, read_at, dependencies, _size_of(key, dependencies))
+        if there is not None and _is_news(there, kept, read_at):
+            self._put(key, kept, read_at, dependencies)
 
     def _put(
         self,
@@ -148,11 +198,7 @@ class ResultCache:
         dependencies: tuple[int, ...] | None,
     ) -> None:
         if dependencies is not None:
-            size = _VALUE_BYTES + size_of_key(key) + size_of_dependencies(dependencies)
-            arguments = key[_ARGUMENTS]
-            if arguments:
-                size += size_of_key(cast("tuple[str, ...]", arguments))
-            self._shelf.put(key, kept, read_at, dependencies, size)
+            self._shelf.put(key, kept, read_at, dependencies, _size_of(key, dependencies))
 
     @property
     def state(self) -> CacheState:

@@ -118,7 +118,8 @@ class Shelf(Generic[V]):
         entry = self.entries.get(key)
         size = ENTRY_BYTES + content_bytes
         if entry is None:
-            self._add(Entry(key, value, read_at, dependencies, size))
+            entry = self.entries[key] = Entry(key, value, read_at, dependencies, size)
+            self._line_up(entry)
         else:
             self._count(entry, size - entry.size)
             entry.value, entry.read_at, entry.dependencies = value, read_at, dependencies
@@ -126,8 +127,26 @@ class Shelf(Generic[V]):
         while self._small_bytes + self._main_bytes > self.bytes_max:
             self._make_room()
 
-    def _add(self, entry: Entry[V]) -> None:
-        self.entries[entry.key] = entry
+    def offer(
+        self,
+        key: Hashable,
+        value: V,
+        read_at: Revision,
+        dependencies: Iterable[int],
+        content_bytes: int,
+    ) -> Entry[V] | None:
+        """Keep a value as `put` does, unless there is an entry under its key: that is returned."""
+        entry = Entry(key, value, read_at, dependencies, ENTRY_BYTES + content_bytes)
+        there = self.entries.setdefault(key, entry)
+        if there is not entry:
+            return there
+        self._line_up(entry)
+        while self._small_bytes + self._main_bytes > self.bytes_max:
+            self._make_room()
+        return None
+
+    def _line_up(self, entry: Entry[V]) -> None:
+        """Let a new entry stand in its queue."""
         if self._dropped or self._dropped_before:
             known = hash(entry.key)
             entry.is_main = known in self._dropped or known in self._dropped_before

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from grantlog.engine.conform import plain_subject
@@ -70,7 +70,7 @@ async def decide(
     require_depth(query.depth)
     subject = plain_subject(query.subject)
     if subject is not query.subject:
-        query = replace(query, subject=subject)
+        query = query._replace(subject=subject)
     step = plan.find(query.entity.type, query.permission, query.arguments)
     run = Evaluation(step, query, arrange(plan, query.context), limits)
     await _run(run, fetch)

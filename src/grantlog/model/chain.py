@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Final, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from grantlog.model.attributes import AttributeValue, Scalar
 from grantlog.model.change import (
@@ -19,7 +19,6 @@ from grantlog.model.change import (
     Body,
     BundleDeleted,
     BundleWritten,
-    Change,
     DataWritten,
     Operation,
     SchemaWritten,
@@ -33,6 +32,10 @@ DIGEST_BYTES: Final = 16
 SALT_BYTES: Final = 16
 GENESIS: Final = b"\x00" * DIGEST_BYTES
 """The predecessor's digest of revision 1."""
+
+_OtherBody: TypeAlias = (
+    SchemaWritten | TenantCreated | TenantDeleted | BundleWritten | BundleDeleted
+)
 
 _EPOCH_START: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -56,20 +59,16 @@ def transaction_digest(
     """The digest of a transaction, `DIGEST_BYTES` long."""
     head = struct.pack(">QQq", epoch, revision, microseconds(commit_time))
     # One join and one update: replay spends a fifth of its time here (benchmarks/replay.py).
-    parts = [previous, head, _hidden_often(salt, tenant), *_body_parts(salt, body)]
-    try:
-        framed = [piece for part in parts for piece in (_LENGTHS[len(part)], part)]
-    except IndexError:  # a part that is not short
-        framed = [piece for part in parts for piece in (_length(part), part)]
+    framed = [_framed(part) for part in (previous, head, _hidden_often(salt, tenant))]
+    if isinstance(body, DataWritten):
+        framed += _framed_changes(salt, body)
+    else:
+        framed += map(_framed, _body_parts(salt, body))
     return blake2b(b"".join(framed), digest_size=DIGEST_BYTES, person=b"grantlog-chain-1").digest()
 
 
-_SHORT: Final = 256
-_LENGTHS: Final = tuple(length.to_bytes(4, "big") for length in range(_SHORT))
-
-
-def _length(part: bytes) -> bytes:
-    return len(part).to_bytes(4, "big")
+def _framed(part: bytes) -> bytes:
+    return len(part).to_bytes(4, "big") + part
 
 
 def _hidden(salt: bytes, text: str) -> bytes:
@@ -80,13 +79,56 @@ _hidden_often: Final = lru_cache(maxsize=4_096)(_hidden)
 """For tenants, which are few."""
 
 
-def _body_parts(salt: bytes, body: Body) -> Sequence[bytes]:
+class _FramedNames(dict[str, bytes]):
+    """Names as parts, each made once."""
+
+    def __missing__(self, text: str) -> bytes:
+        part = self[text] = _framed(text.encode())
+        return part
+
+
+class _FramedIds(dict[str, bytes]):
+    """Ids as parts, hidden, each made once; a copied state costs half of a new one with its key."""
+
+    def __init__(self, salt: bytes) -> None:
+        super().__init__()
+        self._keyed = blake2b(digest_size=DIGEST_BYTES, key=salt)
+
+    def __missing__(self, text: str) -> bytes:
+        state = self._keyed.copy()
+        state.update(text.encode())
+        part = self[text] = _framed(state.digest())
+        return part
+
+
+_FRAMED_CREATE: Final = _framed(b"+t")
+_FRAMED_DELETE: Final = _framed(b"-t")
+
+
+def _framed_changes(salt: bytes, body: DataWritten) -> list[bytes]:
+    """The parts of a data write; tuples, which are most, without a list of parts of their own."""
+    names, ids = _FramedNames(), _FramedIds(salt)
+    framed = [_framed(b"data"), _framed(body.schema_version.encode())]
+    for change in body.changes:
+        if isinstance(change, TupleChange):
+            (type_, id_), relation, (subject_type, subject_id, userset) = change.tuple
+            framed += (
+                _FRAMED_CREATE if change.operation is Operation.CREATE else _FRAMED_DELETE,
+                names[type_],
+                ids[id_],
+                names[relation],
+                names[subject_type],
+                ids[subject_id],
+                names[userset],
+            )
+        else:
+            framed += map(_framed, _attribute_parts(salt, change))
+    return framed
+
+
+def _body_parts(salt: bytes, body: _OtherBody) -> Sequence[bytes]:
+    """The parts of a body but a data write's."""
     match body:
-        case DataWritten(changes, version):
-            parts = [b"data", version.encode()]
-            for change in changes:
-                parts += _change_parts(salt, change)
-            return parts
         case SchemaWritten(version, text):
             return (b"schema", version.encode(), text.encode())
         case TenantCreated(name):
@@ -101,30 +143,16 @@ def _body_parts(salt: bytes, body: Body) -> Sequence[bytes]:
             assert_never(body)
 
 
-def _change_parts(salt: bytes, change: Change) -> Sequence[bytes]:
+def _attribute_parts(salt: bytes, change: AttributeChange) -> Sequence[bytes]:
     """The parts of one change that enter a digest, ids hidden."""
-    match change:
-        case TupleChange(operation, fact):
-            (type_, id_), relation, (subject_type, subject_id, userset) = fact
-            return (
-                b"+t" if operation is Operation.CREATE else b"-t",
-                type_.encode(),
-                _hidden(salt, id_),
-                relation.encode(),
-                subject_type.encode(),
-                _hidden(salt, subject_id),
-                userset.encode(),
-            )
-        case AttributeChange(operation, attribute):
-            return (
-                b"+a" if operation is Operation.CREATE else b"-a",
-                attribute.entity.type.encode(),
-                _hidden(salt, attribute.entity.id),
-                attribute.name.encode(),
-                *_value_parts(attribute.value),
-            )
-        case _:
-            assert_never(change)
+    attribute = change.attribute
+    return (
+        b"+a" if change.operation is Operation.CREATE else b"-a",
+        attribute.entity.type.encode(),
+        _hidden(salt, attribute.entity.id),
+        attribute.name.encode(),
+        *_value_parts(attribute.value),
+    )
 
 
 def _value_parts(value: AttributeValue) -> Sequence[bytes]:

@@ -26,6 +26,7 @@ from grantlog.serving.metadata import (
     request_metadata,
     require_known,
 )
+from grantlog.wire.at_once import READERS
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
@@ -44,7 +45,8 @@ class Calls:
     """Answers calls by their full method, `/base.v1.Permission/Check`.
 
     Args:
-        handlers: of calls with one answer.
+        handlers: of calls with one answer; they are given the request, or what its reader of
+            `wire.at_once` made of it.
         streams: of calls with a stream of answers.
         timeout_s: bound of a call, of its request's arrival, and of the silence between two
             messages of a stream.
@@ -94,14 +96,19 @@ class Calls:
             TimeoutError: it took longer than the bound of every call.
         """
         begun = time.perf_counter()
-        validate(request)
+        read = READERS.get(full_method)
+        asked: object = request
+        if read is None:
+            validate(request)
+        else:
+            asked = read(request)
         handler = self._handlers.get(full_method)
         if handler is None:
             raise _not_served(full_method)
         terms = _terms()
         standing = follow_standing()
         with self.bounded():
-            response = await handler(request, terms)
+            response = await handler(asked, terms)
         _require_sendable(response)
         self._say_standing(standing)
         ms = 1000 * (time.perf_counter() - begun)

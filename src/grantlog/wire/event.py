@@ -30,6 +30,7 @@ from grantlog.model.change import (
 )
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.wire import protojson
+from grantlog.wire.event_bytes import TupleBytes, entry_of
 from grantlog.wire.event_facts import change_from_wire, fill_change
 
 PART_CHANGES_MAX: Final = 10_000
@@ -110,22 +111,28 @@ def _groups(
     changes: Iterable[Change], version: SchemaVersion, room: int
 ) -> Iterator[event_pb2.DataWritten]:
     """Changes in runs that fit into a part; one empty run if there are none."""
-    group = event_pb2.DataWritten(schema_version=version)
-    used = count = 0
+    tuples, entries, used = TupleBytes(), list[bytes](), 0
     for change in changes:
-        message = group.changes.add()
-        fill_change(message, change)
-        size = message.ByteSize() + _CHANGE_FRAMING_BYTES
+        raw = tuples.change(change)
+        if raw is None:
+            message = event_pb2.Change()
+            fill_change(message, change)
+            raw = message.SerializeToString()
+        size = len(raw) + _CHANGE_FRAMING_BYTES
         if size > room:
             raise LimitError(f"one fact takes more than the {PART_BYTES_MAX} bytes of an event")
-        if used + size > room or count == PART_CHANGES_MAX:
-            following = event_pb2.DataWritten(schema_version=version, changes=[message])
-            del group.changes[-1]
-            yield group
-            group, used, count = following, 0, 0
+        if used + size > room or len(entries) == PART_CHANGES_MAX:
+            yield _group(entries, version)
+            entries, used = [], 0
         used += size
-        count += 1
-    yield group
+        entries.append(entry_of(raw))
+    yield _group(entries, version)
+
+
+def _group(entries: Sequence[bytes], version: SchemaVersion) -> event_pb2.DataWritten:
+    group = event_pb2.DataWritten.FromString(b"".join(entries))
+    group.schema_version = version
+    return group
 
 
 def _pieces(text: str, room: int) -> Iterator[str]:

@@ -50,11 +50,26 @@ def validate(message: Message) -> None:
         check(message)
 
 
+def validate_around(message: Message, repeated: str) -> None:
+    """As `validate`, of a message whose entries of one field are known to keep their rules.
+
+    Raises:
+        FieldViolationError: the first other rule that the message breaks.
+    """
+    for check in _checks(message.DESCRIPTOR, repeated):
+        check(message)
+
+
 @cache
-def _checks(descriptor: Descriptor) -> tuple[Check, ...]:
-    """The checks of a message type, in order; empty if nothing below it has a rule."""
+def _checks(descriptor: Descriptor, known: str = "") -> tuple[Check, ...]:
+    """The checks of a message type, in order; empty if nothing below it has a rule.
+
+    Of the repeated field that is `known` only those that are not of its entries.
+    """
     free = [f for f in descriptor.fields if f.containing_oneof is None]
-    checks = [check for field in free for check in _field_checks(field)]
+    checks = [
+        check for field in free for check in _field_checks(field, entries_known=known == field.name)
+    ]
     for oneof in descriptor.oneofs:
         checks.extend(_oneof_checks(oneof))
     return tuple(checks)
@@ -83,12 +98,13 @@ def _member_checks(field: FieldDescriptor) -> list[Check]:
     return [guard(check) for check in checks]
 
 
-def _field_checks(field: FieldDescriptor) -> list[Check]:
+def _field_checks(field: FieldDescriptor, *, entries_known: bool = False) -> list[Check]:
     rules = rules_of(field)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return _map_checks(field)
     if field.is_repeated:
-        return _repeated_checks(field, rules.repeated)
+        counted = _count_checks(field, rules.repeated)
+        return counted if entries_known else [*counted, *_entry_checks(field)]
     match rules.WhichOneof("type"):
         case "string":
             return [_string_check(field, rules.string)]
@@ -208,9 +224,8 @@ def _message_checks(field: FieldDescriptor, *, required: bool) -> list[Check]:
     return [check]
 
 
-def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) -> list[Check]:
+def _count_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) -> list[Check]:
     _refuse_others(field, rules, {"min_items", "max_items", "items"})
-    checks: list[Check] = []
     name, prefix = field.name, place(field.containing_type, field.name)
     least = rules.min_items if rules.HasField("min_items") else 0
     most = rules.max_items if rules.HasField("max_items") else None
@@ -225,20 +240,22 @@ def _repeated_checks(field: FieldDescriptor, rules: validate_pb2.RepeatedRules) 
         if count < least or (most is not None and count > most):
             raise FieldViolationError(f"{prefix}value {meaning}", field=name, meaning=meaning)
 
-    if least or most is not None:
-        checks.append(check_count)
+    return [check_count] if least or most is not None else []
+
+
+def _entry_checks(field: FieldDescriptor) -> list[Check]:
     inner = _inner(field.message_type)
-    if inner is not None:
-        stem = prefix.removesuffix(": ")
+    if inner is None:
+        return []
+    name, stem = field.name, place(field.containing_type, field.name).removesuffix(": ")
 
-        def check_items(message: Message) -> None:
-            items = getattr(message, name)
-            if items:
-                for index, item in enumerate(items):
-                    inner(f"{stem}[{index}]: ", f"{name}[{index}]", item)
+    def check_items(message: Message) -> None:
+        items = getattr(message, name)
+        if items:
+            for index, item in enumerate(items):
+                inner(f"{stem}[{index}]: ", f"{name}[{index}]", item)
 
-        checks.append(check_items)
-    return checks
+    return [check_items]
 
 
 def _map_checks(field: FieldDescriptor) -> list[Check]:

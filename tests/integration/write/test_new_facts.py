@@ -68,6 +68,19 @@ async def test_new_facts_are_written_without_looking(listened: Listened) -> None
     assert [entry.revision for entry in await log_of(listened.pool)] == list(range(1, 9))
 
 
+async def test_so_are_many_also_where_one_of_them_holds(listened: Listened) -> None:
+    """More than the event loop plans itself, so a thread does."""
+    many = [f"doc:{number}#viewer@user:3" for number in range(2_000)]
+    [written] = await listened.commit(put(*many))
+    assert listened.said == QUICK
+    [again] = await listened.commit(put("doc:0#viewer@user:4", *many))
+    assert listened.said[:4] == [*QUICK[:-1], "rollback"]
+    assert (written.revision, again.revision) == (2, 3)
+    assert await live(listened.pool) == {"doc:0#viewer@user:1", "doc:0#viewer@user:4", *many}
+    log = await log_of(listened.pool)
+    assert [entry.size for entry in log] == [1, 2_000, 1]
+
+
 async def test_what_holds_already_is_no_change_and_is_looked_up_from_then_on(
     listened: Listened,
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,16 +137,16 @@ async def test_a_clock_that_is_behind_is_brought_forward_once():
 async def test_many_questions_are_answered_in_their_order_from_wherever_they_are_known():
     node = Node()
     await node.warm()
-    wrong = replace(query("1", "1"), permission="edit")
+    wrong = query("1", "1")._replace(permission="edit")
     sent = RequestContext(tuples=(parse_tuple("doc:3#viewer@user:4"),))
     questions = [
         query("1", "1"),
         wrong,
         query("3", "1"),
-        replace(query("3", "4"), context=sent),
+        query("3", "4")._replace(context=sent),
         query("2", "1"),
         query("1", "1"),
-        replace(query("2", "1"), subject=Subject("user", "1", "...")),
+        query("2", "1")._replace(subject=Subject("user", "1", "...")),
     ]
     for _ in range(2):
         many = await node.checks().check_many(questions)
@@ -163,19 +162,19 @@ async def test_a_depth_that_no_question_may_carry_is_refused_also_where_the_answ
     await node.checks().check(query("1", "1"))
     for depth in (-1, 1_001):
         with pytest.raises(InvalidInputError):
-            await node.checks().check_many([replace(query("1", "1"), depth=depth)])
+            await node.checks().check_many([query("1", "1")._replace(depth=depth)])
 
 
 async def test_a_question_that_memory_answers_too_deep_for_its_depth_goes_to_the_engine():
     node = Node()
     await node.warm()
-    found = await node.checks().check_many([replace(query("1", "1"), depth=1)])
+    found = await node.checks().check_many([query("1", "1")._replace(depth=1)])
     assert "depth" in str(found[0])
 
 
 async def test_a_call_of_many_rules_lets_others_have_their_turn():
     node = Node(results=False)
-    low = [replace(query("1", str(user)), permission="low") for user in range(20)]
+    low = [query("1", str(user))._replace(permission="low") for user in range(20)]
     await node.checks().check(low[0])
     asked = len(node.facts.table.batches)
     many = node.checks().check_many(low).__await__()

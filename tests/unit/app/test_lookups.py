@@ -168,7 +168,7 @@ async def test_a_depth_out_of_bounds_is_wrong_for_the_bulk_check_not_for_its_ite
     right = check("doc:01", "view", "user:1")
     for depth in (DEPTH_MAX + 1, -1):
         with pytest.raises(InvalidInputError, match=f"depth is {depth}"):
-            await BulkCheck(node.places)(T1, [right, replace(right, depth=depth)], NO_TERMS)
+            await BulkCheck(node.places)(T1, [right, right._replace(depth=depth)], NO_TERMS)
 
 
 @pytest.mark.parametrize("failure", [UnavailableError, CorruptionError, LimitError])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from grantlog.cache.clock import Cause, fact_dependency, kind_dependency
@@ -13,6 +11,7 @@ from grantlog.cache.results import (
     ResultCache,
     dependencies_of,
     result_key,
+    result_keys,
 )
 from grantlog.engine.question import CheckQuery, CheckResult, RequestContext
 from grantlog.model.ids import Revision, SchemaVersion
@@ -57,14 +56,14 @@ def test_a_question_with_less_depth_than_the_answer_took_is_not_answered():
 @pytest.mark.parametrize(
     "other",
     [
-        replace(QUERY, entity=Entity("doc", "2")),
-        replace(QUERY, entity=Entity("dir", "1")),
-        replace(QUERY, permission="edit"),
-        replace(QUERY, subject=Subject("user", "2")),
-        replace(QUERY, subject=Subject("user", "1", "member")),
-        replace(QUERY, arguments=("a",)),
-        replace(QUERY, context=RequestContext(data={"a": 1})),
-        replace(QUERY, context=RequestContext(tuples=(parse_tuple("doc:1#viewer@user:1"),))),
+        QUERY._replace(entity=Entity("doc", "2")),
+        QUERY._replace(entity=Entity("dir", "1")),
+        QUERY._replace(permission="edit"),
+        QUERY._replace(subject=Subject("user", "2")),
+        QUERY._replace(subject=Subject("user", "1", "member")),
+        QUERY._replace(arguments=("a",)),
+        QUERY._replace(context=RequestContext(data={"a": 1})),
+        QUERY._replace(context=RequestContext(tuples=(parse_tuple("doc:1#viewer@user:1"),))),
     ],
 )
 def test_whatever_the_question_says_tells_it_apart(other: CheckQuery):
@@ -72,17 +71,40 @@ def test_whatever_the_question_says_tells_it_apart(other: CheckQuery):
     assert result_key(one, V, other) != result_key(one, V, QUERY)
 
 
+def test_many_keys_are_each_questions_own():
+    one = clock(5)
+    data = [RequestContext(data=sent) for sent in ({"a": 1}, object(), {"b": 1})]
+    sent = [QUERY, *(QUERY._replace(context=each) for each in data), QUERY]
+    dotted = QUERY._replace(subject=Subject("user", "1", "..."))
+    queries = [*sent, dotted, QUERY._replace(arguments=("a",))]
+    keys = result_keys(one, V, queries)
+    assert keys == [result_key(one, V, query) for query in queries]
+    assert len(set(keys)) == 5, "two contexts, none that can be kept, arguments, and the rest"
+
+
+def test_an_answer_from_memory_takes_another_ones_place_if_it_says_more():
+    cache, one, key = kept_at(3)
+    [entry] = cache._shelf.entries.values()
+    before = cache.state.bytes
+    no = CheckResult(allowed=False, check_count=1)
+    cache.keep_recalled(key, KeptResult(no, 4), AT, [entry])
+    assert cache.find(one, key, AT, 20) == YES, "the smaller depth stays"
+    cache.keep_recalled(key, KeptResult(no, 2), AT, [entry])
+    assert cache.find(one, key, AT, 20) == no
+    assert (cache.state.entries, cache.state.bytes) == (1, before)
+
+
 def test_versions_tenants_and_lives_are_told_apart_depths_and_an_ellipsis_are_not():
     one = clock(5)
     key = result_key(one, V, QUERY)
     assert result_key(one, SchemaVersion("w"), QUERY) != key
     assert result_key(clock(5), V, QUERY) != key
-    dotted = replace(QUERY, subject=Subject("user", "1", "..."), depth=7)
+    dotted = QUERY._replace(subject=Subject("user", "1", "..."), depth=7)
     assert result_key(one, V, dotted) == key
 
 
 def test_a_context_that_cannot_be_told_from_others_is_never_kept():
-    assert result_key(clock(5), V, replace(QUERY, context=RequestContext(data=object()))) is None
+    assert result_key(clock(5), V, QUERY._replace(context=RequestContext(data=object()))) is None
 
 
 def test_an_answer_depends_on_all_that_it_read_each_once():

@@ -3,10 +3,14 @@ import pytest
 from grantlog.errors import LimitError
 from grantlog.model.attributes import parse_attribute
 from grantlog.model.change import AttributeChange, Operation
+from grantlog.model.ids import SchemaVersion, TenantId
 from grantlog.model.tuples import parse_tuple
 from grantlog.ports.facts import AttributeFilter, TupleFilter
-from grantlog.ports.writer import PutFacts, RemoveWhere
+from grantlog.ports.writer import DataIntent, PutFacts, RemoveWhere
 from grantlog.store.postgres.writer.overlay import Overlay, StoredFacts
+from grantlog.store.postgres.writer.plan import plan_data
+from grantlog.store.postgres.writer.tail import Tail
+from tests.unit.store_postgres.test_tail import head
 
 A, B = (parse_attribute(f"doc:1${name}|integer:1") for name in "ab")
 OF_DOCS = AttributeFilter(entity_type="doc")
@@ -39,3 +43,19 @@ def test_filters_that_match_too_much_are_refused_even_if_all_of_it_comes_back():
     stored = StoredFacts(tuples=set(facts), tuple_matches={where: facts})
     with pytest.raises(LimitError):
         Overlay(stored).net((RemoveWhere(where), PutFacts(facts)), changes_max=3)
+
+
+def test_a_tuple_that_is_put_twice_stands_where_it_was_put_last():
+    one, other = (parse_tuple(f"doc:{n}#viewer@user:1") for n in range(2))
+    for steps in ((PutFacts((one, other, one)),), (PutFacts((one,)), PutFacts((other, one)))):
+        changes = Overlay(StoredFacts()).net(steps, changes_max=10)
+        assert [change.tuple for change in changes] == [other, one]
+
+
+def test_what_an_earlier_write_of_the_group_put_is_no_change():
+    fact = parse_tuple("doc:1#viewer@user:1")
+    write = DataIntent(TenantId("acme"), (PutFacts((fact,)),), SchemaVersion(""))
+    tail = Tail(head())
+    outcomes = plan_data(tail, StoredFacts(), [write, write, write], changes_max=10)
+    assert [outcome.revision for outcome in outcomes] == [1, 1, 1]
+    assert len(tail.transactions) == 1

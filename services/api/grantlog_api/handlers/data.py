@@ -10,6 +10,7 @@ from grantlog.app.terms import Terms
 from grantlog.model.ids import TenantId
 from grantlog.ports.facts import AttributeFilter
 from grantlog.wire import convert
+from grantlog.wire.at_once import DataAsked, RelationshipsAsked
 
 
 class DataHandlers:
@@ -19,25 +20,27 @@ class DataHandlers:
         self._write = write_data
         self._list = list_facts
 
-    async def write(self, request: service_pb2.DataWriteRequest) -> service_pb2.DataWriteResponse:
+    async def write(self, asked: DataAsked) -> service_pb2.DataWriteResponse:
         """base.v1.Data/Write."""
+        request = asked.request
         tenant = TenantId(request.tenant_id)
         head = await self._write.put(
             tenant,
-            tuples=[convert.relation_tuple(item) for item in request.tuples],
+            tuples=asked.tuples,
             attributes=[convert.attribute(item) for item in request.attributes],
             schema_version=request.metadata.schema_version,
         )
         return service_pb2.DataWriteResponse(snap_token=token_of(tenant, head))
 
     async def write_relationships(
-        self, request: service_pb2.RelationshipWriteRequest
+        self, asked: RelationshipsAsked
     ) -> service_pb2.RelationshipWriteResponse:
         """base.v1.Data/WriteRelationships, the older twin of Write."""
+        request = asked.request
         tenant = TenantId(request.tenant_id)
         head = await self._write.put(
             tenant,
-            tuples=[convert.relation_tuple(item) for item in request.tuples],
+            tuples=asked.tuples,
             attributes=(),
             schema_version=request.metadata.schema_version,
         )

@@ -9,7 +9,7 @@ from typing import Final, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-FACTS_MAX: Final = 500
+FACTS_MAX: Final = 1_000
 """So many facts are planned, chained and encoded within about 5 ms."""
 
 

@@ -22,8 +22,12 @@ class WriterLimits:
     group_writes_max: int = 256
     """Writes that share a database transaction."""
 
-    group_facts_max: int = 10_000
-    """Facts that the writes of a group name, unless a single write names more."""
+    group_facts_max: int = 2_000
+    """Facts that the writes of a group name, unless a single write names more.
+
+    So many share a COMMIT that it costs each of them little, and so few that the writes behind
+    them are read from their messages while the database is at work.
+    """
 
     group_filters_max: int = 32
     """Removals by filter in a group, unless a single write has more."""

@@ -11,8 +11,8 @@ from grantlog.model.ids import TenantId
 from grantlog.ports.writer import DataIntent, PutFacts
 from grantlog.store.postgres.writer.intents import Intent, facts_named
 
-FACTS_MAX: Final = 100
-"""Of a group: with more of them, looking costs less than to begin again."""
+FACTS_MAX: Final = 2_500
+"""Of a group: so many rows at most are written in vain, once in `LOOKS` groups of a tenant."""
 
 LOOKS: Final = 64
 """Of a tenant that puts what holds already, so many groups are looked up first."""

@@ -55,6 +55,15 @@ class _Delta:
         self.tuples.pop(fact, None)
         self.tuples[fact] = holds
 
+    def put_tuples(self, facts: Sequence[RelationTuple]) -> None:
+        """As `set_tuple`, of each in turn; most writes begin with it, and name each fact once."""
+        if not self.tuples:
+            self.tuples = dict.fromkeys(facts, True)
+            if len(self.tuples) == len(facts):
+                return
+        for fact in facts:
+            self.set_tuple(fact, holds=True)
+
     def set_attribute(self, name: AttributeName, value: AttributeValue | None) -> None:
         """As `set_tuple`."""
         self.attributes.pop(name, None)
@@ -97,8 +106,7 @@ class Overlay:
     def _take(self, step: Step, delta: _Delta) -> None:
         match step:
             case PutFacts(tuples, attributes):
-                for fact in tuples:
-                    delta.set_tuple(fact, holds=True)
+                delta.put_tuples(tuples)
                 for entity, name, value in attributes:
                     delta.set_attribute((entity, name), value)
             case RemoveFacts(tuples, names):
@@ -139,8 +147,9 @@ class Overlay:
     def _net(self, delta: _Delta) -> tuple[Change, ...]:
         deletes: list[Change] = []
         creates: list[Change] = []
+        some_held = bool(self._before.tuples or self._stored.tuples)
         for fact, holds in delta.tuples.items():
-            if holds is self._held(fact):
+            if holds is (some_held and self._held(fact)):
                 continue
             if holds:
                 creates.append(TupleChange(Operation.CREATE, fact))

@@ -12,6 +12,7 @@ from grantlog.errors import (
     StaleSchemaError,
 )
 from grantlog.model.change import (
+    Change,
     DataWritten,
     Operation,
     SchemaWritten,
@@ -37,16 +38,18 @@ def plan_data(
     """Take data writes one after another; one that is refused leaves nothing behind."""
     overlay = Overlay(stored)
     outcomes: list[Outcome] = []
-    for intent in intents:
+    for count, intent in enumerate(intents, start=1):
         try:
-            outcomes.append(_plan_write(tail, overlay, intent, changes_max))
+            changes = overlay.net(intent.steps, changes_max=changes_max)
+            outcomes.append(_append_write(tail, intent, changes))
+            if count < len(intents):
+                overlay.keep(changes)
         except GrantlogError as error:
             outcomes.append(error)
     return outcomes
 
 
-def _plan_write(tail: Tail, overlay: Overlay, intent: DataIntent, changes_max: int) -> Committed:
-    changes = overlay.net(intent.steps, changes_max=changes_max)
+def _append_write(tail: Tail, intent: DataIntent, changes: tuple[Change, ...]) -> Committed:
     if not changes:
         return tail.standing()
     creates = any(change.operation is Operation.CREATE for change in changes)
@@ -57,7 +60,6 @@ def _plan_write(tail: Tail, overlay: Overlay, intent: DataIntent, changes_max: i
         )
     if creates:
         require_living_schema(intent, tail.begins)
-    overlay.keep(changes)
     return tail.append(
         DataWritten(changes, intent.schema_version if creates else SchemaVersion("")),
         write_id=intent.write_id,

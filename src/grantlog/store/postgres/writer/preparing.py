@@ -95,8 +95,11 @@ async def prepare(
     tail = Tail(head)
     if as_new:
         writes = cast("Sequence[DataIntent]", group)
+        size = sum(map(facts_named, writes))
         changes_max = limits.changes_per_write_max
-        outcomes = plan_data(tail, StoredFacts(), writes, changes_max=changes_max)
+        outcomes = await off_loop(
+            size, plan_data, tail, StoredFacts(), writes, changes_max=changes_max
+        )
         if tail.transactions:
             await _put(connection, head, tail)
         return Prepared(head, outcomes, tail.transactions)
@@ -171,7 +174,7 @@ async def _put(connection: Connection, head: LockedHead, tail: Tail) -> None:
     Raises:
         HeldError: some of them hold already.
     """
-    rows, parts = _stored_form(tail.transactions)
+    rows, parts = await off_loop(_size(tail.transactions), _stored_form, tail.transactions)
     created = await connection.fetchval(
         _PUT, *_appended(head, tail, parts), *created_tuples(head.tenant_key, rows)
     )
