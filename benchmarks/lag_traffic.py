@@ -36,6 +36,7 @@ class Traffic(asyncio.Protocol):
         self._calls = GrpcConnection(authority, WRITE_METHOD, _WATCH_METHOD)
         self._transport: Any = None
         self._due: dict[int, float] = {}
+        self._watchers = 0
         self._answers: list[tuple[float, float, bytes]] = []
         self._messages: list[tuple[float, bytes]] = []
         self._told: dict[str, float] = {}
@@ -78,14 +79,16 @@ class Traffic(asyncio.Protocol):
                 self._begun.add(number)
                 self._messages.append((self._read_at, message))
 
+            self._watchers += 1
             self._calls.subscribe(request, _WATCH, take)
         self._send()
         while len(self._begun) < len(tenants):
             await self._more()
 
     async def offer(self, requests: Sequence[bytes], rate: float) -> None:
-        """Send each write when it is due, whatever became of those before; return when all are
-        answered.
+        """Send each write when it is due, whatever became of those before, and wait for all.
+
+        Those that the server would refuse, as too many at a time, wait, and their time runs.
 
         Raises:
             TrafficError: not all of them succeeded.
@@ -93,10 +96,15 @@ class Traffic(asyncio.Protocol):
         begin, sent = _now() + 0.05, 0
         while sent < len(requests):
             now = _now()
-            while sent < len(requests) and (due := begin + sent / rate) <= now:
+            while (
+                sent < len(requests)
+                and (due := begin + sent / rate) <= now
+                and len(self._due) + self._watchers < self._calls.streams_max
+            ):
                 self._due[self._calls.call(requests[sent], _WRITE)] = due
                 sent += 1
             self._send()
+            self._require_well()
             await asyncio.sleep(max(begin + sent / rate - _now(), _TICK_S))
         async with asyncio.timeout(_ANSWERS_S_MAX):
             while self._due and not self._failure:

@@ -19,7 +19,8 @@ _SETTING: Final = struct.Struct(">HI")
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 1, 1, 4, 8, 32
-_HEADER_TABLE_SIZE, _ENABLE_PUSH, _INITIAL_WINDOW, _MAX_FRAME = 1, 2, 4, 5
+_HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME = 1, 2, 3, 4, 5
+_STREAMS_AT_FIRST: Final = 100
 _WINDOW_MAX: Final = 2**31 - 1
 _WINDOW_DEFAULT: Final = 65_535
 _REFILL_BYTES: Final = 2**28
@@ -79,6 +80,8 @@ class GrpcConnection:
         settings = ((_HEADER_TABLE_SIZE, 0), (_ENABLE_PUSH, 0), (_INITIAL_WINDOW, _WINDOW_MAX))
         self.out += _frame(_SETTINGS, 0, 0, b"".join(_SETTING.pack(*pair) for pair in settings))
         self._grant(_WINDOW_MAX - _WINDOW_DEFAULT)
+        self.streams_max = _STREAMS_AT_FIRST
+        """Calls at a time that the server takes; more of them it refuses."""
         self._heads = [_head(authority, method) for method in methods]
         self._statuses = StatusReader()
         self._in = b""
@@ -194,6 +197,8 @@ class GrpcConnection:
                 for waiting in self._credit:
                     self._credit[waiting] += value - self._stream_window
                 self._stream_window = value
+            elif setting == _MAX_STREAMS:
+                self.streams_max = value
             elif setting == _MAX_FRAME:
                 self._frame_max = value
         self.out += _frame(_SETTINGS, _ACK, 0)

@@ -70,3 +70,16 @@ async def test_a_write_that_fails_ends_the_run(port):
     with pytest.raises(TrafficError, match="grpc-status 14"):
         await traffic.offer([write_request("another", "d")], RATE)
     traffic.close()
+
+
+async def test_no_more_calls_are_made_at_a_time_than_the_server_takes(port):
+    traffic = await connected("127.0.0.1", port)
+    await traffic.watch(["t"])
+    traffic._calls.streams_max = 2
+    flying = []
+    call = traffic._calls.call
+    traffic._calls.call = lambda *given: (flying.append(len(traffic._due)), call(*given))[1]
+    await traffic.offer([write_request("t", f"d{number}") for number in range(20)], 10_000.0)
+    assert flying == [0] * 20, "the watcher is one"
+    assert len(traffic.take_answers()) == 20
+    traffic.close()

@@ -227,6 +227,13 @@ def test_a_reset_stream_is_an_error():
     assert reply.error == "stream reset, code 7"
 
 
+def test_the_server_says_how_many_calls_it_takes_at_a_time():
+    connection = GrpcConnection("x", "/m")
+    assert connection.streams_max == 100
+    connection.feed(frame(4, 0, 0, (3).to_bytes(2, "big") + (7).to_bytes(4, "big")))
+    assert connection.streams_max == 7
+
+
 def test_a_goodbye_ends_the_run():
     with pytest.raises(Http2Error, match="goodbye"):
         GrpcConnection("x", "/m").feed(frame(7, 0, 0, bytes(8) + b"enough"))
