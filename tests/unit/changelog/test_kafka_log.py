@@ -8,7 +8,6 @@ from typing import Any, cast
 import pytest
 from aiokafka import TopicPartition
 
-from grantlog.background import background_tasks
 from grantlog.changelog.kafka import feed as feed_module
 from grantlog.changelog.kafka.feed import SILENT_S_MAX
 from grantlog.changelog.kafka.log import COMPARE_S, PATIENCE_S, KafkaTenantLog
@@ -179,7 +178,7 @@ async def test_what_nobody_wants_is_read_rarely_and_at_once_when_somebody_does(
         while True:
             await feed._take_some(cast("Any", topic))
 
-    async with background_tasks() as group:
+    async with asyncio.TaskGroup() as group:
         reading = group.create_task(read())
         await until(lambda: topic.asked > 0)
         for _ in range(20):
