@@ -205,6 +205,20 @@ async def test_a_batch_is_read_while_another_is_being_acknowledged_and_goes_out_
         await until(lambda: primary.marked == {ACME: 2})
 
 
+async def test_a_look_that_finds_nothing_does_not_wait_for_what_is_being_sent() -> None:
+    primary = Primary()
+    async with publishing(primary, replace(LIMITS, hold_s=60.0, pace_s=0.001)):
+        primary.may_send.clear()
+        primary.head = 1
+        await until(lambda: b"1" in [each.value for each in primary.offered])
+        looks = primary.looks
+        await until(lambda: primary.looks > looks + 2)
+        primary.head = 2
+        await until(lambda: 1 in primary.read_behind)
+        primary.may_send.set()
+        await until(lambda: primary.events == [b"1", b"2"])
+
+
 async def test_behind_a_batch_that_failed_nothing_goes_out_but_what_is_behind_the_marks() -> None:
     primary = Primary()
     async with publishing(primary):

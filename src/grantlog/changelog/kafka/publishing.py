@@ -197,11 +197,13 @@ class Publishing:
             parts = self.backlog.sendable(found, [tenant for tenant, _ in turn])
             self._found = bool(parts)
         messages = await self._events(parts)
+        if not messages and self._sender.busy and not self._beat_due():
+            return  # whoever waited here would read later what comes meanwhile
         await self._sender.done()
         if not self._is_working():
             return
         through: dict[int, datetime] = {}
-        if self.backlog.through is not None and _now() >= self._beat_at:
+        if self.backlog.through is not None and self._beat_due():
             self._beat_at = _now() + self._limits.hold_s
             through = dict.fromkeys(sorted(self.held.working), self.backlog.through)
             messages += [self._beat(partition, time) for partition, time in through.items()]
@@ -214,6 +216,9 @@ class Publishing:
                 published = self.backlog.place(tenant).published
                 done.revisions[tenant] = (self._partition(tenant), published)
             self._sender.begin(messages, partial(self._sent, self.held.leases, done))
+
+    def _beat_due(self) -> bool:
+        return _now() >= self._beat_at
 
     async def _sent(
         self, leases: Mapping[int, Lease], done: Acknowledged, sent: Mapping[int, Sent]
