@@ -6,13 +6,16 @@
 Processes of their own: API, follower (which publishes and keeps a replica), watch service, Kafka,
 and Postgres. Writes are due at fixed times, whatever became of those before (an open loop), so that
 a pause of anything is seen by every write that was due in it. Both times begin at the commit time
-that the log names, which is taken before the commit itself: they include that.
+that the log names, which is taken before the commit itself: they include that. A watcher was told
+when the bytes of its message were read. The replica is looked at every 10 ms, so its lag may be as
+much too large. The generator shares the machine with what it measures: `lag_traffic.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 import time
 from collections.abc import AsyncGenerator, Generator
@@ -21,12 +24,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import asyncpg
+import uvloop
 from deployment import Place, deployment, missing
-from grpc import aio
+from lag_traffic import Traffic, connected, write_request
 from processes import cpu_seconds, machine_busy_s, on_cpu_s
 from server import HOST
 
-from grantlog.api.v1 import service_pb2, service_pb2_grpc
 from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.model.token import SnapToken, encode_token
 
@@ -36,7 +39,7 @@ RATE: Final = 500.0
 SECONDS: Final = 20.0
 WARMUP_S: Final = 5.0
 _TENANTS: Final = 8
-_POLL_S: Final = 0.005
+_POLL_S: Final = 0.01
 """Between looks at the replica: what its lag may be too large by."""
 _SETTLE_S: Final = 10.0
 _BARS_MS: Final = {"subscriber": 50.0, "replica": 100.0}
@@ -104,8 +107,8 @@ def measure(rate: float, seconds: float, warmup_s: float) -> Lag:
     Raises:
         ServerFailedError: something did not start.
     """
-    with deployment() as place:
-        return asyncio.run(_measured(place, rate, seconds, warmup_s))
+    with deployment() as place, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measured(place, rate, seconds, warmup_s))
 
 
 async def _measured(place: Place, rate: float, seconds: float, warmup_s: float) -> Lag:
@@ -113,24 +116,24 @@ async def _measured(place: Place, rate: float, seconds: float, warmup_s: float) 
     for tenant in tenants:
         place.server.post(f"/v1/tenants/{tenant}/schemas/write", {"schema": _SCHEMA})
     seen = Seen()
-    async with (
-        aio.insecure_channel(f"{HOST}:{place.server.grpc_port}") as channel,
-        _replica_polled(place.replica, seen),
-        _watched(channel, tenants, seen),
-    ):
-        stub = service_pb2_grpc.DataStub(channel)
-        await _offer(stub, tenants, seen, rate, warmup_s, "warmup")
+    warming = _requests(tenants, int(rate * warmup_s), "warmup")
+    requests = _requests(tenants, int(rate * seconds), "doc")
+    gc.collect()
+    gc.disable()  # a collection would show as a pause of everything; nothing here makes cycles
+    async with _traffic(place) as traffic, _replica_polled(place.replica, seen):
+        await traffic.watch(tenants)
+        await traffic.offer(warming, rate)
+        traffic.take_answers()
         before, begun = _clocks(place), _now()
-        seen.due.clear()
-        seen.acknowledged.clear()
-        await _offer(stub, tenants, seen, rate, seconds, "doc")
-        ended = max(seen.acknowledged.values())
+        await traffic.offer(requests, rate)
         elapsed = _now() - begun
         cores = {role: (s - before[role]) / elapsed for role, s in _clocks(place).items()}
+        for token, (due, at) in traffic.take_answers().items():
+            seen.due[token], seen.acknowledged[token] = due, at
         commits = await _commits(place.primary, begun)
         last = {tenant: revision for tenant, revision, _, _ in commits}
-        await _settled(seen, last, len(seen.due))
-    first = min(seen.due.values())
+        await _settled(traffic, seen, last)
+    first, ended = min(seen.due.values()), max(seen.acknowledged.values())
     return summary(seen, commits, rate, (len(seen.due) - 1) / (ended - first), cores)
 
 
@@ -141,58 +144,18 @@ def _clocks(place: Place) -> dict[str, float]:
     return spent | {"generator": time.process_time(), "machine": machine_busy_s()}
 
 
-async def _offer(
-    stub: Any, tenants: list[str], seen: Seen, rate: float, seconds: float, name: str
-) -> None:
-    """Send each write when it is due, and wait for all answers."""
-    begin = _now() + 0.05
-    async with asyncio.TaskGroup() as group:
-        for number in range(int(rate * seconds)):
-            due = begin + number / rate
-            wait_s = due - _now()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            tenant = tenants[number % len(tenants)]
-            group.create_task(_write(stub, tenant, f"{name}{number}", due, seen))
-
-
-async def _write(stub: Any, tenant: str, doc: str, due: float, seen: Seen) -> None:
-    request = service_pb2.DataWriteRequest(tenant_id=tenant, metadata={})
-    request.tuples.add(
-        entity={"type": "doc", "id": doc}, relation="viewer", subject={"type": "user", "id": "u"}
-    )
-    answer = await stub.Write(request)
-    seen.due[answer.snap_token] = due
-    seen.acknowledged[answer.snap_token] = _now()
-
-
 @asynccontextmanager
-async def _watched(channel: Any, tenants: list[str], seen: Seen) -> AsyncGenerator[None]:
-    """One watcher of each tenant for the block."""
-    stub = service_pb2_grpc.WatchStub(channel)
-    calls = [stub.Watch(service_pb2.WatchRequest(tenant_id=tenant)) for tenant in tenants]
+async def _traffic(place: Place) -> AsyncGenerator[Traffic]:
+    traffic = await connected(HOST, place.server.grpc_port)
+    try:
+        yield traffic
+    finally:
+        traffic.close()
 
-    async def follow(call: Any) -> None:
-        first = True
-        async for message in call:
-            if first:
-                begun.release()
-                first = False
-            if message.changes.data_changes:
-                seen.told[message.changes.snap_token] = _now()
 
-    begun = asyncio.Semaphore(0)
-    async with asyncio.TaskGroup() as group:
-        following = [group.create_task(follow(call)) for call in calls]
-        for _ in calls:
-            await begun.acquire()
-        try:
-            yield
-        finally:
-            for task in following:
-                task.cancel()
-    for call in calls:
-        call.cancel()
+def _requests(tenants: list[str], number: int, name: str) -> list[bytes]:
+    """So many writes of new tuples, to each tenant in turn."""
+    return [write_request(tenants[n % len(tenants)], f"{name}{n}") for n in range(number)]
 
 
 @asynccontextmanager
@@ -241,12 +204,14 @@ def _token(row: Any) -> str:
     )
 
 
-async def _settled(seen: Seen, last: dict[str, int], writes: int) -> None:
+async def _settled(traffic: Traffic, seen: Seen, last: dict[str, int]) -> None:
     """Wait until everything is told and applied."""
     async with asyncio.timeout(_SETTLE_S):
-        while len(seen.told.keys() & seen.due.keys()) < writes or any(  # noqa: ASYNC110 - of others
-            seen.applied[tenant][-1][1] < revision for tenant, revision in last.items()
-        ):
+        while True:
+            seen.told = traffic.told()
+            applied = (seen.applied[tenant][-1][1] >= end for tenant, end in last.items())
+            if seen.told.keys() >= seen.due.keys() and all(applied):
+                return
             await asyncio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""The client's side of one HTTP/2 connection that carries unary gRPC calls. Bytes in, bytes out."""
+"""The client's side of one HTTP/2 connection that carries gRPC calls. Bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from loadgen.hpack import StatusReader, encode
 _FRAME: Final = struct.Struct(">HBBBI")  # length (high, low), type, flags, stream
 _FRAME_HEAD: Final = 9
 _STREAM_AT: Final = 5
+_MESSAGE_HEAD: Final = 5
 _STREAM: Final = struct.Struct(">I")
 _WHOLE: Final = struct.Struct(">HBBBIBI")  # a frame's head, then that of a message in one piece
 _SETTING: Final = struct.Struct(">HI")
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RESET, _SETTINGS, _PING, _GOAWAY, _WINDOW = 0, 1, 3, 4, 6, 7, 8
 _END_STREAM, _ACK, _END_HEADERS, _PADDED, _PRIORITY = 1, 1, 4, 8, 32
-_HEADER_TABLE_SIZE, _ENABLE_PUSH, _INITIAL_WINDOW, _MAX_FRAME = 1, 2, 4, 5
+_HEADER_TABLE_SIZE, _ENABLE_PUSH, _MAX_STREAMS, _INITIAL_WINDOW, _MAX_FRAME = 1, 2, 3, 4, 5
+_STREAMS_AT_FIRST: Final = 100
 _WINDOW_MAX: Final = 2**31 - 1
 _WINDOW_DEFAULT: Final = 65_535
 _REFILL_BYTES: Final = 2**28
@@ -58,6 +60,18 @@ def _head(authority: str, method: str) -> bytes:
     return _frame(_HEADERS, _END_HEADERS, 0, block)
 
 
+def _taken(data: bytes, take: Callable[[bytes], object]) -> bytes:
+    """Give away the whole messages of a stream; what is left of them."""
+    at, end_of_data = 0, len(data)
+    while end_of_data - at >= _MESSAGE_HEAD:
+        end = at + _MESSAGE_HEAD + int.from_bytes(data[at + 1 : at + _MESSAGE_HEAD], "big")
+        if end_of_data < end:
+            break
+        take(data[at + _MESSAGE_HEAD : end])
+        at = end
+    return data[at:]
+
+
 class GrpcConnection:
     """Calls of some methods on one connection; `out` is what to send."""
 
@@ -66,11 +80,14 @@ class GrpcConnection:
         settings = ((_HEADER_TABLE_SIZE, 0), (_ENABLE_PUSH, 0), (_INITIAL_WINDOW, _WINDOW_MAX))
         self.out += _frame(_SETTINGS, 0, 0, b"".join(_SETTING.pack(*pair) for pair in settings))
         self._grant(_WINDOW_MAX - _WINDOW_DEFAULT)
+        self.streams_max = _STREAMS_AT_FIRST
+        """Calls at a time that the server takes; more of them it refuses."""
         self._heads = [_head(authority, method) for method in methods]
         self._statuses = StatusReader()
         self._in = b""
         self._next_stream = 1
         self._bodies: dict[int, bytes] = {}
+        self._takers: dict[int, Callable[[bytes], object]] = {}
         self._received = 0
         self._window = _WINDOW_DEFAULT
         self._stream_window = _WINDOW_DEFAULT
@@ -107,6 +124,12 @@ class GrpcConnection:
             self._send_waiting()
         return stream
 
+    def subscribe(self, message: bytes, method: int, take: Callable[[bytes], object]) -> int:
+        """As `call`, of a method that answers with a stream: each message is given to `take`."""
+        stream = self.call(message, method)
+        self._takers[stream] = take
+        return stream
+
     def feed(self, data: bytes) -> list[Reply]:
         """Take what came in; the calls that ended."""
         if self._in:
@@ -140,7 +163,9 @@ class GrpcConnection:
         if flags & _PADDED:
             payload = payload[1 : len(payload) - payload[0]]
         body = self._bodies.get(stream)
-        self._bodies[stream] = payload if body is None else body + payload
+        payload = payload if body is None else body + payload
+        take = self._takers.get(stream)
+        self._bodies[stream] = payload if take is None else _taken(payload, take)
         return self._end(stream, None) if flags & _END_STREAM else None
 
     def _on_headers(self, flags: int, stream: int, payload: bytes) -> Reply | None:
@@ -153,6 +178,8 @@ class GrpcConnection:
         body = self._bodies.pop(stream, b"")
         if status != _OK:
             return Reply(stream, b"", f"grpc-status {status}")
+        if self._takers.pop(stream, None) is not None and not body:
+            return Reply(stream, b"", "")
         if len(body) < 5 or len(body) - 5 != int.from_bytes(body[1:5], "big"):
             return Reply(stream, b"", f"an answer of {len(body)} bytes that is no message")
         return Reply(stream, body[5:], "")
@@ -170,6 +197,8 @@ class GrpcConnection:
                 for waiting in self._credit:
                     self._credit[waiting] += value - self._stream_window
                 self._stream_window = value
+            elif setting == _MAX_STREAMS:
+                self.streams_max = value
             elif setting == _MAX_FRAME:
                 self._frame_max = value
         self.out += _frame(_SETTINGS, _ACK, 0)

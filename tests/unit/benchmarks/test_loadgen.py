@@ -190,6 +190,29 @@ def test_an_answer_in_pieces_of_one_byte_is_the_same_answer():
     assert [(r.stream, r.message, r.error) for r in replies] == [(stream, b"\x08\x01", "")]
 
 
+def test_the_messages_of_a_stream_are_told_one_by_one_however_they_are_cut():
+    connection = GrpcConnection("x", "/m")
+    told = []
+    stream = connection.subscribe(b"q", 0, told.append)
+    messages = [b"", b"one", b"x" * 300]
+    data = b"".join(b"\x00" + len(each).to_bytes(4, "big") + each for each in messages)
+    assert connection.feed(frame(1, 4, stream, b"\x88")) == []
+    assert connection.feed(frame(0, 0, stream, data[:7]) + frame(0, 0, stream, data[7:20])) == []
+    assert told == [b"", b"one"]
+    assert connection.feed(frame(0, 0, stream, data[20:])) == []
+    assert told == messages
+    (reply,) = connection.feed(frame(1, 5, stream, OK_RAW))
+    assert (reply.stream, reply.error) == (stream, "")
+
+
+def test_a_stream_that_ends_within_a_message_is_an_error():
+    connection = GrpcConnection("x", "/m")
+    stream = connection.subscribe(b"q", 0, lambda message: None)
+    wire = frame(0, 0, stream, b"\x00\x00\x00\x00\x05he") + frame(1, 5, stream, OK_RAW)
+    (reply,) = connection.feed(wire)
+    assert "no message" in reply.error
+
+
 def test_a_call_that_ends_without_a_status_is_an_error():
     connection = GrpcConnection("x", "/m")
     stream = connection.call(b"q")
@@ -202,6 +225,13 @@ def test_a_reset_stream_is_an_error():
     stream = connection.call(b"q")
     (reply,) = connection.feed(frame(3, 0, stream, (7).to_bytes(4, "big")))
     assert reply.error == "stream reset, code 7"
+
+
+def test_the_server_says_how_many_calls_it_takes_at_a_time():
+    connection = GrpcConnection("x", "/m")
+    assert connection.streams_max == 100
+    connection.feed(frame(4, 0, 0, (3).to_bytes(2, "big") + (7).to_bytes(4, "big")))
+    assert connection.streams_max == 7
 
 
 def test_a_goodbye_ends_the_run():

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from typing import Any, cast
 
+import pytest
+from aiokafka import TopicPartition
+
+from grantlog.changelog.kafka import feed as feed_module
 from grantlog.changelog.kafka.feed import SILENT_S_MAX
 from grantlog.changelog.kafka.log import COMPARE_S, PATIENCE_S, KafkaTenantLog
 from grantlog.model.ids import Revision, TenantId
-from tests.kafka_world import TENANTS, World
+from tests.kafka_world import TENANTS, Record, World
+from tests.waiting import until
 
 ACME, OTHER, _ = TENANTS
 
@@ -145,3 +151,39 @@ async def test_a_hub_asks_the_primary_now_and_then_and_while_the_topic_is_silent
     assert (await log.heads_of([ACME]))[ACME].position.revision == 3
     await world.write(ACME, 1)
     assert (await log.heads_of([ACME]))[ACME].position.revision == 4
+
+
+class Talking:
+    """A topic on which something is said, up to a bound."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[Record]]:
+        self.asked += 1
+        if self.asked > 10:
+            await asyncio.Event().wait()
+        return {TopicPartition("t", 0): [Record("t", 0, self.asked, b"", b"", ())]}
+
+
+async def test_what_nobody_wants_is_read_rarely_and_at_once_when_somebody_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(feed_module, "UNWANTED_GATHER_S", 3600.0)
+    feed, topic = World().feed, Talking()
+    monkeypatch.setattr(feed, "_gather_s", 0.0)
+    feed.want(frozenset())
+
+    async def read() -> None:
+        while True:
+            await feed._take_some(cast("Any", topic))
+
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(read())
+        await until(lambda: topic.asked > 0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert topic.asked == 1
+        feed.want(frozenset({ACME}))
+        await until(lambda: topic.asked > 5)
+        reading.cancel()

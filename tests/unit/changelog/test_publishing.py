@@ -50,7 +50,12 @@ class Primary:
     send_fails: bool = False
     offered: list[Outgoing] = field(default_factory=list[Outgoing])
     read_behind: list[int] = field(default_factory=list[int])
+    written_then: dict[int, int] = field(default_factory=dict[int, int])
+    """Where the log ends after it was read behind a revision."""
     moved: bool = False
+    looks: int = 0
+    signals: asyncio.Semaphore | None = None
+    """Signals of commits; None: there is one all the time."""
     forgotten: int = 0
     """So many messages were sent before the topic was made anew."""
     troubles: list[str] = field(default_factory=list[str])
@@ -62,11 +67,15 @@ class Primary:
 
     async def heads_moved(self, mark: str | None) -> HeadsMoved:
         del mark
+        self.looks += 1
         heads = {ACME: Position(Epoch(1), Revision(self.head), b"")} if self.head else {}
         return HeadsMoved(heads, "mark", datetime(2026, 1, 1, tzinfo=UTC))
 
     async def wait(self, timeout_s: float) -> None:
-        await asyncio.sleep(timeout_s)
+        if self.signals is None:
+            await asyncio.sleep(timeout_s)
+        else:
+            await self.signals.acquire()
 
     async def hold(self, lease_s: float, *, name: str, partitions: int) -> list[Lease]:
         del lease_s, name, partitions
@@ -95,10 +104,12 @@ class Primary:
         del bytes_max
         ((tenant, place),) = places
         self.read_behind.append(place.revision)
-        return [
+        found = [
             Part(tenant, Revision(revision), 0, 1, Epoch(1), b"%d" % revision)
             for revision in range(place.revision + 1, self.head + 1)
         ]
+        self.head = self.written_then.pop(place.revision, self.head)
+        return found
 
     async def acknowledge(self, leases: Mapping[int, Lease], done: Acknowledged) -> set[int]:
         self.marking.set()
@@ -192,6 +203,20 @@ async def test_a_batch_is_read_while_another_is_being_acknowledged_and_goes_out_
         primary.may_send.set()
         await until(lambda: primary.events == [b"1", b"2"])
         await until(lambda: primary.marked == {ACME: 2})
+
+
+async def test_a_look_that_finds_nothing_does_not_wait_for_what_is_being_sent() -> None:
+    primary = Primary()
+    async with publishing(primary, replace(LIMITS, hold_s=60.0, pace_s=0.001)):
+        primary.may_send.clear()
+        primary.head = 1
+        await until(lambda: b"1" in [each.value for each in primary.offered])
+        looks = primary.looks
+        await until(lambda: primary.looks > looks + 2)
+        primary.head = 2
+        await until(lambda: 1 in primary.read_behind)
+        primary.may_send.set()
+        await until(lambda: primary.events == [b"1", b"2"])
 
 
 async def test_behind_a_batch_that_failed_nothing_goes_out_but_what_is_behind_the_marks() -> None:
@@ -312,6 +337,24 @@ async def test_a_publisher_that_is_refused_its_leases_holds_nothing() -> None:
         await until(lambda: not publisher.held)
         primary.moved = False
         await until(lambda: publisher.held == {0})
+
+
+async def test_behind_what_was_sent_the_log_is_looked_at_until_nothing_is_there() -> None:
+    primary = Primary(signals=asyncio.Semaphore(0))
+    limits = replace(LIMITS, hold_s=60.0, pace_s=0.001)
+    async with publishing(primary, limits):
+        assert primary.signals is not None
+        await until(lambda: primary.looks == 1)
+        primary.head = 1
+        primary.signals.release()
+        await until(lambda: primary.looks == 3)
+        assert primary.read_behind == [0], "one look finds it, one finds nothing, no third one"
+        primary.head = 2
+        primary.written_then = {1: 3}  # nobody signals it
+        primary.signals.release()
+        await until(lambda: primary.events == [b"1", b"2", b"3"])
+        await until(lambda: primary.looks == 6)
+        primary.signals.release()  # to end
 
 
 async def test_heartbeats_go_out_while_events_come_all_the_time() -> None:

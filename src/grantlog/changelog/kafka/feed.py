@@ -33,7 +33,7 @@ from grantlog.changelog.kafka.refusal import connecting_kafka
 from grantlog.changelog.parts import assembled
 from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
 from grantlog.model.ids import Epoch, TenantId
-from grantlog.waiting import Reminders
+from grantlog.waiting import Reminders, set_within
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -42,6 +42,9 @@ SILENT_S_MAX: Final = 3.0
 
 GATHER_S: Final = 0.005
 """What was taken is followed by nothing for so long: each fetch costs the same, whatever it has."""
+
+UNWANTED_GATHER_S: Final = 0.1
+"""The same while nobody wants anything that is on the topic."""
 
 _RECONNECT_S: Final = 15.0
 """A topic on which nobody says anything for so long may not be the log's any more."""
@@ -94,7 +97,10 @@ class Feed:
         self.placings = 0
         """How often this began at the topic's end; what was sent before is asked of the primary."""
         self.wants: Callable[[TenantId], bool] = _everyone
-        """Transactions of other tenants are not kept."""
+        """Transactions of other tenants are not kept; `want` tells which."""
+        self._wanted = asyncio.Event()
+        """Set unless nobody wants anything."""
+        self._wanted.set()
         self._options = options
         self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
         self._agree = agree
@@ -107,6 +113,14 @@ class Feed:
         if self._heard is None:
             return False
         return self.intake.full or self.clock() - min(self._heard) <= SILENT_S_MAX
+
+    def want(self, tenants: frozenset[TenantId]) -> None:
+        """Keep transactions of these tenants alone; while there are none, read more rarely."""
+        self.wants = tenants.__contains__
+        if tenants:
+            self._wanted.set()
+        else:
+            self._wanted.clear()
 
     def next_round(self, *, idle_max: int | None = None) -> int:
         """The follower is about to look at all heads; `placings`, as they are at this moment.
@@ -192,7 +206,11 @@ class Feed:
                     await asyncio.sleep(0)
         if count:
             self.woken.set()
-            await asyncio.sleep(self._gather_s)  # the client fetches once meanwhile, not again
+            # The client fetches once meanwhile, not again.
+            if not self._wanted.is_set():
+                await set_within(self._wanted, UNWANTED_GATHER_S)
+            else:
+                await asyncio.sleep(self._gather_s)
         return count > 0
 
     async def take(self, partition: int, record: ConsumerRecord) -> None:

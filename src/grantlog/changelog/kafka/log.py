@@ -181,7 +181,7 @@ class KafkaTenantLog(_Reader):
         self._clock = feed.clock
         self._compare_at = 0.0
         self._placing = -1
-        feed.wants = frozenset[TenantId]().__contains__
+        feed.want(frozenset())
 
     async def heads_of(
         self, tenants: Collection[TenantId], *, now: bool = False
@@ -192,7 +192,7 @@ class KafkaTenantLog(_Reader):
         feed = self._feed
         placing = feed.next_round(idle_max=IDLE_ROUNDS_OF_TENANTS)
         wanted = frozenset(tenants)
-        feed.wants = wanted.__contains__
+        feed.want(wanted)
         for tenant in feed.heads.keep_only(wanted):
             feed.intake.forget(tenant)
         unknown = {tenant for tenant in wanted if feed.heads.get(tenant) is None}
@@ -261,7 +261,12 @@ async def open_feed(
 
 @asynccontextmanager
 async def open_kafka_change_log(
-    options: KafkaOptions, spec: TopicSpec, pool: Pool, primary: PostgresChangeLog
+    options: KafkaOptions,
+    spec: TopicSpec,
+    pool: Pool,
+    primary: PostgresChangeLog,
+    *,
+    gather_s: float = GATHER_S,
 ) -> AsyncGenerator[KafkaChangeLog]:
     """The log of all tenants for the block; errors as `open_feed`.
 
@@ -270,8 +275,9 @@ async def open_kafka_change_log(
         spec: the topic.
         pool: connections to the primary.
         primary: its log.
+        gather_s: as of `Feed`.
     """
-    async with open_feed(options, spec, pool) as feed:
+    async with open_feed(options, spec, pool, gather_s=gather_s) as feed:
         yield KafkaChangeLog(feed, primary)
 
 

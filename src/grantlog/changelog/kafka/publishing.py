@@ -48,6 +48,10 @@ class PublishLimits:
     """Between renewals, and between heartbeats."""
     poll_s: float = 0.2
     """Without a signal, the log is looked at so often."""
+    pace_s: float = 0.01
+    """Where something was to be sent, the next look begins so long behind the last one: every look
+    costs the primary and Kafka the same, whatever it finds. The first event behind a pause is not
+    kept waiting."""
     batch_bytes_max: int = 4 * 1024 * 1024
     """Payloads read and sent at once; a single part may be larger."""
     batch_tenants_max: int = 500
@@ -95,6 +99,9 @@ class Publishing:
         self.got_through = False
         """Whether Kafka acknowledged something, or nothing was to be sent."""
         self._mark: str | None = None
+        self._begun_at = 0.0
+        self._found = False
+        """Whether the last round had something to send: then there soon is more."""
         self._hold_at = 0.0
         self._asked_at = 0.0
         self._sure_until = 0.0
@@ -120,6 +127,8 @@ class Publishing:
 
     async def round(self) -> None:
         """Look after the leases, and send one batch of what is behind, and heartbeats if due."""
+        self._begun_at = _now()
+        self._found = False
         await self._renew()
         if not self._is_working():
             return
@@ -143,6 +152,8 @@ class Publishing:
         """Return when there may be something to do."""
         if not self.held.working:
             await set_within(stop, max(self._hold_at - _now(), 0.0))
+        elif self._found and not self.backlog:
+            await set_within(stop, max(self._begun_at + self._limits.pace_s - _now(), 0.0))
         elif not self.backlog:
             await self._log.wait(self._limits.poll_s)
 
@@ -184,12 +195,15 @@ class Publishing:
         if turn:
             found = await self._outbox.unpublished(turn, bytes_max=self._limits.batch_bytes_max)
             parts = self.backlog.sendable(found, [tenant for tenant, _ in turn])
+            self._found = bool(parts)
         messages = await self._events(parts)
+        if not messages and self._sender.busy and not self._beat_due():
+            return  # whoever waited here would read later what comes meanwhile
         await self._sender.done()
         if not self._is_working():
             return
         through: dict[int, datetime] = {}
-        if self.backlog.through is not None and _now() >= self._beat_at:
+        if self.backlog.through is not None and self._beat_due():
             self._beat_at = _now() + self._limits.hold_s
             through = dict.fromkeys(sorted(self.held.working), self.backlog.through)
             messages += [self._beat(partition, time) for partition, time in through.items()]
@@ -202,6 +216,9 @@ class Publishing:
                 published = self.backlog.place(tenant).published
                 done.revisions[tenant] = (self._partition(tenant), published)
             self._sender.begin(messages, partial(self._sent, self.held.leases, done))
+
+    def _beat_due(self) -> bool:
+        return _now() >= self._beat_at
 
     async def _sent(
         self, leases: Mapping[int, Lease], done: Acknowledged, sent: Mapping[int, Sent]

@@ -27,6 +27,11 @@ class Sender:
         self._group = group
         self._task: asyncio.Task[GrantlogError | None] | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is on its way, and nothing went wrong yet."""
+        return self._task is not None and not self._task.done()
+
     def begin(self, messages: Sequence[Outgoing], then: Then) -> None:
         """Send messages, and tell what was acknowledged; returns at once."""
         self._task = self._group.create_task(self._send(messages, then), name="send")
