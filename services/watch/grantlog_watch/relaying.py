@@ -19,6 +19,7 @@ from grantlog.serving.watch_message import WatchMessage
 from grantlog.serving.watching import METHOD
 from grantlog.watch.v1 import service_pb2 as pb
 from grantlog.watch.v1 import service_pb2_grpc
+from grantlog.wire.status import status_of
 from grantlog_watch.batches import Batches, Listener
 
 _Context: TypeAlias = "aio.ServicerContext[pb.Asked, pb.Told]"
@@ -110,6 +111,7 @@ class _Conversation:
         self._last = 0
         self._batches = Batches()
         self._has_more = asyncio.Event()
+        self._is_all_sent = asyncio.Event()
         self._is_closed = False
 
     def close(self) -> None:
@@ -166,7 +168,6 @@ class _Conversation:
         set_request_metadata(begin.metadata.items())
         collect_answer_metadata()
         request = service_pb2.WatchRequest(tenant_id=begin.tenant_id, snap_token=begin.snap_token)
-        ended: Exception | None = None
         try:
             async with aclosing(self._calls.stream(METHOD, request)) as messages:
                 async for message in messages:
@@ -177,11 +178,13 @@ class _Conversation:
                         assert isinstance(told, service_pb2.WatchResponse)
                         told = WatchMessage.of(told)
                     self._batches.say(watcher, told)
-                    self._has_more.set()
+                    self._say_more()
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            ended = error
-        if self._watchers.pop(watcher.number, None) is not None:
-            self._end(watcher.number, ended)
+            self._end(watcher.number, error)
+            await self._is_all_sent.wait()  # to log a defect takes time
+            failed(METHOD, error)
+        else:
+            self._end(watcher.number, None)
 
     async def _room(self, watcher: _Watcher) -> None:
         async with not_stalled(self._limits.stall_s_max):
@@ -190,8 +193,12 @@ class _Conversation:
                 await watcher.has_room.wait()
 
     def _end(self, number: int, error: Exception | None) -> None:
-        status = failed(METHOD, error) if error is not None else None
-        self._batches.end(number, status)
+        self._watchers.pop(number, None)
+        self._batches.end(number, status_of(error) if error is not None else None)
+        self._say_more()
+
+    def _say_more(self) -> None:
+        self._is_all_sent.clear()
         self._has_more.set()
 
     async def _tell(self) -> None:
@@ -202,8 +209,13 @@ class _Conversation:
                 await self._has_more.wait()
                 continue
             await self._gathered()
-            async with not_stalled(self._limits.stall_s_max):
-                await self._context.write(self._batches.take())
+            try:
+                async with not_stalled(self._limits.stall_s_max):
+                    await self._context.write(self._batches.take())
+            except aio.InternalError:
+                return  # the node is gone
+            if not self._batches:
+                self._is_all_sent.set()
 
     async def _gathered(self) -> None:
         """Let those speak who were woken by the same event: others' turns, not time, go by."""
