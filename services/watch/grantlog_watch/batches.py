@@ -93,7 +93,7 @@ class Batches:
     def _open(self, more: int) -> _Batch:
         """The batch that takes what is said now."""
         last = self._batches[-1] if self._batches else None
-        if last is None or (last.bytes and last.bytes + more > self._batch_bytes):
+        if last is None or (more and last.bytes and last.bytes + more > self._batch_bytes):
             last = _Batch()
             self._batches.append(last)
         return last
