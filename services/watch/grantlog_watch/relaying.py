@@ -135,6 +135,7 @@ class _Conversation:
                 answering = [each.task for each in self._watchers.values() if each.task]
                 for task in (telling, hearing, *answering):
                     task.cancel()
+                self._is_all_sent.set()  # all that will be
 
     async def _hear(self, group: asyncio.TaskGroup) -> None:
         while isinstance(asked := await _read(self._context), pb.Asked):

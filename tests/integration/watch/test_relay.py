@@ -21,7 +21,7 @@ from grantlog.serving.metadata import set_request_metadata
 from grantlog.serving.watch_message import WatchMessage
 from grantlog.serving.watching import METHOD
 from grantlog.watch.v1 import service_pb2 as pb
-from grantlog.watch.v1.service_pb2_grpc import RelayStub, add_RelayServicer_to_server
+from grantlog.watch.v1.service_pb2_grpc import RelayServicer, RelayStub, add_RelayServicer_to_server
 from tests.contract.watching import watch_door
 from tests.waiting import until
 
@@ -277,6 +277,48 @@ async def test_a_node_that_uses_a_number_again_is_refused() -> None:
         assert isinstance(told, InvalidInputError)
         assert told.explanation == "a watcher's number is used again"
         await all_begun(one, 0)
+
+
+class Mute(RelayServicer):
+    """A service that stands still: it takes streams and says nothing."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.open = 0
+
+    async def Watch(self, request_iterator, context) -> None:  # noqa: N802 - the proto's name
+        del request_iterator, context
+        self.taken += 1
+        self.open += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.open -= 1
+
+
+async def test_a_stream_on_which_nothing_is_said_is_given_up_for_all_its_watchers() -> None:
+    told: list[list[str]] = [[] for _ in range(20)]
+    mute, server = Mute(), aio.server()
+    add_RelayServicer_to_server(mute, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    limits = ProxyLimits(heartbeat_s=20.0, answer_s_max=0.5, patience_s_max=20.0)
+    try:
+        async with (
+            service() as one,
+            node(f"127.0.0.1:{port}", one.address, limits=limits) as proxy,
+        ):
+            async with asyncio.TaskGroup() as group:
+                for each in told:
+                    group.create_task(follow(proxy, each, 2))
+                await all_begun(one, 20)
+                one.source.say()
+                one.source.say()
+            await until(lambda: mute.open == 0)
+    finally:
+        await server.stop(None)
+    assert all(each == revisions(2) for each in told)
+    assert mute.taken >= 1
 
 
 async def test_a_watcher_that_ends_for_good_does_not_end_the_others() -> None:
