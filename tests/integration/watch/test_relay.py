@@ -176,7 +176,7 @@ async def test_watchers_of_a_service_that_is_cut_off_go_on_at_another() -> None:
 
 async def test_one_that_does_not_read_holds_up_nobody_and_is_cut() -> None:
     told: list[str] = []
-    limits = RelayLimits(stall_s_max=0.3)
+    limits = RelayLimits(stall_s_max=1.5)
     async with service(limits) as one, node(one.address) as proxy:
         request = service_pb2.WatchRequest(tenant_id="t1", snap_token="0")
         async with asyncio.timeout(30), aclosing(proxy.watch(request)) as stalled:
