@@ -41,7 +41,7 @@ fix: dev ## format, fix what the linter can fix, write the generated tables of d
 	$(BIN)/python scripts/gen_settings_docs.py
 	$(BIN)/python scripts/gen_error_docs.py
 
-proto: dev ## generate src/grantlog/{api,event,ring} from proto/
+proto: dev ## generate src/grantlog/{api,event,ring,watch} from proto/
 	$(BIN)/python scripts/gen_proto.py
 
 bench: dev ## measure: make bench ARGS='--help'

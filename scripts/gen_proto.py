@@ -1,4 +1,4 @@
-"""Generate src/grantlog/{api,event,ring} from proto/.
+"""Generate src/grantlog/{api,event,ring,watch} from proto/.
 
 Run it after every edit of a .proto file. `--check` writes nothing and fails if what is committed
 differs from what would be generated. Needs the dev environment: grpcio-tools and mypy-protobuf
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 SOURCE = ROOT / "src"
-FOLDERS = ("grantlog/api/v1", "grantlog/event/v1", "grantlog/ring/v1")
+FOLDERS = ("grantlog/api/v1", "grantlog/event/v1", "grantlog/ring/v1", "grantlog/watch/v1")
 SUFFIXES = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
 PACKAGE_DOC = '"""Generated from proto/{folder}; never edited."""\n'
 

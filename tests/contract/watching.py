@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 from grantlog_api.watch_proxy import WatchProxy, open_proxy
+from grantlog_watch.relaying import RelayLimits, RelayService
 
 from grantlog.api.v1 import base_pb2, service_pb2
 from grantlog.app.known import KnownHeads
@@ -38,6 +39,7 @@ from grantlog.serving.watching import (
     WatchHandlers,
 )
 from grantlog.testing.contracts.places import ACME, Primary
+from grantlog.watch.v1.service_pb2_grpc import add_RelayServicer_to_server
 from grantlog.wire import convert
 from grantlog.wire.transcode import ROUTES
 
@@ -190,8 +192,11 @@ async def service(watch: Watch) -> AsyncGenerator[str]:
 
 
 @asynccontextmanager
-async def watch_door(calls: Calls) -> AsyncGenerator[str]:
-    """The door of a watch service over some calls, for the block; its address."""
+async def watch_door(calls: Calls, *, relays: bool = True) -> AsyncGenerator[str]:
+    """The door of a watch service over some calls, for the block; its address.
+
+    One that does not relay is of an older version.
+    """
 
     async def trouble() -> str:
         return ""
@@ -199,6 +204,8 @@ async def watch_door(calls: Calls) -> AsyncGenerator[str]:
     server = grpc_door.build_server("grpcio")
     routes = [route for route in ROUTES if route.full_method == METHOD]
     grpc_door.add_services(server, calls, HealthProbe(trouble), routes=routes)
+    if relays:
+        add_RelayServicer_to_server(RelayService(calls, RelayLimits()), server)
     port = grpc_door.bind(server, "127.0.0.1", 0)
     await server.start()
     try:

@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from grantlog.serving.calls import failed, not_stalled
+from grantlog.serving.calls import Streamed, failed, not_stalled
+from grantlog.serving.watch_message import WatchMessage
 from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
 from grantlog_api.rest_errors import JSON
@@ -63,7 +64,7 @@ class StreamResponse(Response):
     def __init__(
         self,
         method: str,
-        messages: AsyncGenerator[Message],
+        messages: AsyncGenerator[Streamed],
         framing: Framing,
         said: Mapping[str, str],
         *,
@@ -95,7 +96,7 @@ class StreamResponse(Response):
                     if not begun:
                         await self._begin(send)
                         begun = True
-                    await self._send(send, framing.item(message))
+                    await self._send(send, framing.item(_parsed(message)))
                 if not begun:
                     await self._begin(send)
             await self._send(send, b"", last=True)
@@ -119,3 +120,7 @@ class StreamResponse(Response):
     async def _send(self, send: Send, body: bytes, *, last: bool = False) -> None:
         async with not_stalled(self._stall_s_max):
             await send({"type": "http.response.body", "body": body, "more_body": not last})
+
+
+def _parsed(message: Streamed) -> Message:
+    return message.message if isinstance(message, WatchMessage) else message

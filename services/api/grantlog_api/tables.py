@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from grantlog.api.v1 import service_pb2
 from grantlog.app.terms import OfNow
 from grantlog.serving.calls import Handler, StreamHandler
+from grantlog.serving.watch_message import WatchMessage
 from grantlog_api.handlers.bundle import BundleHandlers
 from grantlog_api.handlers.data import DataHandlers
 from grantlog_api.handlers.lookup import LookupHandlers
@@ -14,7 +15,7 @@ from grantlog_api.handlers.permission import PermissionHandlers
 from grantlog_api.handlers.schema import SchemaHandlers
 from grantlog_api.handlers.tenancy import TenancyHandlers
 
-WatchCall = Callable[[service_pb2.WatchRequest], AsyncGenerator[service_pb2.WatchResponse]]
+WatchCall = Callable[[service_pb2.WatchRequest], AsyncGenerator[WatchMessage]]
 """What answers watchers: the log itself, or watch services."""
 
 

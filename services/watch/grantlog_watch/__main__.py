@@ -15,7 +15,9 @@ from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog.serving import grpc_door
 from grantlog.serving.ports import address
+from grantlog.serving.watch_message import RELAYED_BYTES_MAX
 from grantlog.serving.watching import METHOD
+from grantlog.watch.v1.service_pb2_grpc import add_RelayServicer_to_server
 from grantlog.wire.transcode import ROUTES
 from grantlog_watch.settings import WatchServiceSettings
 from grantlog_watch.wiring import open_service
@@ -41,7 +43,7 @@ async def main(settings: WatchServiceSettings) -> None:
     asyncio.get_running_loop().set_default_executor(threads)
     async with open_service(settings) as service:
         # grpcio's own server: a message that its reader leaves unread holds no thread.
-        server = grpc_door.build_server("grpcio")
+        server = grpc_door.build_server("grpcio", send_bytes_max=RELAYED_BYTES_MAX)
         grpc_door.add_services(
             server,
             service.calls,
@@ -49,6 +51,7 @@ async def main(settings: WatchServiceSettings) -> None:
             stall_s_max=settings.stream_stall_s_max,
             routes=[route for route in ROUTES if route.full_method == METHOD],
         )
+        add_RelayServicer_to_server(service.relay, server)
         port = grpc_door.bind(server, settings.host, settings.grpc_port)
 
         def started() -> None:
@@ -57,6 +60,7 @@ async def main(settings: WatchServiceSettings) -> None:
         async def drain() -> None:
             await stop.wait()
             service.probe.drain()
+            service.relay.close()
             service.watches.close()
 
         await supervise(

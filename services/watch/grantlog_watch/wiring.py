@@ -15,6 +15,7 @@ from grantlog.serving.health import HealthProbe
 from grantlog.serving.watching import METHOD, WatchHandlers
 from grantlog.store.postgres.health import missing_followers
 from grantlog.store.postgres.primary import open_primary_pool
+from grantlog_watch.relaying import RelayLimits, RelayService
 from grantlog_watch.settings import WatchServiceSettings
 
 
@@ -25,6 +26,7 @@ class Service:
     calls: Calls
     probe: HealthProbe
     watches: WatchHub
+    relay: RelayService
 
 
 @asynccontextmanager
@@ -55,4 +57,5 @@ async def open_service(settings: WatchServiceSettings) -> AsyncGenerator[Service
             streams_max=settings.streams_max,
             now=known.now,
         )
-        yield Service(calls, HealthProbe(degraded), hub)
+        limits = RelayLimits(stall_s_max=settings.stream_stall_s_max)
+        yield Service(calls, HealthProbe(degraded), hub, RelayService(calls, limits))

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, asynccontextmanager
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from google.protobuf.message import Message
@@ -27,11 +27,13 @@ from grantlog.serving.metadata import (
     require_known,
 )
 from grantlog.wire.at_once import READERS
+from grantlog.serving.watch_message import WatchMessage
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
 Handler = Callable[[Any, Terms], Awaitable[Message]]
-StreamHandler = Callable[[Any, Terms], AsyncGenerator[Message]]
+Streamed: TypeAlias = Message | WatchMessage
+StreamHandler = Callable[[Any, Terms], AsyncGenerator[Streamed]]
 
 _LOG = structlog.get_logger("grantlog.api")
 
@@ -115,7 +117,7 @@ class Calls:
         self._log.debug("request answered", method=full_method, ms=ms)
         return response
 
-    async def stream(self, full_method: str, request: Message) -> AsyncGenerator[Message]:
+    async def stream(self, full_method: str, request: Message) -> AsyncGenerator[Streamed]:
         """Validate a request and answer it message by message; closing it ends the work.
 
         What is known about the answer is said with the first message, and again behind the last.
@@ -160,8 +162,8 @@ class Calls:
             age_s = self._now() - standing.complete_at
             said[AGE] = str(math.ceil(1000 * age_s))
 
-    async def _next(self, messages: AsyncIterator[Message]) -> Message | None:
-        async with asyncio.timeout(self.timeout_s):
+    async def _next(self, messages: AsyncIterator[Streamed]) -> Streamed | None:
+        with self.bounded():
             return await anext(messages, None)
 
 

@@ -15,7 +15,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2
 
 from grantlog.errors import InvalidInputError, PreconditionError
-from grantlog.serving.calls import Calls, failed, not_stalled
+from grantlog.serving.calls import Calls, Streamed, failed, not_stalled
 from grantlog.serving.grpc_describing import describe
 from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_handlers
 from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
@@ -31,17 +31,20 @@ _HEALTH_SERVICE: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].full_n
 Kind = Literal["auto", "native", "grpcio"]
 
 
-def build_server(kind: Kind, *, share_port: bool = False) -> aio.Server:
+def build_server(
+    kind: Kind, *, share_port: bool = False, send_bytes_max: int = MESSAGE_BYTES_MAX
+) -> aio.Server:
     """A server of the asked kind; `auto` prefers the native one.
 
-    With `share_port` other processes of this user may listen on its port too.
+    With `share_port` other processes of this user may listen on its port too. A message that it
+    sends has at most `send_bytes_max`.
 
     Raises:
         PreconditionError: the native server is asked for and there is no wheel of it here.
     """
     options = [
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
-        ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+        ("grpc.max_send_message_length", send_bytes_max),
         ("grpc.so_reuseport", int(share_port)),
     ]
     native = find_spec("pygrpc_native") is not None
@@ -95,13 +98,16 @@ def _handler(route: Route, calls: Calls, stall_s_max: float) -> MethodHandler:
     # Requests are parsed by the handler: what does not parse is the caller's mistake, and the
     # servers would call it theirs.
     if route.server_streaming:
-        encode: Callable[[Any], bytes] = route.response_class.SerializeToString
         return grpc.unary_stream_rpc_method_handler(
             _streaming(route, calls, stall_s_max),
             request_deserializer=None,
-            response_serializer=encode,
+            response_serializer=_encoded,
         )
     return grpc.unary_unary_rpc_method_handler(_unary(_plain(route, calls)))
+
+
+def _encoded(message: Streamed) -> bytes:
+    return message.SerializeToString()
 
 
 def _parsed(route: Route, request: bytes) -> Message:
@@ -161,16 +167,17 @@ def _streaming(route: Route, calls: Calls, stall_s_max: float) -> Callable[..., 
                     async with not_stalled(stall_s_max):
                         await context.write(message)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            await _abort(context, full_method, error)
+            await abort(context, full_method, error)
         if said:
             context.set_trailing_metadata(tuple(said.items()))
 
     return answer
 
 
-async def _abort(
+async def abort(
     context: aio.ServicerContext[Any, Any], full_method: str, error: BaseException
 ) -> NoReturn:
+    """End a call with an error's status."""
     status = failed(full_method, error)
     await context.abort(_CODES[status.code], status.message, details_trailer(status))
 

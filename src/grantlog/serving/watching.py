@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -15,6 +15,7 @@ from grantlog.model.change import Change, TupleChange
 from grantlog.model.ids import NAME, TenantId
 from grantlog.model.tuples import parse_subject
 from grantlog.serving.metadata import WATCH_PREFIX, request_metadata
+from grantlog.serving.watch_message import KeptMessages, WatchMessage
 from grantlog.wire import convert
 
 METHOD: Final = "/base.v1.Watch/Watch"
@@ -40,10 +41,9 @@ class WatchHandlers:
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
+        self._kept = KeptMessages()
 
-    async def watch(
-        self, request: service_pb2.WatchRequest
-    ) -> AsyncGenerator[service_pb2.WatchResponse]:
+    async def watch(self, request: service_pb2.WatchRequest) -> AsyncGenerator[WatchMessage]:
         """base.v1.Watch/Watch, filtered as the request's metadata say."""
         said = request_metadata()
         heard = self._watch(
@@ -54,12 +54,17 @@ class WatchHandlers:
         )
         async with aclosing(heard):
             async for told in heard:
-                if len(told.changes) > CHANGES_ON_LOOP_MAX:
-                    messages = await asyncio.to_thread(_messages, told)
-                else:
-                    messages = _messages(told)
-                for message in messages:
+                for message in self._kept.get(told) or await self._made(told):
                     yield message
+
+    async def _made(self, told: Told) -> Sequence[WatchMessage]:
+        if len(told.changes) > CHANGES_ON_LOOP_MAX:
+            messages = await asyncio.to_thread(_messages, told)
+        else:
+            messages = _messages(told)
+        if told.changes:
+            self._kept.keep(told, messages)
+        return messages
 
 
 def watch_filter(metadata: Mapping[str, str]) -> WatchFilter:
@@ -126,13 +131,13 @@ def _subject(text: str) -> WatchedSubject:
     return WatchedSubject(*parse_subject(text))
 
 
-def _messages(told: Told) -> list[service_pb2.WatchResponse]:
+def _messages(told: Told) -> list[WatchMessage]:
     """One message, or several where it would be too large.
 
     Only the last one carries the revision's own token: whoever goes on from an earlier one's is
     told the whole revision again rather than a part of it never.
     """
-    messages: list[service_pb2.WatchResponse] = []
+    messages: list[WatchMessage] = []
     changes: list[base_pb2.DataChange] = []
     size = 0
     for change in map(_change, told.changes):
@@ -145,10 +150,10 @@ def _messages(told: Told) -> list[service_pb2.WatchResponse]:
     return [*messages, _message(told.snap_token, changes)]
 
 
-def _message(token: str, changes: list[base_pb2.DataChange]) -> service_pb2.WatchResponse:
-    return service_pb2.WatchResponse(
-        changes=base_pb2.DataChanges(snap_token=token, data_changes=changes)
-    )
+def _message(token: str, changes: list[base_pb2.DataChange]) -> WatchMessage:
+    told = base_pb2.DataChanges(snap_token=token, data_changes=changes)
+    message = service_pb2.WatchResponse(changes=told)
+    return WatchMessage(token, has_changes=bool(changes), message=message)
 
 
 def _change(change: Change) -> base_pb2.DataChange:

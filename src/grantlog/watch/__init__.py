@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/watch; never edited."""

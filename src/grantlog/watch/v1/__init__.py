@@ -1,0 +1,1 @@
+"""Generated from proto/grantlog/watch/v1; never edited."""
