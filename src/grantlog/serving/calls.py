@@ -26,8 +26,8 @@ from grantlog.serving.metadata import (
     request_metadata,
     require_known,
 )
-from grantlog.wire.at_once import READERS
 from grantlog.serving.watch_message import WatchMessage
+from grantlog.wire.at_once import READERS
 from grantlog.wire.status import WireStatus, status_of
 from grantlog.wire.validate import validate
 
