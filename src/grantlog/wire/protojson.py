@@ -17,6 +17,7 @@ from grantlog.errors import LimitError
 from grantlog.wire.json_decode import BodyError, decode_into
 from grantlog.wire.json_encode import to_object
 from grantlog.wire.json_keys import has_repeated_key, repeated_key
+from grantlog.wire.json_plain import plain_message
 
 M = TypeVar("M", bound=Message)
 
@@ -39,7 +40,12 @@ def decode(message_class: type[M], body: bytes) -> M:
     Raises:
         BodyError: the text is not JSON, or not JSON for this message; it names the field.
     """
-    return decode_object(message_class, parse(body))
+    value = parse(body)
+    if b"true" not in body and b"false" not in body:
+        message = plain_message(message_class, value)
+        if message is not None:
+            return message
+    return decode_object(message_class, value)
 
 
 def decode_object(message_class: type[M], value: object) -> M:
