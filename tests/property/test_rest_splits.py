@@ -41,6 +41,7 @@ REQUESTS = {
     "large": post(asking("view", pad=70_000)),
     "chunked": CHUNKED,
     "asks first": post(asking("view"), headers=JSON + b"Expect: 100-continue\r\n"),
+    "PUT": post(asking("view")).replace(b"POST", b"PUT"),
     "GET": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
     "HEAD": b"HEAD /livez HTTP/1.1\r\nHost: x\r\n\r\n",
     "OPTIONS": b"OPTIONS %b HTTP/1.1\r\nHost: x\r\n\r\n" % CHECK,
@@ -76,6 +77,18 @@ def test_however_it_is_cut_and_whichever_way_it_goes_a_stream_is_answered_alike(
         right = await answers([stream], short=False)
         assert await answers([stream]) == right
         assert await answers(cut(stream, places)) == right
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize("name", [*REQUESTS, *LAST])
+def test_every_request_is_answered_alike_whichever_way_it_goes(name: str):
+    stream = {**REQUESTS, **LAST}[name]
+
+    async def both():
+        right = await answers([stream], short=False)
+        assert await answers([stream]) == right
+        assert await answers(cut(stream + b"\r\n", [len(stream) - 3])) == right
 
     asyncio.run(both())
 

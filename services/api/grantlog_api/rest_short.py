@@ -32,7 +32,6 @@ SHORT_BYTES_MAX: Final = 64 * 1024
 
 _OK: Final = 200
 _CONTRACT: Final = b"/v1/"
-_OWN: Final = b"/events"
 _URL_BYTES_MAX: Final = 300
 _METADATA: Final = PREFIX.encode()
 _UNUSUAL: Final = frozenset(
@@ -48,7 +47,7 @@ def short_address(url: bytes) -> Address | None:
 
     It may where the target is a path of the contract and nothing more, of a call with one answer.
     """
-    if not url.startswith(_CONTRACT) or url.endswith(_OWN) or len(url) > _URL_BYTES_MAX:
+    if not url.startswith(_CONTRACT) or len(url) > _URL_BYTES_MAX:
         return None
     if b"?" in url or b"#" in url or not url.isascii():
         return None

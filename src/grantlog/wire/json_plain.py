@@ -7,7 +7,7 @@ something else than `json_decode` does, or refuses it, that decides: nothing her
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -38,18 +38,19 @@ def plain_message(message_class: type[M], value: object) -> M | None:
 
     Args:
         message_class: of the message.
-        value: it holds no booleans, which the constructor takes for numbers.
+        value: anything.
     """
     if type(value) is not dict:
         return None
+    fields = cast("dict[str, Any]", value)
     plain, lists = _fields(message_class.DESCRIPTOR)
-    if not value.keys() <= plain:
+    if not fields.keys() <= plain:
         return None
     for name in lists:
-        if type(value.get(name, [])) is not list:
+        if type(fields.get(name, [])) is not list:
             return None  # the constructor would take a text for a list of letters
     try:
-        return message_class(**value)
+        return message_class(**fields)
     except (TypeError, ValueError):
         return None
 

@@ -40,18 +40,15 @@ def decode(message_class: type[M], body: bytes) -> M:
     Raises:
         BodyError: the text is not JSON, or not JSON for this message; it names the field.
     """
-    value = parse(body)
-    if b"true" not in body and b"false" not in body:
-        message = plain_message(message_class, value)
-        if message is not None:
-            return message
-    return decode_object(message_class, value)
+    return decode_object(message_class, parse(body))
 
 
 def decode_object(message_class: type[M], value: object) -> M:
     """The message that a parsed JSON value stands for; errors as `decode`."""
-    message = message_class()
-    decode_into(message, value)
+    message = plain_message(message_class, value)
+    if message is None:
+        message = message_class()
+        decode_into(message, value)
     return message
 
 

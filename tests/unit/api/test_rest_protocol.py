@@ -96,6 +96,7 @@ async def test_a_request_that_has_come_in_part_when_the_server_ends_is_answered(
         here.put(VIEW[:-3])
         here.protocol.shutdown()
         assert not here.wire.closed
+        assert here.state.tasks, "draining waits for it"
         here.put(VIEW[-3:])
         said = await here.quiet()
         assert said.startswith(OK)
@@ -156,7 +157,8 @@ async def test_a_call_that_takes_long_is_not_cut_by_the_bounds_of_a_connection(b
         here.protocol.timeout_keep_alive = 0.03
         here.put(begun)
         await here.quiet()
-        here.put(WAITS)
+        here.put(WAITS[:20])
+        here.put(WAITS[20:])
         await until(lambda: "waits" in here.handler.asked)
         ends = here.protocol.loop.time() + 0.1
         await waiting.until(lambda: here.protocol.loop.time() > ends)
