@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, cast
 
 import orjson
 import uvicorn
@@ -34,6 +35,7 @@ from grantlog_api.rest_body import read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
 from grantlog_api.rest_leaving import while_connected
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
+from grantlog_api.rest_short import ShortWay
 from grantlog_api.rest_stream import LINES, NDJSON_LINES, StreamResponse
 from grantlog_api.rest_watch import EVENTS_PATH, events, metadata_of
 
@@ -54,7 +56,7 @@ def build_app(
     allowed_origins: list[str],
     stall_s_max: float = 30.0,
     metrics: Callable[[], Iterable[Family]] = tuple,
-) -> ASGIApp:
+) -> RestApp:
     """The ASGI application: the contract's paths, those for operators, /docs and /openapi.json.
 
     Args:
@@ -81,23 +83,27 @@ def build_app(
         allow_headers=["*"],
         expose_headers=ANSWERED,
     )
-    return _short_way(always_answered(contract), whole)
+    return RestApp(calls, always_answered(contract), whole)
 
 
-def _short_way(contract: ASGIApp, whole: ASGIApp) -> ASGIApp:
-    """What a program posts to the contract goes past the framework, which would only hand it on."""
+class RestApp:
+    """The application, and the calls that a server may answer without it."""
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        short = (
+    def __init__(self, calls: Calls, contract: ASGIApp, whole: ASGIApp) -> None:
+        self.calls = calls
+        self._contract = contract
+        self._whole = whole
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What a program posts to the contract goes past the framework, which would hand it on."""
+        plain = (
             scope["type"] == "http"
             and scope["method"] == "POST"
             and scope["path"].startswith(_CONTRACT)
             and not scope["path"].endswith(_OWN)
             and not any(name == b"origin" for name, _ in scope["headers"])
         )
-        await (contract if short else whole)(scope, receive, send)
-
-    return answer
+        await (self._contract if plain else self._whole)(scope, receive, send)
 
 
 def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
@@ -218,12 +224,13 @@ async def serve(
     """Serve on a bound socket until `stop`, then let running requests end.
 
     Args:
-        app: what answers.
+        app: what answers; of a RestApp, the server answers short calls itself.
         listener: listens already.
         stop: ends it.
         drain_s_max: how long running requests may take then.
         started: called once requests are taken.
     """
+    short = ShortWay(app.calls) if isinstance(app, RestApp) else None
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -232,7 +239,7 @@ async def serve(
         server_header=False,
         proxy_headers=False,  # nobody here asks where a request came from
         timeout_graceful_shutdown=max(1, round(drain_s_max)),
-        http=BoundedHttp,
+        http=cast("Any", partial(BoundedHttp, short=short)),
         limit_concurrency=CONNECTIONS_MAX,
     )
     server = _Server(config, started)

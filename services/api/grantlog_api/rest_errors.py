@@ -19,6 +19,8 @@ from grantlog.wire.status import WireStatus, error_body, status_of, stream_error
 
 JSON: Final = "application/json"
 _NOT_ALLOWED: Final = 405
+CUT: Final = status_of(UnavailableError("this node is shutting down: ask another, or ask again"))
+"""What draining leaves no time for."""
 
 
 def failure(status: WireStatus, *, streaming: bool = False) -> Response:
@@ -71,8 +73,7 @@ def always_answered(app: ASGIApp) -> ASGIApp:
             await app(scope, receive, sending)
         except asyncio.CancelledError:
             if not begun:
-                cut = UnavailableError("this node is shutting down: ask another, or ask again")
-                await failure(status_of(cut))(scope, receive, send)
+                await failure(CUT)(scope, receive, send)
             raise
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
             if not begun:  # else the framework has said and logged it

@@ -17,6 +17,7 @@ from grantlog.errors import LimitError
 from grantlog.wire.json_decode import BodyError, decode_into
 from grantlog.wire.json_encode import to_object
 from grantlog.wire.json_keys import has_repeated_key, repeated_key
+from grantlog.wire.json_plain import plain_message
 
 M = TypeVar("M", bound=Message)
 
@@ -44,8 +45,10 @@ def decode(message_class: type[M], body: bytes) -> M:
 
 def decode_object(message_class: type[M], value: object) -> M:
     """The message that a parsed JSON value stands for; errors as `decode`."""
-    message = message_class()
-    decode_into(message, value)
+    message = plain_message(message_class, value)
+    if message is None:
+        message = message_class()
+        decode_into(message, value)
     return message
 
 

@@ -15,7 +15,7 @@ from google.protobuf.message_factory import GetMessageClass
 from grantlog.api.v1 import openapi_pb2, service_pb2
 from grantlog.wire.google import annotations_pb2, http_pb2
 from grantlog.wire.http_errors import PathError, UnroutedError
-from grantlog.wire.protojson import decode_object, parse
+from grantlog.wire.protojson import decode, decode_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +166,11 @@ def bind(
     Raises:
         BodyError: the body or a query parameter does not fit the message.
     """
-    kind = cast("Descriptor", route.request_class.DESCRIPTOR)
-    value = parse(body) if route.body else _query_object(kind, query)
-    message = decode_object(route.request_class, value)
+    if route.body:
+        message = decode(route.request_class, body)
+    else:
+        kind = cast("Descriptor", route.request_class.DESCRIPTOR)
+        message = decode_object(route.request_class, _query_object(kind, query))
     for name, text in path_params.items():
         setattr(message, name, text)
     return message
