@@ -99,6 +99,8 @@ class _Follower:
         """Send what it is given until it has ended, or is gone (ConnectionError)."""
         while True:
             while self._waiting:  # the first one waits until it is on its way
+                if self._writer.transport.is_closing():  # writing to it is a defect to uvloop
+                    raise ConnectionResetError
                 self._writer.write(self._waiting[0][1])
                 await self._writer.drain()
                 if self._waiting:

@@ -200,6 +200,21 @@ async def test_who_does_not_read_is_cut_and_the_others_hear_everything() -> None
         stuck.close()
 
 
+async def test_who_leaves_disturbs_nobody() -> None:
+    source = Played()
+    async with (
+        open_share(source, clock=time.monotonic, limits=ShareLimits(gather_s=0)) as path,
+        follower(path).placed() as stays,
+    ):
+        for number in range(20):
+            leaves = await follows_and_reads_nothing(path)
+            leaves.close()
+            await source.say(record(2 * number))
+            assert await offsets(stays, 1) == [2 * number]
+            await source.say(record(2 * number + 1))
+            assert await offsets(stays, 1) == [2 * number + 1]
+
+
 async def test_who_waits_too_long_is_cut_with_little_to_hear() -> None:
     source, now = Played(), [0.0]
     limits = ShareLimits(gather_s=0)
@@ -297,7 +312,7 @@ async def test_a_reader_that_goes_away_is_noticed_by_who_waits() -> None:
             left = await stack.enter_async_context(follower(path).placed())
             await source.say(record(1))
             assert await offsets(left, 1) == [1]
-        with pytest.raises(UnavailableError, match="stops|went away"):
+        with pytest.raises(UnavailableError, match=r"stops|went away"):
             await offsets(left, 1)
     with pytest.raises(UnavailableError, match="does not answer"):
         async with follower(path).placed():
