@@ -136,6 +136,12 @@ def test_a_part_of_a_record_is_refused(cut: int) -> None:
         records_in(body[:-cut])
 
 
+def test_a_length_below_nothing_is_refused() -> None:
+    (body,) = bodies_of([record(1)])
+    with pytest.raises(CorruptionError):
+        records_in(body[:12] + b"\xfb\xff\xff\xff" + body[16:])
+
+
 def test_frames_of_another_version_and_giants_are_refused(monkeypatch) -> None:
     framed = frame(Kind.RECORDS, b"body", read_at=1.0)
     assert read_head(framed).body_bytes == 4
@@ -200,6 +206,33 @@ async def test_who_does_not_read_is_cut_and_the_others_hear_everything() -> None
         stuck.close()
 
 
+async def test_what_was_sent_waits_no_more() -> None:
+    source, counts = Played(), TopicCounts()
+    limits = ShareLimits(backlog_bytes_max=2_000_000, gather_s=0)
+    async with (
+        open_share(source, clock=time.monotonic, limits=limits) as path,
+        follower(path, counts).placed() as one,
+    ):
+        for number in range(0, 30, 3):  # more than the backlog in all, less at a time
+            await source.say(*(record(number + n, 300_000) for n in range(3)))
+            assert await offsets(one, 3) == [number, number + 1, number + 2]
+        assert counts.followers_cut == 0
+
+
+async def test_a_follower_that_is_busy_keeps_little_of_what_comes() -> None:
+    source = Played()
+    async with (
+        open_share(source, clock=time.monotonic, limits=ShareLimits(gather_s=0)) as path,
+        follower(path).placed() as one,
+    ):
+        for _ in range(2):
+            for number in range(30):
+                await source.say(record(number, 100_000))
+            await until(lambda: one._paused)
+            assert one._bytes < 2_000_000
+            assert await offsets(one, 30) == list(range(30))
+
+
 async def test_who_leaves_disturbs_nobody() -> None:
     source = Played()
     async with (
@@ -239,7 +272,8 @@ async def test_followers_are_told_at_once_that_the_reader_cannot_read_and_begin_
     source = Played()
     async with open_share(source, clock=time.monotonic) as path:
         feeds = [
-            Feed(follower(path), topic="t", partitions=1, clock=time.monotonic) for _ in range(2)
+            Feed(follower(path), topic="t", partitions=1, clock=lambda: 0.0)  # no silence is long
+            for _ in range(2)
         ]
         async with background_tasks() as group:
             reading = [group.create_task(feed.run()) for feed in feeds]
