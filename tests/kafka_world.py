@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from grantlog.app.project import FollowLimits, Projector
-from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.feed import Feed
 from grantlog.changelog.kafka.log import KafkaChangeLog
 from grantlog.changelog.kafka.message import (
@@ -16,6 +16,7 @@ from grantlog.changelog.kafka.message import (
     heartbeat_message,
     partition_of,
 )
+from grantlog.changelog.kafka.source import Records
 from grantlog.changelog.parts import Part
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Epoch, TenantId
@@ -41,6 +42,15 @@ class Record:
     timestamp: int = 0
 
 
+class Played:
+    """A source that is never read: a test hands records to the feed."""
+
+    name = "nowhere"
+
+    def placed(self) -> AbstractAsyncContextManager[Records]:
+        raise AssertionError
+
+
 @dataclass
 class World:
     """A primary, a follower, and a topic that a test plays."""
@@ -56,18 +66,12 @@ class World:
     """Kafka lost what it had acknowledged: its heartbeats promise too much until a comparison."""
 
     def __post_init__(self) -> None:
-        self.feed = Feed(
-            KafkaOptions("nowhere"), topic="t", partitions=PARTITIONS, agree=self._agree,
-            clock=lambda: self.now,
-        )  # fmt: skip
+        self.feed = Feed(Played(), topic="t", partitions=PARTITIONS, clock=lambda: self.now)
         self.log = KafkaChangeLog(self.feed, self.primary.log)
         self.replica = memory_replica()
         self.projector = Projector(self.log, self.replica.projection, FollowLimits(changes_max=4))
         self.count = 0
         self.feed.begin()
-
-    async def _agree(self) -> None:
-        return
 
     async def write(self, tenant: TenantId, size: int) -> None:
         self.count += 1
@@ -116,7 +120,7 @@ class World:
         self.sent.append(message)
         record = Record("t", message.partition, len(self.sent), message.key, message.value,
                         message.headers)  # fmt: skip
-        await self.feed.take(message.partition, record)
+        await self.feed.take(record)
 
     async def foreign(self, tenant: TenantId, ahead: int) -> None:
         """A transaction of a life of the log that was lost, or was never: it fits nowhere."""

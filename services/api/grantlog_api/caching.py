@@ -12,6 +12,7 @@ from grantlog.background import background_tasks
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache
+from grantlog.changelog.counts import TopicCounts
 from grantlog.changelog.postgres.log import open_change_log
 from grantlog.runtime.watching import open_tenant_log
 from grantlog.store.postgres.connecting import THE_PRIMARY
@@ -25,12 +26,15 @@ _CONNECTIONS_MAX: Final = 2
 
 
 @asynccontextmanager
-async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Caches]:
+async def open_caches(
+    settings: ApiSettings, proof: Proof, counts: TopicCounts | None = None
+) -> AsyncGenerator[Caches]:
     """The caches that the settings ask for, and one follower of the log for them, for the block.
 
     Args:
         settings: how large they may grow.
         proof: of this node's memory, for connections to the log.
+        counts: where is counted what is read of the topic.
 
     Raises:
         UnavailableError: the primary does not answer.
@@ -53,7 +57,7 @@ async def open_caches(settings: ApiSettings, proof: Proof) -> AsyncGenerator[Cac
             whose=THE_PRIMARY,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as primary,
-        open_tenant_log(settings, pool, primary, gather_s=limits.pause_s) as log,
+        open_tenant_log(settings, pool, primary, gather_s=limits.pause_s, counts=counts) as log,
         background_tasks() as group,
     ):
         follower = ClockFollower(log, clocks, limits)

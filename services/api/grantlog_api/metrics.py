@@ -6,14 +6,21 @@ from collections.abc import Mapping, Sequence
 
 from grantlog.app.cached import Caches
 from grantlog.cache.counts import CacheState
+from grantlog.changelog.counts import TopicCounts
 from grantlog.cluster.counts import RingCounts
 from grantlog.ports.ring import Refusal
 from grantlog.serving.metrics import Family
 
 
-def families_of(caches: Caches, ring: RingCounts | None = None) -> Sequence[Family]:
-    """How the caches do, those that are on, and the ring, if this node is in one."""
-    return (*_of_all_caches(caches), *(_of_ring(ring) if ring is not None else ()))
+def families_of(
+    caches: Caches, ring: RingCounts | None = None, topic: TopicCounts | None = None
+) -> Sequence[Family]:
+    """How the caches do, those that are on; the ring, if this node is in one; the topic, if any."""
+    return (
+        *_of_all_caches(caches),
+        *(_of_ring(ring) if ring is not None else ()),
+        *(_of_topic(topic) if topic is not None else ()),
+    )
 
 
 def _of_all_caches(caches: Caches) -> Sequence[Family]:
@@ -143,3 +150,20 @@ def _of_ring(ring: RingCounts) -> Sequence[Family]:
 def _by_cause(counted: Mapping[str, int]) -> Sequence[tuple[Mapping[str, str], int]]:
     """All causes, from the beginning: a rate misses the first of what is not there before it."""
     return [({"cause": cause.value}, counted.get(cause.value, 0)) for cause in Refusal]
+
+
+def _of_topic(topic: TopicCounts) -> Sequence[Family]:
+    return (
+        Family(
+            "grantlog_topic_records_total",
+            "counter",
+            "Records of the topic read: by this process, or by the one reader of a node's workers.",
+            [({}, topic.records_read)],
+        ),
+        Family(
+            "grantlog_topic_followers_cut_total",
+            "counter",
+            "Followers of that one reader that it cut because they did not keep up.",
+            [({}, topic.followers_cut)],
+        ),
+    )

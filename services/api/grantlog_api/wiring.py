@@ -13,6 +13,7 @@ from grantlog.app.lives import keep_to_the_living
 from grantlog.app.resolve import Resolver
 from grantlog.app.terms import Consistency
 from grantlog.background import background_tasks
+from grantlog.changelog.counts import TopicCounts
 from grantlog.ports.writer import TransactionWriter
 from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
@@ -76,13 +77,13 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         PreconditionError: the database is of another version, or was not seeded.
     """
     async with AsyncExitStack() as stack:
-        kept = Memory()
+        kept, topic = Memory(), TopicCounts()
         lookups, writes = await _open_primary(stack, settings, kept)
         kept.open_cache(PostgresSchemas(lookups))
-        kept.caches = await stack.enter_async_context(open_caches(settings, kept.proof))
+        kept.caches = await stack.enter_async_context(open_caches(settings, kept.proof, topic))
         reads, replicas = await _open_facts(stack, settings, kept)
         ring = await stack.enter_async_context(open_ring(settings, kept, lookups, reads.facts))
-        watches, watch = await _open_watch(stack, settings, lookups, kept)
+        watches, watch = await _open_watch(stack, settings, lookups, kept, topic)
         parts = Parts(
             lookups,
             reads,
@@ -94,7 +95,12 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         calls = calls_over(parts, settings, watch)
         probe = _probe(lookups, replicas, kept.proof)
         labels = {"worker": settings.worker} if settings.worker else {}
-        yield Api(calls, probe, watches, lambda: labelled(families_of(kept.caches, ring), labels))
+        read = topic if settings.kafka_bootstrap else None
+
+        def metrics() -> Sequence[Family]:
+            return labelled(families_of(kept.caches, ring, read), labels)
+
+        yield Api(calls, probe, watches, metrics)
 
 
 async def _open_primary(
@@ -122,7 +128,7 @@ async def _open_primary(
 
 
 async def _open_watch(
-    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, kept: Memory
+    stack: AsyncExitStack, settings: ApiSettings, lookups: Pool, kept: Memory, topic: TopicCounts
 ) -> tuple[Watches, WatchCall]:
     """What ends all watchers, and what answers them: watch services, or this node itself."""
     if settings.watch_addresses:
@@ -136,7 +142,7 @@ async def _open_watch(
         return proxy, proxy.watch
     dsn = settings.database_url.get_secret_value()
     hub, watch = await stack.enter_async_context(
-        open_watch(settings, dsn, lookups, kept.known, prove=kept.proof.prove)
+        open_watch(settings, dsn, lookups, kept.known, prove=kept.proof.prove, counts=topic)
     )
     return hub, WatchHandlers(watch).watch
 

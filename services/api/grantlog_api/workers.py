@@ -1,5 +1,7 @@
 """One API node as several processes: each serves both ports, one supervises them.
 
+The one that supervises also reads the topic, if there is any, for all of them.
+
 Each worker is a whole node to the database: it has its caches, and its share of the node's
 connections. The kernel hands each new connection to one of them. ADR 0026.
 """
@@ -7,8 +9,8 @@ connections. The kernel hands each new connection to one of them. ADR 0026.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from random import SystemRandom
 from typing import Final
 
@@ -46,14 +48,41 @@ async def serve_with_workers(settings: ApiSettings) -> None:
         grpc = ports.enter_context(kept(settings.host, settings.grpc_port, GRPC_PORT))
         shared = {"http_port": str(http), "grpc_port": str(grpc), "share_ports": "true"}
         async with AsyncExitStack() as stack:
-            jobs: dict[str, Job] = {}
-            for number in range(settings.workers):
-                process = await stack.enter_async_context(
+            processes = [
+                await stack.enter_async_context(
                     service_process("api", environment, None, grace_s=grace_s)
                 )
+                for _ in range(settings.workers)
+            ]
+            shared |= await stack.enter_async_context(_shared_topic(settings))
+            jobs: dict[str, Job] = {}
+            for number, process in enumerate(processes):
                 told = own_settings() | _variables(shared | worker_settings(settings, number))
                 jobs[f"worker {number}"] = _kept_running(process, told, environment, stop, grace_s)
             await supervise(jobs, stop=stop, grace_s=2 * grace_s)
+
+
+@asynccontextmanager
+async def _shared_topic(settings: ApiSettings) -> AsyncGenerator[dict[str, str]]:
+    """Read the topic once for all workers, for the block; what they are told of it. ADR 0032.
+
+    Raises:
+        PreconditionError: it is not the log's topic, or there is no place for a socket.
+    """
+    if not follows_topic(settings):
+        yield {}
+        return
+    from grantlog.runtime import kafka  # noqa: PLC0415 - its client takes time to load
+
+    dsn = settings.database_url.get_secret_value()
+    async with kafka.share_topic(dsn, settings) as path:
+        yield {"kafka_reader_socket": str(path)}
+
+
+def follows_topic(settings: ApiSettings) -> bool:
+    """Whether a process of this node has anything that follows the topic: caches or watchers."""
+    follows = settings.result_cache_mb or settings.relation_cache_mb or not settings.watch_addresses
+    return bool(settings.kafka_bootstrap and follows)
 
 
 def worker_settings(settings: ApiSettings, number: int) -> dict[str, str]:

@@ -6,11 +6,14 @@ import asyncio
 import os
 import secrets
 import socket
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
+from grantlog.changelog.counts import TopicCounts
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.feed import GATHER_S
 from grantlog.changelog.kafka.log import (
@@ -19,8 +22,9 @@ from grantlog.changelog.kafka.log import (
     open_kafka_change_log,
     open_kafka_tenant_log,
 )
-from grantlog.changelog.kafka.opening import open_agreed_writer
+from grantlog.changelog.kafka.opening import open_agreed_writer, own_source
 from grantlog.changelog.kafka.publisher import Publisher
+from grantlog.changelog.kafka.sharing import open_share
 from grantlog.changelog.kafka.tail import TopicTail
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import THROUGH_EVERY_S, PostgresChangeLog, open_change_log
@@ -122,9 +126,47 @@ async def open_log(
 
 @asynccontextmanager
 async def open_tenant_log(
-    settings: KafkaSettings, pool: Pool, primary: PostgresChangeLog, *, gather_s: float = GATHER_S
+    settings: KafkaSettings,
+    pool: Pool,
+    primary: PostgresChangeLog,
+    *,
+    gather_s: float = GATHER_S,
+    counts: TopicCounts | None = None,
 ) -> AsyncGenerator[KafkaTenantLog]:
     """The log of some tenants, for one follower of them; see `open_kafka_tenant_log`."""
-    options, spec = options_of(settings), spec_of(settings)
-    async with open_kafka_tenant_log(options, spec, pool, primary, gather_s=gather_s) as log:
+    shared = settings.kafka_reader_socket
+    async with open_kafka_tenant_log(
+        options_of(settings),
+        spec_of(settings),
+        pool,
+        primary,
+        gather_s=gather_s,
+        shared=Path(shared) if shared else None,
+        counts=counts,
+    ) as log:
         yield log
+
+
+@asynccontextmanager
+async def share_topic(dsn: str, settings: KafkaSettings) -> AsyncGenerator[Path]:
+    """Read the topic for other processes of this node, for the block; the socket they follow at.
+
+    Args:
+        dsn: the primary. It is asked which topic is the log's, whenever reading begins.
+        settings: where Kafka is.
+
+    Raises:
+        PreconditionError: the primary records another topic, this one is not safe, or no socket
+            can be made.
+    """
+    async with open_pool(
+        dsn,
+        size_max=1,
+        application_name="grantlog topic reader",
+        on_connect=Proof().prove,
+        lazy=True,
+        whose=THE_PRIMARY,
+    ) as pool:
+        source = await own_source(options_of(settings), spec_of(settings), Outbox(pool, owner=""))
+        async with open_share(source, clock=time.monotonic) as path:
+            yield path

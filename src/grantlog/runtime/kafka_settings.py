@@ -24,6 +24,9 @@ class KafkaSettings(ServiceSettings):
     brokers."""
     kafka_retention_hours: float = Field(168.0, ge=1)
     """How long a topic that is made keeps messages."""
+    kafka_reader_socket: str = ""
+    """Where a reader of the topic that this node's processes share hands on what it reads; without
+    it, watching and caches read the topic themselves. Workers are told so."""
     kafka_format: Literal["protobuf", "json"] = "protobuf"
     """How messages are written. What follows the topic with us reads either; nodes with different
     formats mix them. JSON needs topics with room for 6 MiB a message."""

@@ -12,6 +12,7 @@ from grantlog.app.terms import Consistency
 from grantlog.app.watch import Watch
 from grantlog.app.watch_hub import WatchHub
 from grantlog.background import background_tasks
+from grantlog.changelog.counts import TopicCounts
 from grantlog.changelog.postgres.log import PostgresChangeLog, open_change_log
 from grantlog.ports.log import TenantLog
 from grantlog.runtime.kafka_settings import KafkaSettings
@@ -30,6 +31,7 @@ async def open_watch(
     known: KnownHeads,
     *,
     prove: Setup | None = None,
+    counts: TopicCounts | None = None,
 ) -> AsyncGenerator[tuple[WatchHub, Watch]]:
     """The watch, and the hub that follows the log for all watchers of this process.
 
@@ -39,6 +41,7 @@ async def open_watch(
         lookups: connections to the primary, for its heads.
         known: what this process knows of them.
         prove: what its own connections to the primary must pass.
+        counts: where is counted what is read of the topic.
     """
     name = "grantlog watch"
     size_max = settings.watch_connections_max
@@ -52,7 +55,7 @@ async def open_watch(
             whose=THE_PRIMARY,
         ) as pool,
         open_change_log(pool, listen_dsn=dsn) as log,
-        open_tenant_log(settings, pool, log) as hub_log,
+        open_tenant_log(settings, pool, log, counts=counts) as hub_log,
         open_heads(lookups) as heads,
         background_tasks() as group,
     ):
@@ -73,6 +76,7 @@ async def open_tenant_log(
     primary: PostgresChangeLog,
     *,
     gather_s: float | None = None,
+    counts: TopicCounts | None = None,
 ) -> AsyncGenerator[TenantLog]:
     """The log for one follower of some tenants: on Kafka where that is configured.
 
@@ -82,6 +86,7 @@ async def open_tenant_log(
         primary: its log, which is asked where the topic does not know.
         gather_s: on Kafka, for how long what is sent is gathered, less work, and later; a few
             milliseconds if None.
+        counts: where is counted what is read there.
     """
     if not settings.kafka_bootstrap:
         yield primary
@@ -89,5 +94,7 @@ async def open_tenant_log(
     from grantlog.runtime import kafka  # noqa: PLC0415 - its client takes time to load
 
     gather_s = kafka.GATHER_S if gather_s is None else gather_s
-    async with kafka.open_tenant_log(settings, pool, primary, gather_s=gather_s) as log:
+    async with kafka.open_tenant_log(
+        settings, pool, primary, gather_s=gather_s, counts=counts
+    ) as log:
         yield log

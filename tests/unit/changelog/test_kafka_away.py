@@ -8,18 +8,18 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 from typing import Any, cast
 
-from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from grantlog.background import background_tasks
-from grantlog.changelog.kafka import feed as feed_module
+from grantlog.changelog.kafka import source as source_module
 from grantlog.changelog.kafka.client import KafkaOptions
 from grantlog.changelog.kafka.feed import Feed
 from grantlog.changelog.kafka.producer import TopicWriter
 from grantlog.changelog.kafka.publisher import Publisher
 from grantlog.changelog.kafka.publishing import PublishLimits
+from grantlog.changelog.kafka.source import KafkaSource, Records
 from grantlog.changelog.kafka.topic import TopicSpec
-from grantlog.changelog.postgres.outbox import Outbox
+from grantlog.changelog.postgres.outbox import Outbox, TopicRecord
 from grantlog.errors import UnavailableError
 from grantlog.ports.log import ChangeLog
 from tests.kafka_world import Record
@@ -39,8 +39,9 @@ class Away:
         self.tries += 1
         raise UnavailableError(f"try {self.tries}: Kafka does not answer")
 
-    async def agree(self) -> None:
+    async def agree(self) -> TopicRecord:
         self.meet()
+        raise AssertionError
 
     def open_writer(self) -> AbstractAsyncContextManager[TopicWriter]:
         self.meet()
@@ -50,13 +51,12 @@ class Away:
 
 
 async def test_a_follower_tells_now_and_then_where_it_looks(monkeypatch) -> None:
-    monkeypatch.setattr(feed_module, "_BACKOFF_S_MIN", 0.0)
+    monkeypatch.setattr(source_module, "BACKOFF_S_MIN", 0.0)
     away, seconds = Away(), count()
     feed = Feed(
-        KafkaOptions(KAFKA),
+        KafkaSource(KafkaOptions(KAFKA), topic="grantlog.changes", partitions=1, agree=away.agree),
         topic="grantlog.changes",
         partitions=1,
-        agree=away.agree,
         clock=lambda: float(next(seconds)),
     )
     with capture_logs() as lines:
@@ -81,7 +81,14 @@ class Silent:
         self.said: list[Record] = []
         self.heard = asyncio.Event()
 
-    async def getmany(self, **_: object) -> dict[TopicPartition, list[Record]]:
+    name = KAFKA
+    cluster_id = "one"
+
+    @asynccontextmanager
+    async def placed(self) -> AsyncIterator[Records]:
+        yield self
+
+    async def some(self) -> list[Record]:
         await asyncio.sleep(0)
         self.tries += 1
         said, self.said = self.said, []
@@ -89,31 +96,13 @@ class Silent:
             self.heard.set()
         else:
             self.seconds += 20
-        return {TopicPartition("t", 0): said}
-
-
-class SilentFeed(Feed):
-    """A follower that always finds the topic."""
-
-    @asynccontextmanager
-    async def _placed(self) -> AsyncIterator[Any]:
-        self.begin()
-        yield self.topic
-
-    topic: Silent
+        return said
 
 
 async def test_a_topic_is_read_again_once_something_is_heard_there(monkeypatch) -> None:
-    monkeypatch.setattr(feed_module, "_BACKOFF_S_MIN", 0.0)
+    monkeypatch.setattr(source_module, "BACKOFF_S_MIN", 0.0)
     topic = Silent()
-    feed = SilentFeed(
-        KafkaOptions(KAFKA),
-        topic="t",
-        partitions=1,
-        agree=Away().agree,
-        clock=lambda: topic.seconds,
-    )
-    feed.topic = topic
+    feed = Feed(topic, topic="t", partitions=1, clock=lambda: topic.seconds)
     with capture_logs() as lines:
         async with background_tasks() as group:
             reading = group.create_task(feed.run())

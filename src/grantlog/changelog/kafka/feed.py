@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
 
-from grantlog.changelog.kafka.client import (
-    GET_MS,
-    GET_RECORDS_MAX,
-    START_S_MAX,
-    KafkaOptions,
-    closed,
-    new_consumer,
-    translating_kafka,
-)
 from grantlog.changelog.kafka.heads import FeedHeads
 from grantlog.changelog.kafka.intake import Intake, Whole
 from grantlog.changelog.kafka.message import (
@@ -29,11 +19,11 @@ from grantlog.changelog.kafka.message import (
     partition_of,
     read_message,
 )
-from grantlog.changelog.kafka.refusal import connecting_kafka
+from grantlog.changelog.kafka.source import Record, Records, Source, keep_reading
 from grantlog.changelog.parts import assembled
-from grantlog.errors import CorruptionError, GrantlogError, UnavailableError
+from grantlog.errors import CorruptionError, GrantlogError
 from grantlog.model.ids import Epoch, TenantId
-from grantlog.waiting import Reminders, set_within
+from grantlog.waiting import set_within
 
 _LOG: Final = structlog.get_logger("grantlog.kafka")
 
@@ -46,12 +36,8 @@ GATHER_S: Final = 0.005
 UNWANTED_GATHER_S: Final = 0.1
 """The same while nobody wants anything that is on the topic."""
 
-_RECONNECT_S: Final = 15.0
-"""A topic on which nobody says anything for so long may not be the log's any more."""
 _RECORDS_AT_ONCE: Final = 50
 """Records taken in before other tasks go on."""
-_BACKOFF_S_MIN: Final = 0.1
-_BACKOFF_S_MAX: Final = 2.0
 
 _ASK_AGAIN_S: Final = 1.0
 """Messages of publishers that nobody knows make the primary be asked no more often."""
@@ -64,10 +50,9 @@ class Feed:
     """What the topic said since this follower began, and whether it still says something.
 
     Args:
-        options: how Kafka is reached.
-        topic: its name.
+        source: what is read.
+        topic: its name, for people.
         partitions: its number of partitions.
-        agree: makes sure, before each connection, that this is the log's topic.
         clock: seconds that never go back.
         publishers: by partition, the highest fence that the primary gave away; None trusts all.
         gather_s: how long what was taken is followed by nothing, so that more comes at once.
@@ -75,11 +60,10 @@ class Feed:
 
     def __init__(
         self,
-        options: KafkaOptions,
+        source: Source,
         *,
         topic: str,
         partitions: int,
-        agree: Callable[[], Awaitable[object]],
         clock: Callable[[], float],
         publishers: Publishers | None = None,
         gather_s: float = GATHER_S,
@@ -101,9 +85,9 @@ class Feed:
         self._wanted = asyncio.Event()
         """Set unless nobody wants anything."""
         self._wanted.set()
-        self._options = options
-        self._places = [TopicPartition(topic, partition) for partition in range(partitions)]
-        self._agree = agree
+        self._source = source
+        self._topic = topic
+        self._partitions = partitions
         self._heard: list[float] | None = None
         self.clock = clock
 
@@ -135,86 +119,47 @@ class Feed:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        backoff_s = _BACKOFF_S_MIN
-        told = Reminders()
-        kafka = self._options.bootstrap
-        while True:
-            try:
-                async with self._placed() as consumer:
-                    backoff_s = _BACKOFF_S_MIN
-                    while True:
-                        if await self._take_some(consumer) and told.end():
-                            _LOG.info("the topic is read again", kafka=kafka)
-            except GrantlogError as error:
-                tell = _LOG.warning if error.retriable else _LOG.error
-                kind = error.reason if error.retriable else error.explanation
-                if told.due(kind, self.clock()):
-                    tell("the topic cannot be read", kafka=kafka, because=error.explanation)
-            finally:
-                self._heard = None
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _BACKOFF_S_MAX)
+        await keep_reading(self._source, self._placed, self._lost, self.clock)
 
-    @asynccontextmanager
-    async def _placed(self) -> AsyncGenerator[AIOKafkaConsumer]:
-        """A consumer at the topic's end."""
-        await self._agree()
-        consumer = new_consumer(self._options, "grantlog-follower")
-        try:
-            async with connecting_kafka(self._options, "beginning to read the topic"):
-                async with asyncio.timeout(START_S_MAX):
-                    await consumer.start()
-                    ends = await consumer.end_offsets(self._places)
-                consumer.assign(self._places)
-                for place, offset in ends.items():
-                    consumer.seek(place, offset)
-            self.begin()
-            yield consumer
-        finally:
-            await closed(consumer.stop)
+    def _placed(self, records: Records) -> Callable[[], Awaitable[bool]]:
+        self.begin()
+        return partial(self._take_some, records)
 
     def begin(self) -> None:
         """The topic is read from its present end."""
         self.intake.forget_place()
-        self._heard = [self.clock()] * len(self._places)
+        self._heard = [self.clock()] * self._partitions
         self.placings += 1
         self.woken.set()
 
-    async def _take_some(self, consumer: AIOKafkaConsumer) -> bool:
+    def _lost(self, failure: GrantlogError | None) -> None:
+        """What was read is not continued, and not relied upon; whoever waits asks elsewhere."""
+        del failure
+        self._heard = None
+        self.woken.set()
+
+    async def _take_some(self, records: Records) -> bool:
         """Take in what came within a moment; whether anything did."""
-        while self.intake.full:  # the client holds what it fetched, and fetches no more
+        while self.intake.full:  # the source holds what it fetched, and fetches no more
             self.room.clear()
             await self.room.wait()
-        try:
-            with translating_kafka("reading the topic"):
-                found = await consumer.getmany(timeout_ms=GET_MS, max_records=GET_RECORDS_MAX)
-        except UnavailableError as error:
-            if isinstance(error.__cause__, OffsetOutOfRangeError):
-                raise CorruptionError(
-                    "the topic was truncated or made anew, or its retention overtook this reader: "
-                    "it begins at the end again, and what lies between comes from the primary"
-                ) from error
-            raise
-        if self._heard is not None and self.clock() - max(self._heard) > _RECONNECT_S:
-            raise UnavailableError("nobody publishes: looking at the topic anew")
-        count = 0
-        for place, records in found.items():
-            for record in records:
-                await self.take(place.partition, record)
-                count += 1
-                if count % _RECORDS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-        if count:
+        found = await records.some()
+        for count, record in enumerate(found, 1):
+            await self.take(record)
+            if count % _RECORDS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if found:
             self.woken.set()
-            # The client fetches once meanwhile, not again.
+            # The source gathers meanwhile.
             if not self._wanted.is_set():
                 await set_within(self._wanted, UNWANTED_GATHER_S)
             else:
                 await asyncio.sleep(self._gather_s)
-        return count > 0
+        return bool(found)
 
-    async def take(self, partition: int, record: ConsumerRecord) -> None:
+    async def take(self, record: Record) -> None:
         """Make of one record what it is worth. Nothing that it may hold is an error here."""
+        partition = record.partition
         if self._heard is not None:
             self._heard[partition] = self.clock()
         try:
@@ -242,7 +187,7 @@ class Feed:
             CorruptionError: it is so.
         """
         if isinstance(message, EventMessage):
-            own = partition_of(message.tenant, len(self._places))
+            own = partition_of(message.tenant, self._partitions)
             if own != partition:
                 raise CorruptionError(f"its tenant's place is partition {own}")
         fence = message.fence
@@ -275,12 +220,12 @@ class Feed:
             self.intake.counters.refused += 1
             self.intake.drop(whole.tenant)
 
-    def _refuse(self, record: ConsumerRecord, error: CorruptionError) -> None:
+    def _refuse(self, record: Record, error: CorruptionError) -> None:
         """Name a message that nobody can use; the primary is asked about its tenant."""
         self.intake.counters.refused += 1
         _LOG.error(
             "message refused",
-            topic=record.topic,
+            topic=self._topic,
             partition=record.partition,
             offset=record.offset,
             because=error.explanation,

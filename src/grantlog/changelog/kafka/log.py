@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import structlog
 
 from grantlog.background import background_tasks
+from grantlog.changelog.counts import TopicCounts
 from grantlog.changelog.kafka.client import KafkaOptions
-from grantlog.changelog.kafka.feed import GATHER_S, Feed
+from grantlog.changelog.kafka.feed import GATHER_S, Feed, Publishers
 from grantlog.changelog.kafka.intake import Counters
-from grantlog.changelog.kafka.opening import agree_on_topic
+from grantlog.changelog.kafka.opening import own_source, shared_source
+from grantlog.changelog.kafka.source import Source
 from grantlog.changelog.kafka.topic import TopicSpec
 from grantlog.changelog.postgres.log import PostgresChangeLog
 from grantlog.changelog.postgres.mark import LONG_AGO
 from grantlog.changelog.postgres.outbox import Outbox
-from grantlog.errors import UnavailableError
 from grantlog.model.change import Transaction
 from grantlog.model.ids import Revision, TenantId
 from grantlog.ports.log import ChangeLog, HeadsMoved, LogHead, Position, TenantLog
@@ -227,28 +229,19 @@ async def _decide(feed: Feed, primary: TenantLog) -> None:
 
 @asynccontextmanager
 async def open_feed(
-    options: KafkaOptions, spec: TopicSpec, pool: Pool, *, gather_s: float = GATHER_S
+    source: Source,
+    spec: TopicSpec,
+    publishers: Publishers,
+    *,
+    gather_s: float = GATHER_S,
 ) -> AsyncGenerator[Feed]:
-    """The topic's feed for the block; Kafka need not answer yet. `gather_s` is as of `Feed`.
-
-    Raises:
-        PreconditionError: the primary records another topic, or this one is not safe.
-    """
-    outbox = Outbox(pool, owner="")
-
-    async def agree() -> None:
-        await agree_on_topic(options, spec, outbox)
-
-    with suppress(UnavailableError):  # the feed tries it again, and tells
-        await agree()
-    clock = asyncio.get_running_loop().time
+    """The topic's feed for the block; the source need not answer yet. Arguments as of `Feed`."""
     feed = Feed(
-        options,
+        source,
         topic=spec.name,
         partitions=spec.partitions,
-        agree=agree,
-        clock=clock,
-        publishers=outbox.publishers,
+        clock=asyncio.get_running_loop().time,
+        publishers=publishers,
         gather_s=gather_s,
     )
     async with background_tasks() as group:
@@ -268,7 +261,7 @@ async def open_kafka_change_log(
     *,
     gather_s: float = GATHER_S,
 ) -> AsyncGenerator[KafkaChangeLog]:
-    """The log of all tenants for the block; errors as `open_feed`.
+    """The log of all tenants for the block; errors as `own_source`.
 
     Args:
         options: how Kafka is reached.
@@ -277,7 +270,9 @@ async def open_kafka_change_log(
         primary: its log.
         gather_s: as of `Feed`.
     """
-    async with open_feed(options, spec, pool, gather_s=gather_s) as feed:
+    outbox = Outbox(pool, owner="")
+    source = await own_source(options, spec, outbox)
+    async with open_feed(source, spec, outbox.publishers, gather_s=gather_s) as feed:
         yield KafkaChangeLog(feed, primary)
 
 
@@ -289,10 +284,25 @@ async def open_kafka_tenant_log(
     primary: TenantLog,
     *,
     gather_s: float = GATHER_S,
+    shared: Path | None = None,
+    counts: TopicCounts | None = None,
 ) -> AsyncGenerator[KafkaTenantLog]:
-    """The log of some tenants for the block; arguments and errors as `open_kafka_change_log`.
+    """The log of some tenants for the block; errors as `own_source` and `shared_source`.
 
-    `gather_s` is as of `Feed`.
+    Args:
+        options: how Kafka is reached.
+        spec: the topic.
+        pool: connections to the primary.
+        primary: its log.
+        gather_s: as of `Feed`.
+        shared: the socket of this node's reader; None reads Kafka by a consumer of one's own.
+        counts: where is counted what is read.
     """
-    async with open_feed(options, spec, pool, gather_s=gather_s) as feed:
+    outbox = Outbox(pool, owner="")
+    counts = counts or TopicCounts()
+    if shared is None:
+        source = await own_source(options, spec, outbox, counts)
+    else:
+        source = await shared_source(shared, options, spec, outbox, counts)
+    async with open_feed(source, spec, outbox.publishers, gather_s=gather_s) as feed:
         yield KafkaTenantLog(feed, primary)
