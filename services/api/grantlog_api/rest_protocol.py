@@ -6,12 +6,13 @@ import asyncio
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.flow_control import service_unavailable
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from grantlog.errors import UnavailableError
 from grantlog.wire.status import Code, WireStatus, error_body, status_of
 from grantlog_api.rest_errors import JSON, failure
 from grantlog_api.rest_leaving import Leaving
+from grantlog_api.rest_reader import ReadHttp
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 HEAD_S_MAX: Final = 10.0
@@ -40,7 +41,7 @@ _TOO_LARGE: Final = _refusal(
 _UNREADABLE: Final = _refusal("400 Bad Request", "this is no HTTP/1.1 request")
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(ReadHttp):
     """uvicorn's protocol; a head that is too large or too slow ends the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import string
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
 import pytest
-from grantlog_api import rest_protocol
+from grantlog_api import rest_protocol, rest_reader
 from grpc import aio
 from grpc_status import rpc_status
 
@@ -32,6 +34,7 @@ PROVED = {
     "grpc metadata": HERE + "test_metadata_that_are_too_large_are_refused",
     "rest head": "tests/e2e/test_rest_door.py::test_a_head_that_is_too_large_ends_the_connection",
     "rest head time": HERE + "test_a_head_that_does_not_end_ends_the_connection",
+    "rest unread": HERE + "test_a_client_that_does_not_read_its_answers_is_cut",
     "connections": "tests/integration/api/test_rest_errors.py::"
     "test_too_many_connections_are_told_so",
     "answer": HERE + "test_an_answer_larger_than_a_message_is_a_limit",
@@ -164,6 +167,32 @@ async def test_a_head_that_does_not_end_ends_the_connection(
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_client_that_does_not_read_its_answers_is_cut(
+    migrated_database: NewDatabase, monkeypatch
+) -> None:
+    monkeypatch.setattr(rest_reader, "UNREAD_S_MAX", 0.2)
+    wide = "entity user {} " + " ".join(
+        f"entity {a}{b} {{ relation {'r' * 60} @user }}"
+        for a in string.ascii_letters
+        for b in string.ascii_letters[:10]
+    )
+    asked = b"POST /v1/tenants/%s/schemas/read HTTP/1.1\r\nHost: x\r\ncontent-length: 15\r\n\r\n"
+    async with whole_api(await migrated_database()) as api:
+        await api.call("Schema.Write", {"tenant_id": TENANT, "schema": wide})
+        reader, writer = await _connect(api)
+        writer.transport.pause_reading()
+        with pytest.raises(ConnectionError):  # noqa: PT012 - as often as buffers take answers
+            async with asyncio.timeout(20):
+                while True:
+                    writer.write(asked % TENANT.encode() + b'{"metadata":{}}')
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        del reader
 
 
 async def _connect(api: WholeApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
