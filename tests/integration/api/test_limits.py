@@ -5,19 +5,21 @@ from __future__ import annotations
 import ast
 import asyncio
 import string
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import grpc
 import pytest
-from grantlog_api import rest_protocol, rest_reader
+from grantlog_api import rest_body, rest_protocol, rest_reader
 from grpc import aio
 from grpc_status import rpc_status
 
 from grantlog.app import listing, lookup
 from grantlog.model.ids import ID_BYTES_MAX, NAME_BYTES_MAX
 from grantlog.serving.calls import ANSWER_BYTES_MAX
+from grantlog.wire.transcode import bind
 from scripts.limits import LIMITS, PAGES
 from tests.integration.api.calls_beyond import BEYOND, LIMITED, deep, users
 from tests.integration.api.refused_calls import TENANT, Asked, check, fact, write
@@ -167,6 +169,25 @@ async def test_a_head_that_does_not_end_ends_the_connection(
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_large_body_is_decoded_beside_the_event_loop(
+    migrated_database: NewDatabase, monkeypatch
+) -> None:
+    """One of 4 MiB takes up to 3 s, in which nobody else was answered."""
+    threads: list[bool] = []
+
+    def bound(*args):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return bind(*args)
+
+    monkeypatch.setattr(rest_body, "bind", bound)
+    async with whole_api(await migrated_database()) as api:
+        for letters in (10, rest_body.SMALL_BYTES_MAX):
+            asked = check(context={"data": {"a": "x" * letters}})
+            answer = await api.post(asked.method, asked.body)
+            assert answer.status_code == 404, answer.text
+    assert threads == [True, False]
 
 
 async def test_a_client_that_does_not_read_its_answers_is_cut(
