@@ -51,7 +51,7 @@ class StreamLimits:
     batch_max: int = 256
     """Questions of one message,"""
     batch_keys_max: int = 4_096
-    """and keys: of the longest names and ids about 4 MiB, of the `MESSAGE_BYTES_MAX` that it may have."""
+    """and keys: with the longest names and ids about 4 MiB, which `MESSAGE_BYTES_MAX` allows."""
     again_s: float = 0.1
     """Between attempts to connect; doubled with each one,"""
     again_s_max: float = 2.0

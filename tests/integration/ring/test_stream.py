@@ -117,6 +117,7 @@ async def test_many_large_questions_do_not_end_the_stream():
 async def test_an_answer_to_what_was_not_sent_yet_ends_nothing():
     """Whoever answers is trusted with facts, not with this node's life."""
     asked_by: list[aio.ServicerContext] = []
+    is_told = asyncio.Event()
     many = range(1, 1_001)
 
     class Keeps(AnswerService):
@@ -128,6 +129,8 @@ async def test_an_answer_to_what_was_not_sent_yet_ends_nothing():
         if asked.keys[0].entity_id == "1":
             ahead = [pb.Answer(id=number, refusal=pb.REFUSAL_BUSY) for number in many]
             await asked_by[-1].write(pb.Told(answers=pb.Answers(answers=ahead)))
+            is_told.set()
+        await is_told.wait()  # of one stream, one writes at a time
         return await says_true(asked)
 
     credential, limits = credentials(), replace(LIMITS, batch_max=1)
