@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from grantlog_api import rest_body, rest_protocol
+from grantlog_api import rest_body, rest_protocol, rest_reader
 from grantlog_api.handlers import tenancy as tenancy_calls
 from grantlog_api.settings import ApiSettings
 
@@ -81,6 +81,10 @@ REQUESTS: Final = {
     "rest head time": Limit(
         "the time that a head may take to arrive",
         rest_protocol.HEAD_S_MAX, "seconds", "the connection ends",
+    ),
+    "rest unread": Limit(
+        "how long a REST client may read nothing of what waits for it",
+        rest_reader.UNREAD_S_MAX, "seconds", "the connection ends",
     ),
     "grpc metadata": Limit(
         "metadata of a gRPC request", GRPC_METADATA_BYTES, "bytes",

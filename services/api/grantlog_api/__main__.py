@@ -49,7 +49,7 @@ async def main(settings: ApiSettings) -> None:
 async def _serve(settings: ApiSettings) -> None:
     drain = settings.drain_s_max
     stop = asyncio.Event()
-    _use_threads(settings)
+    _use_threads()
     with listen(
         settings.host, settings.http_port, HTTP_PORT, shared=settings.share_ports
     ) as listener:
@@ -88,10 +88,8 @@ async def _serve(settings: ApiSettings) -> None:
             )
 
 
-def _use_threads(settings: ApiSettings) -> None:
-    # A blocked reader of a stream holds a thread of the native gRPC server's (it is the loop's own
-    # pool): all of them together must not keep schemas from being compiled.
-    threads = ThreadPoolExecutor(settings.streams_max + _THREADS, thread_name_prefix="work")
+def _use_threads() -> None:
+    threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="work")
     asyncio.get_running_loop().set_default_executor(threads)
 
 

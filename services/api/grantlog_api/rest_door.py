@@ -30,8 +30,8 @@ from grantlog.serving.metrics import CONTENT_TYPE, Family, exposition
 from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.openapi import NDJSON, openapi_document
-from grantlog.wire.transcode import bind, find_route
-from grantlog_api.rest_body import read_body
+from grantlog.wire.transcode import find_route
+from grantlog_api.rest_body import bound, read_body
 from grantlog_api.rest_errors import JSON, always_answered, failure, speak_json, unrouted
 from grantlog_api.rest_leaving import while_connected
 from grantlog_api.rest_protocol import CONNECTIONS_MAX, BoundedHttp
@@ -118,8 +118,8 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
             streaming, method = route.server_streaming, route.full_method
             with calls.bounded():
                 body = await read_body(request) if route.body else b""
-            query = () if route.body else request.query_params.multi_items()
-            message = bind(route, variables, query, body)
+                query = () if route.body else request.query_params.multi_items()
+                message = await bound(route, variables, query, body)
             said = collect_answer_metadata()
             if streaming:
                 set_request_metadata(metadata_of(request))

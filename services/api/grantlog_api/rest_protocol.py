@@ -13,12 +13,13 @@ from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.flow_control import service_unavailable
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from grantlog.errors import UnavailableError
 from grantlog.wire.status import Code, WireStatus, error_body, status_of
 from grantlog_api.rest_errors import CUT, JSON, failure
 from grantlog_api.rest_leaving import Leaving
+from grantlog_api.rest_reader import ReadHttp
 from grantlog_api.rest_short import ShortCall, ShortWay, refusal, short_call
 
 HEAD_BYTES_MAX: Final = 64 * 1024
@@ -52,7 +53,7 @@ _TOO_LARGE: Final = _refusal(
 _UNREADABLE: Final = _refusal("400 Bad Request", "this is no HTTP/1.1 request")
 
 
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(ReadHttp):
     """uvicorn's protocol; what is too large or too slow ends the connection.
 
     Args:
@@ -220,7 +221,7 @@ class BoundedHttp(HttpToolsProtocol):
         finally:
             self.tasks.discard(call.task)
             if not call.response_complete:
-                self.transport.close()
+                self.close_when_read()
 
     def _write(self, call: ShortCall, status: int, lines: bytes, body: bytes) -> None:
         """Send an answer as uvicorn sends it, and go on with the connection."""
@@ -239,7 +240,7 @@ class BoundedHttp(HttpToolsProtocol):
             )
         )
         if not call.keep_alive:
-            self.transport.close()
+            self.close_when_read()
         if self.pipeline:
             self.on_response_complete()
             return
@@ -270,7 +271,7 @@ class BoundedHttp(HttpToolsProtocol):
             if not self.transport.is_closing():
                 if owed is None or owed.response_complete or not owed.response_started:
                     self.transport.write(response)
-                self.transport.close()
+                self.close_when_read()
             return
         owed.keep_alive = False
         self.flow.pause_reading()
@@ -289,7 +290,7 @@ class BoundedHttp(HttpToolsProtocol):
         """End the connection if its time is over; times change more often than this timer."""
         self._end_timer = None
         if self.loop.time() >= self._ends_at:
-            self.transport.close()
+            self.close_when_read()
         elif self._ends_at < math.inf:
             self._end_timer = self.loop.call_at(self._ends_at, self._look)
 

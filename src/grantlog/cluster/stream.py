@@ -49,7 +49,9 @@ class StreamLimits:
     unanswered_max: int = 1_024
     """Questions that are out."""
     batch_max: int = 256
-    """Questions of one message."""
+    """Questions of one message,"""
+    batch_keys_max: int = 4_096
+    """and keys: with the longest names and ids about 4 MiB, which `MESSAGE_BYTES_MAX` allows."""
     again_s: float = 0.1
     """Between attempts to connect; doubled with each one,"""
     again_s_max: float = 2.0
@@ -168,18 +170,31 @@ class OwnerStream:
         """Send what waits, all that there is at once; a failure is told by what is received."""
         while True:
             await self._has_waiting.wait()
-            numbers = self._waiting[: self._limits.batch_max]
-            del self._waiting[: self._limits.batch_max]
-            if not self._waiting:
-                self._has_waiting.clear()
             asked = pb.Asked()
-            for number in numbers:
-                message, out = asked.questions.questions.add(), self._out[number]
+            for number, out in self._next_batch():
+                message = asked.questions.questions.add()
                 fill_question(message, number, out.question, timeout_s=self._limits.timeout_s)
             try:
                 await call.write(asked)
             except (aio.AioRpcError, asyncio.InvalidStateError):
                 return
+
+    def _next_batch(self) -> list[tuple[int, _Out]]:
+        """What goes into the next message, in order; what is not there any more is left out."""
+        batch: list[tuple[int, _Out]] = []
+        room, taken = self._limits.batch_keys_max, 0
+        for number in self._waiting[: self._limits.batch_max]:
+            out = self._out.get(number)  # None: the other node answers what it was not asked
+            if out is not None:
+                room -= len(out.question.keys)
+                if room < 0 and batch:
+                    break
+                batch.append((number, out))
+            taken += 1
+        del self._waiting[:taken]
+        if not self._waiting:
+            self._has_waiting.clear()
+        return batch
 
     async def _receive(self, call: _Call) -> None:
         while True:

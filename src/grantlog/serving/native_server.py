@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from inspect import CORO_CREATED, getcoroutinestate
 from typing import Any, Final
 
-from pygrpc_native import EVENT_CANCEL
+from pygrpc_native import EVENT_CANCEL, STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 
 from grantlog.serving.plain_call import Metadata, PlainAnswer, RefusedError
@@ -24,6 +24,11 @@ IO_THREADS: Final = 1
 
 BATCH_MAX: Final = 64
 """Requests that are taken from the front at once."""
+
+ROOM_S_MIN: Final = 0.001
+"""Between two looks whether the reader of a stream has left room; doubled with each one,"""
+ROOM_S_MAX: Final = 0.1
+"""up to this."""
 
 
 class _PlainCall:
@@ -115,6 +120,23 @@ class NativeServer(Server):
         call.cancel()
         if getcoroutinestate(call.task.get_coro()) == CORO_CREATED:
             del self._calls[call_id]  # it will never run, not even to its end
+
+    async def _send(self, call: Any, context: Any, response: Any) -> bool:
+        """Send a message of a stream, as soon as its reader leaves room; False if the reader left.
+
+        The library waits for room in a thread, which stays with a reader who never reads, also
+        when the stream was cut: a few hundred such streams leave no thread for anything else.
+        """
+        front = self._front
+        data = self._encode(call, context, response)
+        if front is None or data is None:
+            return False
+        context._initial_sent = True  # noqa: SLF001 - as the library's own
+        pause_s = ROOM_S_MIN
+        while (sent := front.stream_try_send(call.call_id, data)) == STREAM_FULL:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, ROOM_S_MAX)
+        return sent != STREAM_CLOSED
 
     def _tabulated(self) -> list[PlainAnswer | None]:
         """The short answers by the front's numbers of methods, known once it has started."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import string
+import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
 import pytest
-from grantlog_api import rest_protocol
+from grantlog_api import rest_body, rest_protocol, rest_reader
 from grpc import aio
 from grpc_status import rpc_status
 
 from grantlog.app import listing, lookup
 from grantlog.model.ids import ID_BYTES_MAX, NAME_BYTES_MAX
 from grantlog.serving.calls import ANSWER_BYTES_MAX
+from grantlog.wire.transcode import bind
 from scripts.limits import LIMITS, PAGES
 from tests.integration.api.calls_beyond import BEYOND, LIMITED, deep, users
 from tests.integration.api.refused_calls import TENANT, Asked, check, fact, write
@@ -32,6 +36,7 @@ PROVED = {
     "grpc metadata": HERE + "test_metadata_that_are_too_large_are_refused",
     "rest head": "tests/e2e/test_rest_door.py::test_a_head_that_is_too_large_ends_the_connection",
     "rest head time": HERE + "test_a_head_that_does_not_end_ends_the_connection",
+    "rest unread": HERE + "test_a_client_that_does_not_read_its_answers_is_cut",
     "connections": "tests/integration/api/test_rest_errors.py::"
     "test_too_many_connections_are_told_so",
     "answer": HERE + "test_an_answer_larger_than_a_message_is_a_limit",
@@ -164,6 +169,51 @@ async def test_a_head_that_does_not_end_ends_the_connection(
             assert await reader.read() == b""
         writer.close()
         await writer.wait_closed()
+
+
+async def test_a_large_body_is_decoded_beside_the_event_loop(
+    migrated_database: NewDatabase, monkeypatch
+) -> None:
+    """One of 4 MiB takes up to 3 s, in which nobody else was answered."""
+    threads: list[bool] = []
+
+    def bound(*args):
+        threads.append(threading.current_thread() is threading.main_thread())
+        return bind(*args)
+
+    monkeypatch.setattr(rest_body, "bind", bound)
+    async with whole_api(await migrated_database()) as api:
+        for letters in (10, rest_body.SMALL_BYTES_MAX):
+            asked = check(context={"data": {"a": "x" * letters}})
+            answer = await api.post(asked.method, asked.body)
+            assert answer.status_code == 404, answer.text
+    assert threads == [True, False]
+
+
+async def test_a_client_that_does_not_read_its_answers_is_cut(
+    migrated_database: NewDatabase, monkeypatch
+) -> None:
+    monkeypatch.setattr(rest_reader, "UNREAD_S_MAX", 0.2)
+    wide = "entity user {} " + " ".join(
+        f"entity {a}{b} {{ relation {'r' * 60} @user }}"
+        for a in string.ascii_letters
+        for b in string.ascii_letters[:10]
+    )
+    asked = b"POST /v1/tenants/%s/schemas/read HTTP/1.1\r\nHost: x\r\ncontent-length: 15\r\n\r\n"
+    async with whole_api(await migrated_database()) as api:
+        await api.call("Schema.Write", {"tenant_id": TENANT, "schema": wide})
+        reader, writer = await _connect(api)
+        writer.transport.pause_reading()
+        with pytest.raises(ConnectionError):  # noqa: PT012 - as often as buffers take answers
+            async with asyncio.timeout(20):
+                while True:
+                    writer.write(asked % TENANT.encode() + b'{"metadata":{}}')
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        del reader
 
 
 async def _connect(api: WholeApi) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import grpc
@@ -199,6 +200,19 @@ async def test_a_reader_that_does_not_read_is_cut(kind):
         error = await refused(call)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert error.details().startswith("SLOW_READER")
+
+
+async def test_readers_that_do_not_read_hold_no_thread(kind):
+    """Of the loop's pool, in which large revisions are written and read: cut ones kept theirs."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+    async with doors(kind, stall_s_max=0.3) as (source, stub, _):
+        held = [stub.Watch(asked("large")) for _ in range(3)]
+        for call in held:
+            await call.read()
+        async with asyncio.timeout(5):
+            await asyncio.to_thread(lambda: None)
+            await until(lambda: source.open == 0)
+            await asyncio.to_thread(lambda: None)
 
 
 async def test_the_doors_close_while_a_reader_does_not_read(kind):

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import grpc
@@ -18,9 +18,17 @@ from grantlog.background import background_tasks
 from grantlog.cluster.answering import AnswerLimits, AnswerService, answering
 from grantlog.cluster.counts import RingCounts
 from grantlog.cluster.opening import Credentials, ring_key
+from grantlog.cluster.sharing import KEYS_SHARED_MAX
 from grantlog.cluster.stream import OwnerStream, StreamLimits
 from grantlog.errors import PreconditionError, ProjectionLaggingError
-from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
+from grantlog.model.ids import (
+    ID_BYTES_MAX,
+    NAME_BYTES_MAX,
+    Epoch,
+    Revision,
+    SchemaVersion,
+    TenantId,
+)
 from grantlog.model.tuples import Subject
 from grantlog.ports.facts import DirectKey, SubjectPage, SubjectsKey
 from grantlog.ports.heads import Head
@@ -93,6 +101,50 @@ async def test_questions_are_answered_many_at_a_time():
         for number, reply in enumerate(replies):
             assert await reply == FactReply([number % 2 == 0], Source.REPLICA)
         assert nodes.counts.answered == 500
+
+
+async def test_many_large_questions_do_not_end_the_stream():
+    """Of the largest names and ids that clients may send, each as many keys as are divided."""
+    name, id_ = "n" * NAME_BYTES_MAX, "i" * ID_BYTES_MAX
+    keys = [DirectKey(name, id_, name, name, id_, name)] * KEYS_SHARED_MAX
+    async with two() as nodes:
+        await until(lambda: nodes.stream.may_be_asked)
+        asked = [FactQuestion(TenantId("acme"), HEAD, keys) for _ in range(LIMITS.batch_max)]
+        replies = [nodes.stream.ask(each) for each in asked]
+        told = [await reply for reply in replies]
+        assert [each for each in told if isinstance(each, Refusal)] == []
+
+
+async def test_an_answer_to_what_was_not_sent_yet_ends_nothing():
+    """Whoever answers is trusted with facts, not with this node's life."""
+    asked_by: list[aio.ServicerContext] = []
+    is_told = asyncio.Event()
+    many = range(1, 1_001)
+
+    class Keeps(AnswerService):
+        async def _admitted(self, context):
+            asked_by.append(context)
+            return await super()._admitted(context)
+
+    async def answers_all(asked: FactQuestion) -> FactReply:
+        if asked.keys[0].entity_id == "1":
+            ahead = [pb.Answer(id=number, refusal=pb.REFUSAL_BUSY) for number in many]
+            await asked_by[-1].write(pb.Told(answers=pb.Answers(answers=ahead)))
+            is_told.set()
+        await is_told.wait()  # of one stream, one writes at a time
+        return await says_true(asked)
+
+    credential, limits = credentials(), replace(LIMITS, batch_max=1)
+    service = Keeps(answers_all, credential, RingCounts(), AnswerLimits())
+    clock = asyncio.get_running_loop().time
+    async with background_tasks() as group, answering(service, LOCAL, 0, grace_s=0) as port:
+        stream = OwnerStream(f"{LOCAL}:{port}", credential, Random(1), limits, clock)
+        running = group.create_task(stream.run())
+        await until(lambda: stream.may_be_asked)
+        replies = [stream.ask(question(number)) for number in many]
+        assert Refusal.BUSY in [await reply for reply in replies]
+        assert isinstance(await stream.ask(question(0)), FactReply)
+        running.cancel()
 
 
 @pytest.mark.parametrize(
