@@ -72,7 +72,7 @@ def test_the_engine_answers_what_the_oracle_answers(world: World, asked: list[As
     facts = FactTable(world.tuples, world.attributes)
     for question in asked:
         for depth in (question.depth, 1, 2, 3, 4, 5, 6):
-            one = question._replace(depth=depth)
+            one = replace(question, depth=depth)
             expected = judge(language, question_of(world, one))
             assert verdict(plan, query_of(world, one), facts.fetch) == expected, one
 
@@ -124,7 +124,7 @@ def test_facts_are_fetched_once_and_in_one_batch_for_each_level(world: World, as
 def test_what_is_decided_without_sharing_is_decided_alike(world: World, asked: list[Asked]):
     language = read_language(world.schema)
     for one in asked:
-        question = question_of(world, one)._replace(depth=min(one.depth, 12))
+        question = replace(question_of(world, one), depth=min(one.depth, 12))
         alone = judge_unshared(language, question)
         if alone in {"allowed", "denied"}:
             assert judge(language, question) == alone, one
