@@ -107,6 +107,9 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return 0  # whoever is behind it reads at once
+
     def pause_reading(self) -> None:
         self.paused = True
 

@@ -30,8 +30,6 @@ from grantlog_api.watch_asking import Asking, Calls, Metadata, ProxyLimits
 from grantlog_api.watch_place import GoneError, Heard, Search
 from grantlog_api.watch_relay import Relay
 
-__all__ = ["CHANNEL_OPTIONS", "ProxyLimits", "WatchProxy", "open_proxy"]
-
 CHANNEL_OPTIONS: Final[tuple[tuple[str, Any], ...]] = (
     ("grpc.max_receive_message_length", RELAYED_BYTES_MAX),
     ("grpc.lb_policy_name", "round_robin"),  # of a name with many addresses, all are used

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 
 import grpc
 import pytest
-from grantlog_api.watch_proxy import CHANNEL_OPTIONS, ProxyLimits, WatchProxy
+from grantlog_api.watch_asking import ProxyLimits
+from grantlog_api.watch_proxy import CHANNEL_OPTIONS, WatchProxy
 from grpc import aio
 
 from grantlog.api.v1 import service_pb2

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from grantlog_api.watch_asking import call_ended
-from grantlog_api.watch_proxy import CHANNEL_OPTIONS, ProxyLimits, WatchProxy
+from grantlog_api.watch_asking import ProxyLimits, call_ended
+from grantlog_api.watch_proxy import CHANNEL_OPTIONS, WatchProxy
 from grantlog_watch.relaying import RelayLimits, RelayService
 from grpc import aio
 

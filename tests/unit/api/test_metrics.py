@@ -12,6 +12,7 @@ from grantlog.app.cached import Caches
 from grantlog.cache.clocks import Clocks
 from grantlog.cache.relations import RelationCache
 from grantlog.cache.results import ResultCache
+from grantlog.changelog.counts import TopicCounts
 from grantlog.cluster.counts import RingCounts
 from grantlog.ports.ring import Refusal
 from grantlog.serving.metrics import Family
@@ -27,7 +28,7 @@ def counts() -> RingCounts:
 @pytest.fixture
 def families(counts: RingCounts) -> dict[str, Family]:
     kept = Caches(Clocks(), None, ResultCache(1 << 20), RelationCache(1 << 20))
-    return {family.name: family for family in families_of(kept, counts)}
+    return {family.name: family for family in families_of(kept, counts, TopicCounts())}
 
 
 def test_every_metric_and_cause_is_in_the_manual_and_no_other(families: dict[str, Family]):
