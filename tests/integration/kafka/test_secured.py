@@ -218,7 +218,7 @@ def wrong_settings(secured: Secured) -> list[tuple[dict[str, str], str]]:
     return [
         (sasl, "Kafka refuses the user or password"),
         (sasl | {"GRANTLOG_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512"}, "SASL mechanism"),
-        (sasl | {"GRANTLOG_KAFKA_SASL_MECHANISM": "MD5"}, "GRANTLOG_KAFKA_SASL_MECHANISM: "),
+        (sasl | {"GRANTLOG_KAFKA_SASL_MECHANISM": "MD5"}, "GRANTLOG_KAFKA_SASL_MECHANISM must be"),
         (sasl | {"GRANTLOG_KAFKA_SASL_USERNAME": ""}, "GRANTLOG_KAFKA_SASL_USERNAME"),
         (misspelt, "GRANTLOG_KAFKA_SASL_PASWORD"),
         (sasl | {"GRANTLOG_KAFKA_BOOTSTRAP": "127.0.0.1:1"}, "Kafka does not answer"),
