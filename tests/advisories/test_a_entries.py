@@ -196,7 +196,7 @@ def test_cve_2026_41131_equal_keys_mean_equal_requests(requests):
         data = query.context.data
         if isinstance(data, dict):  # in whatever order the client's map came
             turned = dict(reversed(data.items()))
-            same = query._replace(context=replace(query.context, data=turned))
+            same = replace(query, context=replace(query.context, data=turned))
             assert _entity_digest(TenantId(tenant), same, window) == digest
 
 
