@@ -48,7 +48,7 @@ class PublishLimits:
     """Between renewals, and between heartbeats."""
     poll_s: float = 0.2
     """Without a signal, the log is looked at so often."""
-    pace_s: float = 0.01
+    pace_s: float = 0.02
     """Where something was to be sent, the next look begins so long behind the last one: every look
     costs the primary and Kafka the same, whatever it finds. The first event behind a pause is not
     kept waiting."""

@@ -22,7 +22,7 @@ from grantlog.store.postgres.pool import connect
 from grantlog.store.postgres.statements import load
 
 CHANNEL: Final = "grantlog_changes"
-PAUSE_S: Final = 0.01
+PAUSE_S: Final = 0.02
 ANY_TENANT: Final = "*"
 """The payload where the tenants' ids do not fit."""
 
