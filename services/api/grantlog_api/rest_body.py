@@ -16,7 +16,8 @@ from grantlog.wire.transcode import Route, bind
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 SMALL_BYTES_MAX: Final = 64 * 1024
-"""Of a body that is decoded at once: up to 60 ms where it is full of tiny values."""
+"""Of a body that is decoded at once: up to 60 ms where it is full of tiny values. Larger ones go
+beside the loop, and so never the short way (`rest_short.py`)."""
 
 _LARGE: Final = ThreadPoolExecutor(1, thread_name_prefix="large-bodies")
 

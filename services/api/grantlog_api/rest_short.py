@@ -21,14 +21,12 @@ from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
 from grantlog.wire.status import WireStatus, error_body
 from grantlog.wire.transcode import Route, bind, find_route
+from grantlog_api.rest_body import SMALL_BYTES_MAX
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 """Lower-case names and values."""
 Address: TypeAlias = tuple[Route, Mapping[str, str]]
 """The operation of a path, and its path variables."""
-
-SHORT_BYTES_MAX: Final = 64 * 1024
-"""Of a body; larger ones are read at the pace at which they can be taken."""
 
 _OK: Final = 200
 _CONTRACT: Final = b"/v1/"
@@ -125,9 +123,9 @@ def short_call(url: bytes, headers: Headers) -> ShortCall | None:
             length = value
         elif name.startswith(_METADATA):
             said.append((name.decode("latin-1"), value.decode("latin-1")))
-    if kind not in _JSON_TYPES or not 0 < len(length) <= len(str(SHORT_BYTES_MAX)):
+    if kind not in _JSON_TYPES or not 0 < len(length) <= len(str(SMALL_BYTES_MAX)):
         return None
-    return ShortCall(address, said) if 0 < int(length) <= SHORT_BYTES_MAX else None
+    return ShortCall(address, said) if 0 < int(length) <= SMALL_BYTES_MAX else None
 
 
 class ShortWay:

@@ -17,7 +17,7 @@ from grantlog.cache.digest import NO_DIGEST, context_digest
 from grantlog.cache.relations import FactPlace, name_of
 from grantlog.cache.shelf import Entry, Shelf
 from grantlog.cache.sizes import size_of_dependencies, size_of_key
-from grantlog.engine.conform import ELLIPSIS
+from grantlog.engine.conform import plain_subject
 from grantlog.engine.question import NO_CONTEXT, CheckQuery, CheckResult
 from grantlog.model.ids import Revision, SchemaVersion
 from grantlog.ports.facts import FactKey, MemberOfUsersetKey
@@ -50,14 +50,8 @@ def kept_result(allowed: bool, count: int, depth: int) -> KeptResult:  # noqa: F
 
 def result_key(clock: Clock, version: SchemaVersion, query: CheckQuery) -> ResultKey | None:
     """Where a question's answer is kept; None for one that is never kept."""
-    (type_, id_), permission, (kind, who, named), arguments, context, _ = query
-    digest = context_digest(context)
-    if digest is None:
-        return None
-    relation = "" if named == ELLIPSIS else named
-    return (
-        clock.number, version, type_, id_, permission, kind, who, relation, arguments, digest
-    )  # fmt: skip
+    digest = context_digest(query.context)
+    return None if digest is None else _key(clock.number, version, query, digest)
 
 
 def result_keys(
@@ -67,16 +61,18 @@ def result_keys(
     number = clock.number
     digested, digest = NO_CONTEXT, context_digest(NO_CONTEXT)
     keys: list[ResultKey | None] = []
-    for (type_, id_), permission, (kind, who, named), arguments, context, _ in queries:
-        if context is not digested:
-            digested, digest = context, context_digest(context)
-        relation = "" if named == ELLIPSIS else named
-        keys.append(
-            digest
-            if digest is None
-            else (number, version, type_, id_, permission, kind, who, relation, arguments, digest)
-        )
+    for query in queries:
+        if query.context is not digested:
+            digested, digest = query.context, context_digest(query.context)
+        keys.append(None if digest is None else _key(number, version, query, digest))
     return keys
+
+
+def _key(number: int, version: SchemaVersion, query: CheckQuery, digest: bytes) -> ResultKey:
+    """A question's key, once its context is digested."""
+    (type_, id_), permission, subject, arguments, _, _ = query
+    kind, who, relation = plain_subject(subject)
+    return number, version, type_, id_, permission, kind, who, relation, arguments, digest
 
 
 def dependencies_of(keys: Iterable[FactKey]) -> tuple[int, ...] | None:

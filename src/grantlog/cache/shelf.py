@@ -115,17 +115,14 @@ class Shelf(Generic[V]):
             dependencies: as `Entry`.
             content_bytes: of the key, the value and its dependencies.
         """
-        entry = self.entries.get(key)
-        size = ENTRY_BYTES + content_bytes
+        entry = self.offer(key, value, read_at, dependencies, content_bytes)
         if entry is None:
-            entry = self.entries[key] = Entry(key, value, read_at, dependencies, size)
-            self._line_up(entry)
-        else:
-            self._count(entry, size - entry.size)
-            entry.value, entry.read_at, entry.dependencies = value, read_at, dependencies
-            entry.size = size
-        while self._small_bytes + self._main_bytes > self.bytes_max:
-            self._make_room()
+            return
+        size = ENTRY_BYTES + content_bytes
+        self._count(entry, size - entry.size)
+        entry.value, entry.read_at, entry.dependencies = value, read_at, dependencies
+        entry.size = size
+        self._keep_to_the_bound()
 
     def offer(
         self,
@@ -141,9 +138,12 @@ class Shelf(Generic[V]):
         if there is not entry:
             return there
         self._line_up(entry)
+        self._keep_to_the_bound()
+        return None
+
+    def _keep_to_the_bound(self) -> None:
         while self._small_bytes + self._main_bytes > self.bytes_max:
             self._make_room()
-        return None
 
     def _line_up(self, entry: Entry[V]) -> None:
         """Let a new entry stand in its queue."""

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Final, TypeAlias
 
 import structlog
-from grpc import aio
+from grpc import StatusCode, aio
 
 from grantlog.background import background_tasks
 from grantlog.cluster.opening import NOT_PROVEN, Credentials
@@ -60,6 +60,10 @@ class StreamLimits:
 
 class _EndedError(Exception):
     """The stream ended, or was refused; the text says why."""
+
+
+class _StrangeError(_EndedError):
+    """The other node serves another log."""
 
 
 @dataclass(slots=True)
@@ -132,7 +136,7 @@ class OwnerStream:
             except (_EndedError, aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
                 because = _in_words(error)
                 if because != told:  # not at every attempt
-                    say = _LOG.warning if NOT_PROVEN in because else _LOG.info
+                    say = _LOG.warning if _is_strange(error) else _LOG.info
                     say("another node is not asked", node=self.address, because=because)
                 told = because
             pause = (
@@ -164,7 +168,7 @@ class OwnerStream:
         welcome = (await _read(call)).welcome
         if not self._credentials.admits_asked(welcome.proof, theirs, mine):
             call.cancel()
-            raise _EndedError(f"it {NOT_PROVEN}")
+            raise _StrangeError(f"it {NOT_PROVEN}")
 
     async def _send(self, call: _Call) -> None:
         """Send what waits, all that there is at once; a failure is told by what is received."""
@@ -223,6 +227,13 @@ async def _read(call: _Call) -> pb.Told:
     if not isinstance(told, pb.Told):
         raise _EndedError(await call.details() or "it ended the stream")
     return told
+
+
+def _is_strange(error: Exception) -> bool:
+    """Whether one of the two nodes does not take the other for one of its own."""
+    if isinstance(error, aio.AioRpcError):
+        return error.code() is StatusCode.UNAUTHENTICATED
+    return isinstance(error, _StrangeError)
 
 
 def _in_words(error: Exception) -> str:
