@@ -140,6 +140,9 @@ async def test_watchers_and_replicas_at_every_place_hear_that_a_tenant_was_delet
         async with opened.watcher() as live, opened.watcher(token(1)) as late:
             await live.until_revision(3)
             await late.until_revision(2)
+            # Watchers may have heard it from the primary, and what the topic does not have by
+            # now, it need not get: rows of an ended life are not sent.
+            await stage.reach({(ACME, revision, 0) for revision in range(1, 4)})
             await primary.writer.delete_tenant(ACME, write_id=b"d" * 16)
             await primary.put("doc:again#viewer@user:1")
             for watcher in (live, late):
@@ -155,6 +158,26 @@ async def test_watchers_and_replicas_at_every_place_hear_that_a_tenant_was_delet
         assert follower.projector.status.stopped == {}
         head = (await primary.heads.head(ACME)).revision
         await stage.reach({(ACME, revision, 0) for revision in range(1, head + 1)})
+
+
+async def test_a_life_that_ended_before_it_was_sent_leaves_its_end_on_the_topic(
+    stage: Stage, replica_dsn: str
+) -> None:
+    primary = stage.primary
+    async with following(stage, replica_dsn) as follower:
+        for number in range(3):
+            await primary.put(f"doc:{number}#viewer@user:1")
+        await follower.reach()
+        await primary.writer.delete_tenant(ACME, write_id=b"d" * 16)
+        await primary.put("doc:again#viewer@user:1")
+        async with stage.publishing() as publisher:
+            await stage.reach({(ACME, 4, 0), (ACME, 5, 0)})
+            await follower.reach()
+            await still_reads_the_topic(stage, follower)
+            assert publisher.troubles == {}
+        assert follower.projector.status.stopped == {}
+    sent = {revision for tenant, revision, _ in await stage.events() if tenant == ACME}
+    assert sent == set(range(4, (await primary.heads.head(ACME)).revision + 1))
 
 
 class Said:
