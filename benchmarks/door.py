@@ -16,8 +16,9 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -46,6 +47,7 @@ from grantlog.ports.heads import Head
 from grantlog.ports.standing import stand_at
 from grantlog.runtime.logging import configure_logging
 from grantlog.serving import grpc_door
+from grantlog.serving.call_lines import CallLines, open_call_lines
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
 
@@ -72,13 +74,21 @@ async def _healthy() -> str:
     return ""
 
 
-def _calls() -> Calls:
+def _calls(lines: CallLines | None) -> Calls:
     unused: Any = None
     handlers = PermissionHandlers(_Constant(), unused, unused, unused)  # type: ignore[arg-type]
-    return Calls({CHECK_METHOD: handlers.check}, timeout_s=10.0)
+    return Calls({CHECK_METHOD: handlers.check}, timeout_s=10.0, lines=lines)
 
 
-async def _serve(case: str) -> None:
+async def _serve(case: str, *, call_lines: bool) -> None:
+    with ExitStack() as stack:
+        lines = None
+        if call_lines:
+            lines = stack.enter_context(open_call_lines(sys.stderr.fileno(), {"service": "api"}))
+        await _serve_calls(case, _calls(lines))
+
+
+async def _serve_calls(case: str, calls: Calls) -> None:
     door, _, kind = case.partition(" ")
     probe = HealthProbe(_healthy)
     stop = asyncio.Event()
@@ -90,7 +100,7 @@ async def _serve(case: str) -> None:
         if kind == "httptools":
             await serve_httptools(listener, stop)
             return
-        whole = rest_door.build_app(_calls(), probe, allowed_origins=["*"])
+        whole = rest_door.build_app(calls, probe, allowed_origins=["*"])
         app = constant_app if kind == "uvicorn" else whole
         await rest_door.serve(app, listener, stop, drain_s_max=1)
         return
@@ -98,7 +108,7 @@ async def _serve(case: str) -> None:
     if door == "bare":
         _add_nothing(server)
     else:
-        grpc_door.add_services(server, _calls(), probe)
+        grpc_door.add_services(server, calls, probe)
     _say_port(grpc_door.bind(server, HOST, 0))
     await grpc_door.serve(server, stop, drain_s_max=1)
 
@@ -121,18 +131,24 @@ def _say_port(port: int) -> None:
 
 
 @contextmanager
-def _server(case: str) -> Generator[tuple[int, int]]:
-    """Pid and port of a server process for the block."""
+def _server(case: str, *, call_lines: bool) -> Generator[tuple[int, int]]:
+    """Pid and port of a server process for the block; lines of calls go to a file nobody reads."""
     command = [sys.executable, __file__, "--serve", case]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        port = int(process.stdout.readline())
-        yield process.pid, port
-    finally:
-        process.stdin.close()
-        process.wait(10)
+    with ExitStack() as stack:
+        said = None
+        if call_lines:
+            command.append("--call-lines")
+            said = stack.enter_context(tempfile.TemporaryFile())
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=said)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            port = int(process.stdout.readline())
+            yield process.pid, port
+        finally:
+            process.stdin.close()
+            process.wait(10)
 
 
 def _pin(pid: int, core: int) -> None:
@@ -144,7 +160,7 @@ def _pin(pid: int, core: int) -> None:
 def _runs(case: str, options: argparse.Namespace) -> Iterator[tuple[float, Result]]:
     """Microseconds of the server per call, and what the client saw; one a run."""
     door = case.split(maxsplit=1)[0]
-    with _server(case) as (pid, port):
+    with _server(case, call_lines=options.call_lines) as (pid, port):
         if options.pin:
             _pin(pid, _SERVER_CORE)
         for seed in range(options.runs):
@@ -199,11 +215,12 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--no-pin", dest="pin", action="store_false", help="leave cores alone")
+    parser.add_argument("--call-lines", action="store_true", help="a line in the log for each call")
     options = parser.parse_args()
     configure_logging("door", "info")
     if options.serve:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(options.serve))
+            runner.run(_serve(options.serve, call_lines=options.call_lines))
         return
     if options.pin:
         _pin(0, _CLIENT_CORE)

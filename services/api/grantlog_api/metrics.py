@@ -3,13 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from grantlog.app.cached import Caches
 from grantlog.cache.counts import CacheState
 from grantlog.changelog.counts import TopicCounts
 from grantlog.cluster.counts import RingCounts
 from grantlog.ports.ring import Refusal
+from grantlog.serving.call_counts import CallCounts
+from grantlog.serving.call_lines import CallLines
 from grantlog.serving.metrics import Family
+
+_CONTRACT: Final = "/base.v1."
+
+
+def families_of_calls(counts: CallCounts, lines: CallLines | None = None) -> Sequence[Family]:
+    """How calls end and how long answers take; the lines that are missing, if there are any."""
+    calls = (
+        Family(
+            "grantlog_calls_total",
+            "counter",
+            "Calls by the status that they ended with.",
+            [
+                ({"method": _short(method), "code": code.name}, number)
+                for (method, code), number in counts.ends.items()
+            ],
+        ),
+        Family(
+            "grantlog_call_seconds",
+            "histogram",
+            "From a call's arrival to its answer, of calls with one answer that got it.",
+            [({"method": _short(method)}, numbers) for method, numbers in counts.durations.items()],
+        ),
+        Family(
+            "grantlog_streams_open",
+            "gauge",
+            "Streams that are being answered.",
+            [({}, counts.streams_open)],
+        ),
+    )
+    if lines is None:
+        return calls
+    dropped = Family(
+        "grantlog_call_lines_dropped_total",
+        "counter",
+        "Lines of calls that were left out because whoever reads them is too slow, or gone.",
+        [({}, lines.dropped)],
+    )
+    return (*calls, dropped)
+
+
+def _short(method: str) -> str:
+    """`Permission/Check`: what does not lead to a method is not of one."""
+    return method.removeprefix(_CONTRACT) or "unknown"
 
 
 def families_of(

@@ -8,17 +8,19 @@ import socket
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
+from time import perf_counter
 from typing import Any, Final, cast
 
 import orjson
 import uvicorn
 from fastapi import FastAPI
+from google.protobuf.message import Message
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from grantlog.serving.calls import Calls, failed
+from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
 from grantlog.serving.metadata import (
     ANSWERED,
@@ -112,6 +114,8 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
     async def answer(request: Request) -> Response:
         streaming = False
         method = ""
+        message: Message | None = None
+        begun = perf_counter()
         try:
             raw_path = request.scope["raw_path"].decode("latin-1")
             route, variables = find_route(request.method, raw_path)
@@ -125,9 +129,10 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
                 set_request_metadata(metadata_of(request))
                 messages = calls.stream(method, message)
                 framing = NDJSON_LINES if NDJSON in request.headers.get("accept", "") else LINES
-                return StreamResponse(method, messages, framing, said, stall_s_max=stall_s_max)
+                failed = partial(calls.failed, method, begun=begun, request=message)
+                return StreamResponse(failed, messages, framing, said, stall_s_max=stall_s_max)
             set_request_metadata(_metadata(request.scope))
-            answering = calls.unary(method, message)
+            answering = calls.unary(method, message, begun)
             response = await while_connected(request.scope, request.receive, answering)
             return _Answer(protojson.encode(response), said)
         except ClientDisconnect:
@@ -135,7 +140,7 @@ def _contract(calls: Calls, stall_s_max: float) -> ASGIApp:
         except UnroutedError as error:
             return unrouted(request, error.allowed)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            return failure(failed(method, error), streaming=streaming)
+            return failure(calls.failed(method, error, begun, message), streaming=streaming)
 
     async def answer_asgi(scope: Scope, receive: Receive, send: Send) -> None:
         response = await answer(Request(scope, receive))

@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from time import perf_counter
 from typing import Any, Final, TypeAlias
 
+from google.protobuf.message import Message
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from grantlog.errors import CorruptionError, InvalidInputError
-from grantlog.serving.calls import Calls, failed
+from grantlog.serving.calls import Calls
 from grantlog.serving.metadata import PREFIX, collect_answer_metadata, set_request_metadata
 from grantlog.wire import protojson
 from grantlog.wire.http_errors import UnroutedError
@@ -140,14 +142,16 @@ class ShortWay:
         """The status of an answer or of a refusal, its own header lines, its body."""
         route, variables = call.address
         body, call.body = call.body, b""  # the connection keeps the call for a while
+        begun = perf_counter()
+        message: Message | None = None
         try:
             message = bind(route, variables, (), body)
             said = collect_answer_metadata()
             set_request_metadata(call.said)
-            response = await self._calls.unary(route.full_method, message)
+            response = await self._calls.unary(route.full_method, message, begun)
             return _OK, _answered(said), protojson.encode(response)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            return refusal(failed(route.full_method, error))
+            return refusal(self._calls.failed(route.full_method, error, begun, message))
 
     def beginning(self, status: int, defaults: list[tuple[bytes, bytes]]) -> bytes:
         """How a response begins.

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from grantlog.serving.calls import Streamed, failed, not_stalled
+from grantlog.serving.calls import Streamed, not_stalled
 from grantlog.serving.watch_message import WatchMessage
 from grantlog.wire.openapi import NDJSON
 from grantlog.wire.status import WireStatus, stream_error, stream_item
@@ -63,17 +63,17 @@ class StreamResponse(Response):
 
     def __init__(
         self,
-        method: str,
+        failed: Callable[[BaseException], WireStatus],
         messages: AsyncGenerator[Streamed],
         framing: Framing,
         said: Mapping[str, str],
         *,
         stall_s_max: float,
     ) -> None:
-        """`said` holds the headers that are known by the first message."""
+        """`failed` tells the status of a failure, `said` the headers known by the first message."""
         super().__init__()
         self._said = said
-        self._method = method
+        self._failed = failed
         self._messages = messages
         self._framing = framing
         self._stall_s_max = stall_s_max
@@ -100,8 +100,11 @@ class StreamResponse(Response):
                 if not begun:
                     await self._begin(send)
             await self._send(send, b"", last=True)
+        except asyncio.CancelledError as left:
+            self._failed(left)
+            raise
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            status = failed(self._method, error)
+            status = self._failed(error)
             if begun:
                 await self._send(send, framing.error(status), last=True)
             else:

@@ -7,6 +7,8 @@ event is the token to go on from, and the browser sends it by itself when it rec
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from time import perf_counter
 from typing import Final
 
 from google.protobuf.message import Message
@@ -54,8 +56,9 @@ def events(calls: Calls, stall_s_max: float) -> Callable[[Request], Awaitable[Re
             tenant_id=request.path_params["tenant_id"],
             snap_token=resumed or request.query_params.get("snap_token", ""),
         )
+        failed = partial(calls.failed, METHOD, begun=perf_counter(), request=watch)
         messages = calls.stream(METHOD, watch)
-        return StreamResponse(METHOD, messages, EVENTS, said, stall_s_max=stall_s_max)
+        return StreamResponse(failed, messages, EVENTS, said, stall_s_max=stall_s_max)
 
     return answer
 

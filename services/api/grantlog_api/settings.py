@@ -45,6 +45,8 @@ class ApiSettings(WatchSettings):
     replica_url: SecretStr | None = None
     """Replicas, by addresses with spaces between them: databases that a projector folds into, and
     physical standbys. If given, facts are read there and the primary stands behind them."""
+    call_lines: bool = False
+    """Whether each call has a line in the log: method, tenant, how it ended, milliseconds."""
     grpc_server: Literal["auto", "native", "grpcio"] = "auto"
     """Which gRPC server answers: native where there is a wheel of it, else grpcio."""
     consistency: Literal["head", "node", "bounded"] = "head"

@@ -23,6 +23,7 @@ from grantlog.app.resolve import Resolver
 from grantlog.app.schemas import Schemas
 from grantlog.app.tenants import Tenants
 from grantlog.ports.writer import TransactionWriter
+from grantlog.serving.call_lines import CallLines
 from grantlog.serving.calls import Calls
 from grantlog.store.postgres.bundles import PostgresBundles
 from grantlog.store.postgres.pool import Pool
@@ -71,8 +72,10 @@ class _Writing(TypedDict):
     new_id: Callable[[], bytes]
 
 
-def calls_over(parts: Parts, settings: ApiSettings, watch: WatchCall) -> Calls:
-    """What answers the API's calls."""
+def calls_over(
+    parts: Parts, settings: ApiSettings, watch: WatchCall, lines: CallLines | None = None
+) -> Calls:
+    """What answers the API's calls, and says lines of them."""
     reads, kept = parts.reads, parts.kept
     writing = _Writing(writer=parts.writer, known=kept.known, new_id=new_write_id)
     at = Places(parts.resolver, kept.cache, reads.facts, reads.reverse, kept.caches)
@@ -99,6 +102,7 @@ def calls_over(parts: Parts, settings: ApiSettings, watch: WatchCall) -> Calls:
         timeout_s=settings.request_timeout_s,
         streams_max=settings.streams_max,
         now=kept.known.now,
+        lines=lines,
     )
 
 

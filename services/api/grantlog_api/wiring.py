@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,7 @@ from grantlog.changelog.counts import TopicCounts
 from grantlog.ports.writer import TransactionWriter
 from grantlog.runtime.supervise import Job
 from grantlog.runtime.watching import open_watch
+from grantlog.serving.call_lines import CallLines, open_call_lines
 from grantlog.serving.calls import Calls
 from grantlog.serving.health import HealthProbe
 from grantlog.serving.metrics import Family, labelled
@@ -42,7 +44,7 @@ from grantlog.store.postgres.writer.limits import WriterLimits
 from grantlog.store.postgres.writer.writer import open_writer
 from grantlog_api.caching import open_caches
 from grantlog_api.memory import Memory
-from grantlog_api.metrics import families_of
+from grantlog_api.metrics import families_of, families_of_calls
 from grantlog_api.ring import open_ring
 from grantlog_api.settings import ApiSettings
 from grantlog_api.tables import WatchCall
@@ -92,15 +94,25 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             kept=kept,
             pages=Continuations(await read_mac_key(lookups)),
         )
-        calls = calls_over(parts, settings, watch)
-        probe = _probe(lookups, replicas, kept.proof)
         labels = {"worker": settings.worker} if settings.worker else {}
+        lines = _open_call_lines(stack, labels) if settings.call_lines else None
+        calls = calls_over(parts, settings, watch, lines)
+        probe = _probe(lookups, replicas, kept.proof)
         read = topic if settings.kafka_bootstrap else None
 
         def metrics() -> Sequence[Family]:
-            return labelled(families_of(kept.caches, ring, read), labels)
+            told = (*families_of_calls(calls.counts, lines), *families_of(kept.caches, ring, read))
+            return labelled(told, labels)
 
         yield Api(calls, probe, watches, metrics)
+
+
+def _open_call_lines(stack: AsyncExitStack, labels: Mapping[str, str]) -> CallLines:
+    """Lines of calls, where the logs go."""
+    to = sys.stderr
+    return stack.enter_context(
+        open_call_lines(to.fileno(), {"service": "api", **labels}, for_people=to.isatty())
+    )
 
 
 async def _open_primary(

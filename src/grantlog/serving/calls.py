@@ -17,6 +17,8 @@ from google.protobuf.message import Message
 from grantlog.app.terms import NO_TERMS, OfNow, Terms, parse_terms
 from grantlog.errors import LimitError, NotImplementedYetError, SlowReaderError, UnavailableError
 from grantlog.ports.standing import Standing, follow_standing
+from grantlog.serving.call_counts import CallCounts
+from grantlog.serving.call_lines import CallLines
 from grantlog.serving.deadlines import Bounded, Deadlines
 from grantlog.serving.metadata import (
     AGE,
@@ -28,7 +30,7 @@ from grantlog.serving.metadata import (
 )
 from grantlog.serving.watch_message import WatchMessage
 from grantlog.wire.at_once import READERS
-from grantlog.wire.status import WireStatus, status_of
+from grantlog.wire.status import Code, WireStatus, status_of
 from grantlog.wire.validate import validate
 
 Handler = Callable[[Any, Terms], Awaitable[Message]]
@@ -54,6 +56,10 @@ class Calls:
             messages of a stream.
         streams_max: streams that may be open at once.
         now: seconds, by the clock of `KnownHeads`.
+        lines: told of every call, if each is to have a line in the log.
+
+    Attributes:
+        counts: of calls.
     """
 
     def __init__(
@@ -64,16 +70,16 @@ class Calls:
         timeout_s: float,
         streams_max: int = STREAMS_MAX,
         now: Callable[[], float] = time.monotonic,
+        lines: CallLines | None = None,
     ) -> None:
         self._handlers = handlers
         self._streams = streams
         self._now = now
         self.timeout_s = timeout_s
         self._streams_max = streams_max
-        self._streams_open = 0
         self._deadlines = Deadlines(timeout_s)
-        # Bound once: an unbound logger looks its settings up for every line, written or not.
-        self._log = structlog.get_logger("grantlog.api").bind()
+        self._lines = lines
+        self.counts = CallCounts(handlers, streams)
 
     @property
     def methods_with_terms(self) -> AbstractSet[str]:
@@ -89,15 +95,22 @@ class Calls:
         """
         return self._deadlines.bounded()
 
-    async def unary(self, full_method: str, request: Message) -> Message:
+    async def unary(
+        self, full_method: str, request: Message, begun: float | None = None
+    ) -> Message:
         """Validate and answer a request, on the terms that the task's metadata say.
+
+        Args:
+            full_method: what is asked for.
+            request: its message.
+            begun: when it came, by `time.perf_counter`; now if None.
 
         Raises:
             GrantlogError: what the caller is to be told.
             LimitError: the answer is larger than a message may be.
             TimeoutError: it took longer than the bound of every call.
         """
-        begun = time.perf_counter()
+        began = begun or time.perf_counter()
         read = READERS.get(full_method)
         asked: object = request
         if read is None:
@@ -109,12 +122,19 @@ class Calls:
             raise _not_served(full_method)
         terms = _terms()
         standing = follow_standing()
-        with self.bounded():
-            response = await handler(asked, terms)
+        try:
+            with self.bounded():
+                response = await handler(asked, terms)
+        except asyncio.CancelledError:
+            self._ended(full_method, Code.CANCELLED, began, request)
+            raise
         _require_sendable(response)
         self._say_standing(standing)
-        ms = 1000 * (time.perf_counter() - begun)
-        self._log.debug("request answered", method=full_method, ms=ms)
+        seconds = time.perf_counter() - began
+        self.counts.answered(full_method, seconds)
+        if self._lines is not None:
+            tenant = _tenant_of(request)
+            self._lines.say(full_method, tenant, Code.OK, seconds, standing)
         return response
 
     async def stream(self, full_method: str, request: Message) -> AsyncGenerator[Streamed]:
@@ -133,12 +153,13 @@ class Calls:
         if handler is None:
             raise _not_served(full_method)
         terms = _terms()
-        if self._streams_open >= self._streams_max:
+        if self.counts.streams_open >= self._streams_max:
             raise LimitError(
                 f"this node has {self._streams_max} streams open, as many as it may: "
                 "end some, or use another node"
             )
-        self._streams_open += 1
+        self.counts.streams_open += 1
+        began = time.perf_counter()
         standing = follow_standing()
         try:
             async with aclosing(handler(request, terms)) as messages:
@@ -148,8 +169,37 @@ class Calls:
                     yield message
                     message = await self._next(messages)
                 self._say_standing(standing)
+            self._ended(full_method, Code.OK, began, request)
         finally:
-            self._streams_open -= 1
+            self.counts.streams_open -= 1
+
+    def failed(
+        self,
+        full_method: str,
+        error: BaseException,
+        begun: float | None = None,
+        request: Message | None = None,
+    ) -> WireStatus:
+        """The status that a call ends with which failed, or a stream whose reader left.
+
+        Args:
+            full_method: what was asked for, "" if that is not known.
+            error: what is wrong; the reading of the request may have been.
+            begun: when the call came, by `time.perf_counter`, if that is known.
+            request: its message, None if it could not be read.
+        """
+        status = failed(full_method, error)
+        self._ended(full_method, status.code, begun, request)
+        return status
+
+    def _ended(
+        self, full_method: str, code: Code, begun: float | None, request: Message | None
+    ) -> None:
+        """Count a call that got no answer, or a stream that ended, and say its line."""
+        self.counts.ended(full_method, code)
+        if self._lines is not None:
+            seconds = None if begun is None else time.perf_counter() - begun
+            self._lines.say(full_method, _tenant_of(request), code, seconds, None)
 
     def _say_standing(self, standing: Standing) -> None:
         """Send along where an answer stands, if it stands at a revision."""
@@ -165,6 +215,10 @@ class Calls:
     async def _next(self, messages: AsyncIterator[Streamed]) -> Streamed | None:
         with self.bounded():
             return await anext(messages, None)
+
+
+def _tenant_of(request: Message | None) -> str:
+    return getattr(request, "tenant_id", "")
 
 
 def _terms() -> Terms:

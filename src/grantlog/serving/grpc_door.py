@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from importlib.util import find_spec
+from time import perf_counter
 from typing import Any, Final, Literal, NoReturn, cast
 
 import grpc
@@ -21,7 +22,7 @@ from grantlog.serving.health import HealthProbe, MethodHandler, grpc_health_hand
 from grantlog.serving.metadata import collect_answer_metadata, set_request_metadata
 from grantlog.serving.plain_call import Metadata, PlainAnswer, RefusedError
 from grantlog.serving.ports import GRPC_PORT, address, bound
-from grantlog.wire.status import details_trailer
+from grantlog.wire.status import WireStatus, details_trailer
 from grantlog.wire.transcode import ROUTES, Route
 
 MESSAGE_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -124,12 +125,15 @@ def _plain(route: Route, calls: Calls) -> PlainAnswer:
     full_method = route.full_method
 
     async def answer(request: bytes, metadata: Metadata) -> tuple[bytes, Metadata]:
+        begun = perf_counter()
+        message: Message | None = None
         set_request_metadata(metadata)
         said = collect_answer_metadata()
         try:
-            response = await calls.unary(full_method, _parsed(route, request))
+            message = _parsed(route, request)
+            response = await calls.unary(full_method, message, begun)
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            status = failed(full_method, error)
+            status = calls.failed(full_method, error, begun, message)
             raise RefusedError(status.code, status.message, details_trailer(status)) from None
         return response.SerializeToString(), tuple(said.items())
 
@@ -159,15 +163,21 @@ def _streaming(route: Route, calls: Calls, stall_s_max: float) -> Callable[..., 
     full_method = route.full_method
 
     async def answer(request: bytes, context: aio.ServicerContext[Any, Any]) -> None:
+        begun = perf_counter()
+        asked: Message | None = None
         set_request_metadata(_pairs(context))
         said = collect_answer_metadata()
         try:
-            async with aclosing(calls.stream(full_method, _parsed(route, request))) as messages:
+            asked = _parsed(route, request)
+            async with aclosing(calls.stream(full_method, asked)) as messages:
                 async for message in messages:
                     async with not_stalled(stall_s_max):
                         await context.write(message)
+        except asyncio.CancelledError as left:
+            calls.failed(full_method, left, begun, asked)
+            raise
         except Exception as error:  # noqa: BLE001 - a door: every failure gets a status
-            await abort(context, full_method, error)
+            await end(context, calls.failed(full_method, error, begun, asked))
         if said:
             context.set_trailing_metadata(tuple(said.items()))
 
@@ -178,7 +188,11 @@ async def abort(
     context: aio.ServicerContext[Any, Any], full_method: str, error: BaseException
 ) -> NoReturn:
     """End a call with an error's status."""
-    status = failed(full_method, error)
+    await end(context, failed(full_method, error))
+
+
+async def end(context: aio.ServicerContext[Any, Any], status: WireStatus) -> NoReturn:
+    """End a call with a status."""
     await context.abort(_CODES[status.code], status.message, details_trailer(status))
 
 

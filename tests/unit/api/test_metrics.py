@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from grantlog_api.metrics import families_of
+from grantlog_api.metrics import families_of, families_of_calls
 
 from grantlog.app.cached import Caches
 from grantlog.cache.clocks import Clocks
@@ -15,6 +15,8 @@ from grantlog.cache.results import ResultCache
 from grantlog.changelog.counts import TopicCounts
 from grantlog.cluster.counts import RingCounts
 from grantlog.ports.ring import Refusal
+from grantlog.serving.call_counts import CallCounts
+from grantlog.serving.call_lines import CallLines
 from grantlog.serving.metrics import Family
 
 MANUAL = (Path(__file__).resolve().parents[3] / "docs" / "operations.md").read_text("utf-8")
@@ -28,7 +30,9 @@ def counts() -> RingCounts:
 @pytest.fixture
 def families(counts: RingCounts) -> dict[str, Family]:
     kept = Caches(Clocks(), None, ResultCache(1 << 20), RelationCache(1 << 20))
-    return {family.name: family for family in families_of(kept, counts, TopicCounts())}
+    calls = families_of_calls(CallCounts(["/base.v1.Permission/Check"], []), CallLines(2, {}))
+    told = (*calls, *families_of(kept, counts, TopicCounts()))
+    return {family.name: family for family in told}
 
 
 def test_every_metric_and_cause_is_in_the_manual_and_no_other(families: dict[str, Family]):

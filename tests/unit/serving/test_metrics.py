@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grantlog.serving.metrics import Family, exposition, labelled
+from grantlog.serving.metrics import Distribution, Family, exposition, labelled
 
 
 def test_families_are_told_with_their_kind_and_labels():
@@ -33,6 +33,20 @@ def test_labels_that_say_whose_numbers_they_are_stand_first():
         'grantlog_bytes{worker="1"} 2',
     ]
     assert labelled([size], {}) == [size]
+
+
+def test_each_bucket_counts_those_below_it_too():
+    took = Distribution((0.1, 2.5), (3, 0, 1), 7.25)
+    family = Family("grantlog_seconds", "histogram", "Took.", [({"method": "M"}, took)])
+    assert exposition([family]) == (
+        "# HELP grantlog_seconds Took.\n"
+        "# TYPE grantlog_seconds histogram\n"
+        'grantlog_seconds_bucket{method="M",le="0.1"} 3\n'
+        'grantlog_seconds_bucket{method="M",le="2.5"} 3\n'
+        'grantlog_seconds_bucket{method="M",le="+Inf"} 4\n'
+        'grantlog_seconds_sum{method="M"} 7.25\n'
+        'grantlog_seconds_count{method="M"} 4\n'
+    )
 
 
 def test_nothing_is_said_of_nothing():

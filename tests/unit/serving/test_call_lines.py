@@ -1,0 +1,138 @@
+"""Lines of calls: whole, of bounded size, and never in the way of the calls."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from grantlog.ports.standing import Source, Standing
+from grantlog.serving import call_lines
+from grantlog.serving.call_lines import PIECE_BYTES_MAX, CallLines, open_call_lines
+from grantlog.wire.status import Code
+
+CHECK = "/base.v1.Permission/Check"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        with suppress(OSError):
+            os.close(end)
+
+
+def read(reader: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in os.read(reader, 1 << 20).splitlines()]
+
+
+def test_a_line_says_what_a_call_was_and_how_it_ended(pipe: tuple[int, int]):
+    reader, writer = pipe
+    lines = CallLines(writer, {"service": "api", "worker": "1"}, now=lambda: 1.5)
+    lines.say(CHECK, "t1", Code.OK, 0.0125, Standing("token", source=Source.CACHE))
+    lines.say(CHECK, "", Code.INVALID_ARGUMENT, None, None)
+    lines.write()
+    common = {
+        "event": "call",
+        "method": CHECK,
+        "level": "info",
+        "service": "api",
+        "worker": "1",
+        "timestamp": "1970-01-01T00:00:01.500000Z",
+    }
+    answered = {"tenant": "t1", "code": "OK", "ms": 12.5, "snap_token": "token", "source": "cache"}
+    assert read(reader) == [
+        common | answered,
+        common | {"tenant": "", "code": "INVALID_ARGUMENT"},
+    ]
+
+
+@pytest.mark.parametrize("for_people", [True, False])
+def test_what_a_caller_says_is_neither_long_nor_a_line_of_its_own(
+    pipe: tuple[int, int], for_people: bool
+):
+    reader, writer = pipe
+    lines = CallLines(writer, {}, for_people=for_people)
+    lines.say(CHECK, 'x"\n\x1b[2J{"event":"forged"}' + "y" * 100_000, Code.OK, 0.1, None)
+    lines.write()
+    told = os.read(reader, 1 << 20)
+    assert told.count(b"\n") == 1
+    assert b"\x1b" not in told
+    assert len(told) < 1_000
+
+
+def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+):
+    reader, writer = pipe
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
+    pieces: list[bytes] = []
+    write = os.write
+
+    def watched(descriptor: int, piece: bytes) -> int:
+        pieces.append(piece)
+        return write(descriptor, piece)
+
+    monkeypatch.setattr(call_lines.os, "write", watched)
+    lines = CallLines(writer, {"service": "api"})
+    for number in range(500):
+        lines.say(CHECK, f"t{number}", Code.OK, 0.1, None)
+    lines.write()
+    assert [line["tenant"] for line in read(reader)] == [f"t{number}" for number in range(500)]
+    assert all(len(piece) <= PIECE_BYTES_MAX and piece.endswith(b"\n") for piece in pieces)
+    assert len(pieces) < 50
+
+
+def test_a_reader_that_does_not_read_costs_lines_and_is_told_how_many(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+):
+    reader, writer = pipe
+    monkeypatch.setattr(call_lines, "LINES_MAX", 3)
+    lines = CallLines(writer, {})
+    for number in range(5):
+        lines.say(CHECK, f"t{number}", Code.OK, 0.1, None)
+    assert lines.dropped == 2
+    lines.write()
+    *kept, last = read(reader)
+    assert [line["tenant"] for line in kept] == ["t0", "t1", "t2"]
+    assert (last["event"], last["lines"]) == ("call lines left out", 2)
+    lines.say(CHECK, "t5", Code.OK, 0.1, None)
+    lines.write()
+    assert [line["tenant"] for line in read(reader)] == ["t5"]
+
+
+def test_a_reader_that_is_gone_costs_the_lines_and_nothing_else(pipe: tuple[int, int]):
+    reader, writer = pipe
+    os.close(reader)
+    lines = CallLines(writer, {})
+    lines.say(CHECK, "t1", Code.OK, 0.1, None)
+    lines.write()
+    assert lines.dropped == 1
+
+
+def test_the_last_lines_are_written_at_the_end(pipe: tuple[int, int]):
+    reader, writer = pipe
+    with open_call_lines(writer, {}) as lines:
+        lines.say(CHECK, "t1", Code.OK, 0.1, None)
+    assert [line["tenant"] for line in read(reader)] == ["t1"]
+    assert "call lines" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_reader_that_never_reads_does_not_hold_up_the_end(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+):
+    reader, writer = pipe
+    monkeypatch.setattr(call_lines, "_LAST_S_MAX", 0.05)
+    with open_call_lines(writer, {}) as lines:
+        for _ in range(2_000):  # more than the pipe holds
+            lines.say(CHECK, "t1", Code.OK, 0.1, None)
+    (stuck,) = [thread for thread in threading.enumerate() if thread.name == "call lines"]
+    assert stuck.daemon
+    while stuck.is_alive():
+        os.read(reader, 1 << 20)
