@@ -7,14 +7,18 @@ subject.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
+import stat
+import termios
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -25,15 +29,18 @@ from grantlog.wire.status import Code
 LINES_MAX: Final = 50_000
 """Lines that wait for a slow reader, about 12 MB; those that come on top of them are left out."""
 
-PIECE_BYTES_MAX: Final = select.PIPE_BUF
-"""Written at once: what other lines, of other processes too, cannot stand in the middle of."""
+PIECE_BYTES_MAX: Final = 65_536
+"""Written at once: for each piece the thread waits for the interpreter behind the calls."""
 
 _TEXT_MAX: Final = 128
 """Characters of what a caller said: a refused call may say anything."""
 
+_PIPE_SIZE: Final[int | None] = getattr(fcntl, "F_GETPIPE_SZ", None)
+"""How a pipe is asked what it holds at most, where it can be."""
+
 _EVERY_S: Final = 0.1
 _LAST_S_MAX: Final = 2.0
-_FORM: Final = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+_CODES: Final = [code.name for code in sorted(Code)]
 
 
 class CallLines:
@@ -58,10 +65,12 @@ class CallLines:
         self._left_out = 0
         self._unwritten = 0
         self._descriptor = descriptor
-        self._labels = labels
-        self._for_people = for_people
+        self._labels = "".join(f",{_quoted(name)}:{_quoted(of)}" for name, of in labels.items())
+        self._form = _for_people if for_people else str.encode
         self._now = now
-        self._lines: deque[bytes] = deque()
+        self._second = -1
+        self._until_second = ""
+        self._lines: deque[str] = deque()
 
     @property
     def dropped(self) -> int:
@@ -83,51 +92,83 @@ class CallLines:
         if len(self._lines) >= LINES_MAX:
             self._left_out += 1
             return
-        line: dict[str, object] = {
-            "method": method,
-            "tenant": tenant[:_TEXT_MAX],
-            "code": code.name,
-        }
-        if seconds is not None:
-            line["ms"] = round(1000 * seconds, 3)
+        # Put together by hand: every call pays for it. What a caller said is the tenant alone.
+        took = "" if seconds is None else f',"ms":{1000 * seconds:.3f}'
+        stands = ""
         if at is not None and at.snap_token:
-            line["snap_token"] = at.snap_token
-            line["source"] = at.source.value
-        self._lines.append(self._line("call", "info", line))
+            stands = f',"snap_token":"{at.snap_token}","source":"{at.source.value}"'
+        self._lines.append(
+            f'{{"event":"call","method":"{method}","tenant":{_quoted(tenant)},'
+            f'"code":"{_CODES[code]}"{took}{stands},"level":"info"{self._end()}'
+        )
 
     def write(self) -> None:
         """Write what there is; it may block."""
         missing = self.dropped - self._told
         if missing:
             self._told += missing
-            self._lines.append(self._line("call lines left out", "warning", {"lines": missing}))
+            self._lines.append(
+                f'{{"event":"call lines left out","lines":{missing},"level":"warning"{self._end()}'
+            )
         for piece in self._pieces():
             try:
                 os.write(self._descriptor, piece)
             except OSError:
                 self._unwritten += piece.count(b"\n")
 
-    def _line(self, event: str, level: str, said: Mapping[str, object]) -> bytes:
-        now = datetime.fromtimestamp(self._now(), UTC)
-        if self._for_people:
-            shown = " ".join(f"{name}={_shown(value)}" for name, value in said.items())
-            return f"{now:%Y-%m-%d %H:%M:%S} [{level:<9}] {event:<30} {shown}\n".encode()
-        line = {"event": event, **said, "level": level, **self._labels, "timestamp": now}
-        return orjson.dumps(line, option=_FORM)
+    def _end(self) -> str:
+        """How each line ends: with its labels and the time."""
+        now = self._now()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            time_ = datetime.fromtimestamp(second, UTC)
+            self._until_second = f'{self._labels},"timestamp":"{time_:%Y-%m-%dT%H:%M:%S}.'
+        return f'{self._until_second}{int(1e6 * (now - second)):06d}Z"}}\n'
 
     def _pieces(self) -> Iterator[bytes]:
         """All lines that wait, as many together as may be written at once."""
         piece: list[bytes] = []
-        room = PIECE_BYTES_MAX
+        room = _room(self._descriptor)
         while self._lines:
-            line = self._lines.popleft()
+            line = self._form(self._lines.popleft())
             if piece and len(line) > room:
                 yield b"".join(piece)
-                piece, room = [], PIECE_BYTES_MAX
+                piece, room = [], _room(self._descriptor)
             piece.append(line)
             room -= len(line)
         if piece:
             yield b"".join(piece)
+
+
+def _room(descriptor: int) -> int:
+    """Bytes that may be written at once and stay together, whoever else writes lines there.
+
+    What fits into a pipe is; of more, what a pipe promises is.
+    """
+    unread = bytearray(4)
+    try:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return PIECE_BYTES_MAX
+        fcntl.ioctl(descriptor, termios.FIONREAD, unread)
+        if any(unread) or _PIPE_SIZE is None:
+            return select.PIPE_BUF
+        return min(PIECE_BYTES_MAX, fcntl.fcntl(descriptor, _PIPE_SIZE))
+    except OSError:  # it is closed: the write will say so
+        return select.PIPE_BUF
+
+
+@lru_cache(1024)
+def _quoted(text: str) -> str:
+    return orjson.dumps(text[:_TEXT_MAX]).decode()
+
+
+def _for_people(line: str) -> bytes:
+    """A line as a terminal shows the others."""
+    said: dict[str, object] = orjson.loads(line)
+    event, level, stamp = said.pop("event"), said.pop("level"), said.pop("timestamp")
+    shown = " ".join(f"{name}={_shown(value)}" for name, value in said.items())
+    return f"{stamp} [{level:<9}] {event:<30} {shown}\n".encode()
 
 
 def _shown(value: object) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,7 +13,7 @@ import pytest
 
 from grantlog.ports.standing import Source, Standing
 from grantlog.serving import call_lines
-from grantlog.serving.call_lines import PIECE_BYTES_MAX, CallLines, open_call_lines
+from grantlog.serving.call_lines import CallLines, open_call_lines
 from grantlog.wire.status import Code
 
 CHECK = "/base.v1.Permission/Check"
@@ -67,26 +67,35 @@ def test_what_a_caller_says_is_neither_long_nor_a_line_of_its_own(
     assert len(told) < 1_000
 
 
+@pytest.mark.parametrize("unread", [b"", b"{}\n"])
 def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, unread: bytes
 ):
+    """Into an empty pipe what it holds, else what is promised to stay together."""
     reader, writer = pipe
-    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 1 << 20)
+    os.write(writer, unread)
     pieces: list[bytes] = []
-    write = os.write
+    told: list[dict[str, object]] = []
 
     def watched(descriptor: int, piece: bytes) -> int:
         pieces.append(piece)
-        return write(descriptor, piece)
+        assert os.writev(descriptor, [piece]) == len(piece)
+        if not unread:
+            told.extend(read(reader))
+        return len(piece)
 
     monkeypatch.setattr(call_lines.os, "write", watched)
     lines = CallLines(writer, {"service": "api"})
-    for number in range(500):
+    count = 200 if unread else 1_000
+    for number in range(count):
         lines.say(CHECK, f"t{number}", Code.OK, 0.1, None)
     lines.write()
-    assert [line["tenant"] for line in read(reader)] == [f"t{number}" for number in range(500)]
-    assert all(len(piece) <= PIECE_BYTES_MAX and piece.endswith(b"\n") for piece in pieces)
-    assert len(pieces) < 50
+    if unread:
+        told = read(reader)[1:]
+    assert [line["tenant"] for line in told] == [f"t{number}" for number in range(count)]
+    bytes_max = select.PIPE_BUF if unread else 65_536
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert bytes_max * 0.9 < max(map(len, pieces)) <= bytes_max
 
 
 def test_a_reader_that_does_not_read_costs_lines_and_is_told_how_many(
@@ -107,9 +116,10 @@ def test_a_reader_that_does_not_read_costs_lines_and_is_told_how_many(
     assert [line["tenant"] for line in read(reader)] == ["t5"]
 
 
-def test_a_reader_that_is_gone_costs_the_lines_and_nothing_else(pipe: tuple[int, int]):
-    reader, writer = pipe
-    os.close(reader)
+@pytest.mark.parametrize("end", [0, 1])
+def test_an_end_that_is_gone_costs_the_lines_and_nothing_else(pipe: tuple[int, int], end: int):
+    _, writer = pipe
+    os.close(pipe[end])
     lines = CallLines(writer, {})
     lines.say(CHECK, "t1", Code.OK, 0.1, None)
     lines.write()
