@@ -71,7 +71,7 @@ async def follower(
 
 async def stopped(process: asyncio.subprocess.Process) -> int:
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await process.wait()
 
 
@@ -111,7 +111,8 @@ async def test_a_follower_killed_again_and_again_loses_and_doubles_nothing(
                 await primary.remove(*(f"doc:{number}#viewer@user:{n}" for n in range(0, 10, 2)))
         seen = NOWHERE
         for _ in range(3):
-            async with follower(databases) as process:
+            # In small steps, so that it is far from the end when it is killed.
+            async with follower(databases, slice_max=1) as process:
 
                 async def moved(seen: Position = seen) -> bool:
                     at = (await replica.projection.positions()).get(ACME, seen)
@@ -212,7 +213,11 @@ async def test_without_a_replica_it_beats_and_purges(databases: Databases) -> No
             return left == 0
 
         await until(purged)
-        assert set(await beats(databases)) == {"maintenance"}
+
+        async def beating() -> bool:
+            return set(await beats(databases)) == {"maintenance"}
+
+        await until(beating)
         assert await stopped(process) == 0
 
 
@@ -258,6 +263,10 @@ async def test_a_primary_given_as_replica_is_refused_in_one_line_and_left_alone(
             return any("primary's database" in line for line in process.lines)
 
         await until(refused)
-        assert "maintenance" in await beats(databases)
+
+        async def maintained() -> bool:
+            return "maintenance" in await beats(databases)
+
+        await until(maintained)
         assert await stopped(process) == 0
     assert sum("primary's database" in line for line in process.lines) == 1
