@@ -90,14 +90,16 @@ async def test_watchers_wait_for_a_log_that_comes_back_and_are_told_if_it_does_n
     patient = replace(QUICK, unreachable_s_max=60.0, retry_s=0.02)
     async with station(primary, patient, log) as open_, open_.watcher() as watcher:
         await watcher.until_revision(0)
+        await primary.put("doc:0#viewer@user:1")
+        await watcher.until_revision(1)  # it is in the hub now
         log.gone = True
-        await primary.put("doc:1#viewer@user:1")
         await until(lambda: log.refused)
+        await primary.put("doc:1#viewer@user:1")
         log.gone = False
-        await watcher.until_revision(1)
+        await watcher.until_revision(2)
     hasty = replace(patient, unreachable_s_max=0.3)
     async with station(primary, hasty, log) as open_, open_.watcher() as watcher:
-        await watcher.until_revision(1)
+        await watcher.until_revision(2)
         log.gone = True
         error = await watcher.failure()
     assert type(error) is UnavailableError
