@@ -76,8 +76,9 @@ async def test_a_copy_killed_again_and_again_while_writes_go_on_ends_where_the_p
             assert seen, "killed too late to tell"
         assert ACME not in await replica.projection.positions()
         begun = (await replica.target.copies())[ACME].revision
-        async with follower(databases, **SMALL_PAGES) as process:
-            await until(lambda: at_head(primary, replica), within_s=60)
+        rest = {**SMALL_PAGES, "GRANTLOG_COPY_ROWS_PER_PAGE_MAX": "1000"}
+        async with follower(databases, **rest) as process:
+            await until(lambda: at_head(primary, replica))
             assert await same_digest(primary, replica)
             assert await same_digest(primary, replica, OTHER)
             assert await stopped(process) == 0
