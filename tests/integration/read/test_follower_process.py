@@ -15,6 +15,7 @@ import pytest
 from grantlog.ports.log import NOWHERE, Position
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
 from tests.contract.postgres import postgres_primary, postgres_replica
+from tests.integration.read.barrier import barrier
 from tests.waiting import until
 
 NewDatabase = Callable[..., Awaitable[str]]
@@ -109,20 +110,22 @@ async def test_a_follower_killed_again_and_again_loses_and_doubles_nothing(
             await primary.put(f"doc:{number % 7}$level|integer:{number}")
             if number % 10 == 9:
                 await primary.remove(*(f"doc:{number}#viewer@user:{n}" for n in range(0, 10, 2)))
-        seen = NOWHERE
-        for _ in range(3):
-            # In small steps, so that it is far from the end when it is killed.
-            async with follower(databases, slice_max=1) as process:
+        seen, head = NOWHERE, (await primary.heads.head(ACME)).revision
+        async with barrier(databases.replica, table="heads", column="revision") as gate:
+            for turn in (1, 2, 3):
+                await gate.move(turn * head // 4)
+                async with follower(databases) as process:
 
-                async def moved(seen: Position = seen) -> bool:
-                    at = (await replica.projection.positions()).get(ACME, seen)
-                    return at.revision > seen.revision
+                    async def moved(seen: Position = seen) -> bool:
+                        at = (await replica.projection.positions()).get(ACME, seen)
+                        return at.revision > seen.revision
 
-                await until(moved)
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
-            seen = (await replica.projection.positions())[ACME]
-        assert seen.revision < (await primary.heads.head(ACME)).revision, "killed too late to tell"
+                    await until(moved)
+                    process.send_signal(signal.SIGKILL)
+                    await process.wait()
+                await gate.end_orphans()
+                seen = (await replica.projection.positions())[ACME]
+        assert seen.revision < head
         async with follower(databases) as process:
             await until(lambda: at_head(primary, replica))
             assert await equal(primary, replica)

@@ -15,6 +15,7 @@ from grantlog.store.postgres.pool import open_pool
 from grantlog.testing.contracts.copying import same_digest
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
 from tests.contract.postgres import postgres_primary, postgres_replica
+from tests.integration.read.barrier import barrier
 from tests.integration.read.test_follower_process import (
     Databases,
     at_head,
@@ -36,7 +37,7 @@ async def databases(migrated_database: NewDatabase) -> Databases:
 async def write_long_log(primary: Primary, tenant=ACME) -> None:
     for number in range(40):
         await primary.put(
-            *(f"doc:{number}#viewer@user:{n}" for n in range(50)),
+            *(f"doc:{number}#viewer@user:{n}" for n in range(15)),
             f"doc:{number}$level|integer:1",
             tenant=tenant,
         )
@@ -58,27 +59,30 @@ async def test_a_copy_killed_again_and_again_while_writes_go_on_ends_where_the_p
         await write_long_log(primary)
         await primary.put("doc:1#viewer@user:1", tenant=OTHER)
         seen = 0
-        for turn in range(4):
-            async with follower(databases, **SMALL_PAGES) as process:
+        async with barrier(databases.replica, table="copying", column="copied_rows") as gate:
+            for turn in range(4):
+                await gate.move((turn + 1) * 100)  # of more than 500 rows
+                async with follower(databases, **SMALL_PAGES) as process:
 
-                async def further(seen: int = seen) -> bool:
-                    return await rows_copied(replica) > seen + 20
+                    async def further(seen: int = seen) -> bool:
+                        return await rows_copied(replica) > seen + 20
 
-                await until(further)
-                process.send_signal(signal.SIGSTOP)  # far from the end, however slow this is
-                await primary.remove(f"doc:{30 - turn}#viewer@user:3", f"doc:{turn}#viewer@user:9")
-                await primary.put(
-                    f"doc:0{turn}#viewer@user:1", f"doc:{39 - turn}$level|integer:{turn}"
-                )
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
-            seen = await rows_copied(replica)
-            assert seen, "killed too late to tell"
+                    await until(further)
+                    await primary.remove(
+                        f"doc:{30 - turn}#viewer@user:3", f"doc:{turn}#viewer@user:9"
+                    )
+                    await primary.put(
+                        f"doc:0{turn}#viewer@user:1", f"doc:{39 - turn}$level|integer:{turn}"
+                    )
+                    process.send_signal(signal.SIGKILL)
+                    await process.wait()
+                await gate.end_orphans()
+                seen = await rows_copied(replica)
+                assert seen
         assert ACME not in await replica.projection.positions()
         begun = (await replica.target.copies())[ACME].revision
-        rest = {**SMALL_PAGES, "GRANTLOG_COPY_ROWS_PER_PAGE_MAX": "1000"}
-        async with follower(databases, **rest) as process:
-            await until(lambda: at_head(primary, replica))
+        async with follower(databases, **SMALL_PAGES) as process:
+            await until(lambda: at_head(primary, replica), within_s=60)
             assert await same_digest(primary, replica)
             assert await same_digest(primary, replica, OTHER)
             assert await stopped(process) == 0
