@@ -40,6 +40,8 @@ _FAST = {
     "max_standby_streaming_delay": "10ms",
     "wal_receiver_status_interval": "1s",
     "checkpoint_timeout": "1h",
+    # What it cleans up cancels a standby's reads, at any moment.
+    "autovacuum": "off",
 }
 _TEMPLATE = "migrated"
 _numbers = count(1)

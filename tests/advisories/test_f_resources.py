@@ -154,7 +154,7 @@ async def test_cve_2024_23820_calls_cut_short_in_the_database_release_what_they_
         await until(lambda: not tasks() - idle)  # at once, not when the database is done
         path = path_of(BY_NAME[name], tenant)
         with pytest.raises(httpx.TimeoutException):
-            await node.rest.client.post(path, json=body, timeout=0.3)
+            await node.rest.client.post(path, json=body, timeout=httpx.Timeout(60, read=0.3))
         await until(lambda: not tasks() - idle)
     assert await node.grpc.call(name, tenant, body) == await node.grpc.call(name, tenant, body)
 

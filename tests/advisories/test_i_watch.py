@@ -39,7 +39,7 @@ def watching(node: Node, tenant: str, token: str = "") -> aio.UnaryStreamCall:
 async def heard(call: aio.UnaryStreamCall, count: int) -> list[tuple[str, list[str]]]:
     """The next tokens with changes, as `+1` and `-1` for a document."""
     found: list[tuple[str, list[str]]] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(found) < count:
             message = await call.read()
             assert message is not aio.EOF

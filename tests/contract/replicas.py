@@ -19,7 +19,7 @@ from grantlog.testing.contracts.places import CHANGES_MAX, Primary
 from tests.contract.postgres import postgres_primary
 from tests.standbys import Standby
 
-AT_ONCE = ReplicaLimits(wait_s_max=0.0)
+AT_ONCE = ReplicaLimits(wait_s_max=0.0, probe_timeout_s=60.0)
 Arrive = Callable[[], Awaitable[None]]
 
 

@@ -16,6 +16,7 @@ from grantlog.model.ids import Revision
 from grantlog.model.token import SnapToken
 from grantlog.testing.contracts.places import ACME, Primary
 from tests.contract.watching import data_of, place, token
+from tests.waiting import until
 
 QUICK = WatchLimits(heartbeat_s=0.1, poll_s=0.05, transactions_max=8, page_changes_max=4)
 EVERYTHING = WatchFilter()
@@ -40,10 +41,12 @@ class Disturbed:
     def __init__(self, log) -> None:
         self.log = log
         self.gone = False
+        self.refused = 0
         self.rewritten = False
 
     async def heads_of(self, tenants, *, now=False):
         if self.gone:
+            self.refused += 1
             raise UnavailableError("a test cut the line")
         heads = await self.log.heads_of(tenants)
         if not self.rewritten:
@@ -84,13 +87,19 @@ async def test_watchers_wait_for_a_log_that_comes_back_and_are_told_if_it_does_n
     station,
 ) -> None:
     log = Disturbed(primary.log)
-    limits = replace(QUICK, unreachable_s_max=0.3, retry_s=0.02)
-    async with station(primary, limits, log) as open_, open_.watcher() as watcher:
+    patient = replace(QUICK, unreachable_s_max=60.0, retry_s=0.02)
+    async with station(primary, patient, log) as open_, open_.watcher() as watcher:
         await watcher.until_revision(0)
+        await primary.put("doc:0#viewer@user:1")
+        await watcher.until_revision(1)  # it is in the hub now
         log.gone = True
+        await until(lambda: log.refused)
         await primary.put("doc:1#viewer@user:1")
         log.gone = False
-        await watcher.until_revision(1)
+        await watcher.until_revision(2)
+    hasty = replace(patient, unreachable_s_max=0.3)
+    async with station(primary, hasty, log) as open_, open_.watcher() as watcher:
+        await watcher.until_revision(2)
         log.gone = True
         error = await watcher.failure()
     assert type(error) is UnavailableError

@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from grantlog_api.watch_proxy import WatchProxy, open_proxy
+from grantlog_api.watch_asking import ProxyLimits
+from grantlog_api.watch_proxy import CHANNEL_OPTIONS, WatchProxy
 from grantlog_watch.relaying import RelayLimits, RelayService
+from grpc import aio
 
 from grantlog.api.v1 import base_pb2, service_pb2
 from grantlog.app.known import KnownHeads
@@ -56,7 +58,7 @@ class Watcher:
 
     async def until_revision(self, revision: int) -> list[Told]:
         """Listen until a message stands at the revision or behind it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             async for told in self.messages:
                 self.heard.append(told)
                 if place(told).revision >= revision:
@@ -65,7 +67,7 @@ class Watcher:
 
     async def failure(self) -> GrantlogError:
         """Listen until it fails."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             with pytest.raises(GrantlogError) as caught:
                 await self._all()
         return caught.value
@@ -177,10 +179,23 @@ async def station(
         stack.callback(following.cancel)
         if isinstance(opened, RelayedStation):
             address = await stack.enter_async_context(service(opened.watch))
-            opened.proxy = await stack.enter_async_context(
-                open_proxy([address], heartbeat_s=limits.heartbeat_s, timeout_s=3.0)
-            )
+            opened.proxy = await stack.enter_async_context(proxy_of(address, limits))
         yield opened
+
+
+@asynccontextmanager
+async def proxy_of(address: str, limits: WatchLimits) -> AsyncGenerator[WatchProxy]:
+    """What an API node asks a watch service with, for the block.
+
+    However slow the service is, it is waited for; one that says that it ends is not.
+    """
+    patient = ProxyLimits(limits.heartbeat_s, answer_s_max=60.0, patience_s_max=0.5)
+    async with aio.insecure_channel(address, options=list(CHANNEL_OPTIONS)) as channel:
+        proxy = WatchProxy([channel], patient)
+        try:
+            yield proxy
+        finally:
+            await proxy.leave()
 
 
 @asynccontextmanager

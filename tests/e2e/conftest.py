@@ -60,14 +60,14 @@ class Served:
 
     async def ended(self) -> tuple[int, str]:
         """Wait until it ends by itself: its exit code and all that it said on stderr."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await self.process.wait(), self.log.read_text()
 
     async def stop(self, signum: int = signal.SIGINT) -> int:
         """Tell it to stop; its exit code."""
         if self.process.returncode is None:
             self.process.send_signal(signum)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             return await self.process.wait()
 
 
@@ -137,13 +137,13 @@ async def spawn(
 
 async def first_line(process: asyncio.subprocess.Process) -> str:
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         return (await process.stdout.readline()).decode().rstrip("\n")
 
 
 async def failed(*arguments: str, **environment: str) -> tuple[int, str]:
     """Run a command that is to fail: its exit code and what it said on stderr."""
     process = await spawn(*arguments, **environment)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         _, said = await process.communicate()
     return process.returncode or 0, said.decode()

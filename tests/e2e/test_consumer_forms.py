@@ -46,6 +46,8 @@ async def test_a_topic_of_json_gives_the_same_table(
             await place.equal()
         assert "anew" not in place.said()
     events = await everything(kafka, environment["GRANTLOG_KAFKA_TOPIC"])
+    # A publisher may send again what it sent; which is the same then.
+    events = [each for at, each in enumerate(events) if each not in events[:at]]
     revisions = [each["revision"] for each in events if each["tenant"] == "t1"]
     assert revisions == ["1", "2", "3", "4"], "the tenant, its schema, a write and a deletion"
     (removed,) = (each for each in events if (each["tenant"], each["revision"]) == ("t1", "4"))

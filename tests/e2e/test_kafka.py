@@ -17,7 +17,7 @@ SCHEMA = "entity user {}\nentity doc { relation viewer @user  action view = view
 async def command(*arguments: str, **environment: str) -> tuple[int, str, str]:
     """Run the command: its code and what it said."""
     process = await spawn(*arguments, **environment)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, err = await process.communicate()
     return process.returncode or 0, out.decode(), err.decode()
 
@@ -28,7 +28,7 @@ async def test_a_served_log_goes_over_kafka(
     place = {"GRANTLOG_KAFKA_BOOTSTRAP": kafka, "GRANTLOG_KAFKA_TOPIC": new_topic()}
     served = await serve("--with-replica", **place)
     data = ("--data-dir", str(served.log.parent / "data"))
-    async with httpx.AsyncClient(base_url=served.rest, timeout=30) as api:
+    async with httpx.AsyncClient(base_url=served.rest, timeout=120) as api:
         tenant = "/v1/tenants/t1"
         answer = await api.post(f"{tenant}/schemas/write", json={"schema": SCHEMA})
         assert answer.status_code == 200, answer.text
@@ -54,7 +54,7 @@ async def test_a_served_log_goes_over_kafka(
             }
             answer = await api.post(f"{tenant}/data/write", json=write)
             token = answer.json()["snap_token"]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 async for line in lines:
                     if '"ann"' in line:
                         break

@@ -45,7 +45,7 @@ class Load:
                     tenant = TENANTS[turn % len(TENANTS)]
                     name = f"d{self._life}-{number}-{turn}"
                     self.attempted.append((tenant, name))
-                    await data.Write(written(tenant, name), timeout=20)
+                    await data.Write(written(tenant, name), timeout=60)
                     self.acknowledged.append((tenant, name))
 
 
@@ -94,7 +94,7 @@ async def stored(served: Served, tenant: str) -> Counter[str]:
 
 async def said(*arguments: str) -> str:
     process = await spawn(*arguments)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         out, error = await process.communicate()
     assert process.returncode == 0, error.decode()
     return out.decode()

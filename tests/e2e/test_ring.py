@@ -17,13 +17,13 @@ from random import Random
 import httpx
 import pytest
 
-from grantlog.cli.ports import free_port
 from grantlog.model.change import Transaction
 from grantlog.model.ids import TenantId
 from grantlog.store.postgres.pool import open_pool
 from grantlog.testing.histories import violations
 from tests.e2e.conftest import Serve
 from tests.history_load import Load, whole_log, working
+from tests.ports import kept_port
 from tests.service_process import ServiceProcess
 from tests.waiting import until
 
@@ -43,7 +43,7 @@ class Node:
 
     async def numbers(self) -> dict[str, float]:
         """What it tells of the ring, by name and labels; nothing while it does not answer."""
-        async with httpx.AsyncClient(timeout=5) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             try:
                 text = (await client.get(f"http://{LOCAL}:{self.http}/metrics")).text
             except httpx.TransportError:
@@ -56,7 +56,7 @@ class Node:
 
 
 def new_node(name: str, dsn: str, folder: Path) -> Node:
-    http, grpc = [free_port(LOCAL, 0, "a port") for _ in range(2)]
+    http, grpc = [kept_port() for _ in range(2)]
     settings = {
         "GRANTLOG_DATABASE_URL": dsn,
         "GRANTLOG_HTTP_PORT": str(http),
@@ -174,11 +174,11 @@ async def test_workers_of_a_node_are_nodes_of_the_ring(serve: Serve):
     )  # fmt: skip
 
     async def sees_both() -> bool:
-        async with httpx.AsyncClient(timeout=5) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             text = (await client.get(f"{served.rest}/metrics")).text
         return (
             re.search(r"^grantlog_ring_nodes\{worker=\"[01]\"\} 2$", text, re.MULTILINE) is not None
         )
 
-    await until(sees_both, within_s=30)
+    await until(sees_both, within_s=60)
     assert await served.stop() == 0

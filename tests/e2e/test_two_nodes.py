@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from grantlog.cli.ports import free_port
 from tests.e2e.asked import doc, viewer
 from tests.e2e.doors import Grpc, Rest
+from tests.ports import kept_port
 from tests.servers import Server
 from tests.standbys import Standby, new_standby, streamed_database, streaming_server
 from tests.waiting import until
@@ -45,7 +45,7 @@ class Deployed:
     standby: Standby
 
     async def health(self, node: int) -> dict[str, Any]:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             return (await client.get(f"{self.nodes[node].rest}/healthz")).json()
 
 
@@ -77,11 +77,14 @@ async def deployed(
         projector = await stack.enter_async_context(process("grantlog_projector", **databases))
         nodes = []
         for _ in range(2):
-            http, grpc = [free_port(LOCAL, 0, "a port") for _ in range(2)]
+            http, grpc = [kept_port() for _ in range(2)]
             told = databases | {
                 "GRANTLOG_REPLICA_URL": f"{projected} {standby.dsn(dsn)}",
                 "GRANTLOG_HTTP_PORT": str(http),
                 "GRANTLOG_GRPC_PORT": str(grpc),
+                # Else what the primary answered while replicas were slow is answered from memory.
+                "GRANTLOG_RESULT_CACHE_MB": "0",
+                "GRANTLOG_RELATION_CACHE_MB": "0",
             }
             node = await stack.enter_async_context(process("grantlog_api", **told))
             nodes.append(Server("replica", f"http://{LOCAL}:{http}", f"{LOCAL}:{grpc}", node.pid))

@@ -20,7 +20,7 @@ pytestmark = WATCHED_EVERY_WAY
 
 @pytest.fixture
 async def api(server: Server):
-    async with httpx.AsyncClient(base_url=server.rest, timeout=30) as client:
+    async with httpx.AsyncClient(base_url=server.rest, timeout=120) as client:
         yield client
 
 

@@ -19,7 +19,7 @@ from tests.e2e.watched import fact_of, heard, prepare, refused, sse, view, watch
 async def test_ending_the_service_ends_watches_at_once_with_where_to_go_on(serve: Serve):
     served = await serve()
     async with (
-        httpx.AsyncClient(base_url=served.rest, timeout=30) as api,
+        httpx.AsyncClient(base_url=served.rest, timeout=120) as api,
         aio.insecure_channel(served.grpc) as channel,
         api.stream("GET", "/v1/tenants/t1/watch/events") as response,
     ):
@@ -40,7 +40,7 @@ async def test_after_kill_9_a_watcher_goes_on_where_it_was(serve: Serve):
     served = await serve()
     told: list[str] = []
     written: list[str] = []
-    async with httpx.AsyncClient(base_url=served.rest, timeout=30) as api:
+    async with httpx.AsyncClient(base_url=served.rest, timeout=120) as api:
         await prepare(api, "t1")
         written.append(await view(api, "t1", "start"))
         token = written[0]

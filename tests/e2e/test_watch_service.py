@@ -141,7 +141,7 @@ async def test_no_watcher_misses_a_change_or_hears_it_twice_when_services_are_ki
     written: list[str] = []
     last = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
-    async with httpx.AsyncClient(base_url=deployment.rest, timeout=30) as api:
+    async with httpx.AsyncClient(base_url=deployment.rest, timeout=120) as api:
         await prepare(api)
         start = await write(api, 0)
 
@@ -152,7 +152,7 @@ async def test_no_watcher_misses_a_change_or_hears_it_twice_when_services_are_ki
                     break
             last.set_result(written[-1])
 
-        async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(300), asyncio.TaskGroup() as group:
             group.create_task(load())
             watching = [
                 group.create_task(follow(deployment.grpc, start, each, last)) for each in told
@@ -192,8 +192,8 @@ async def test_without_any_service_watchers_are_told_where_to_go_on_and_come_bac
 ) -> None:
     last = asyncio.get_running_loop().create_future()
     told: list[str] = []
-    async with httpx.AsyncClient(base_url=deployment.rest, timeout=30) as api:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(base_url=deployment.rest, timeout=120) as api:
+        async with asyncio.timeout(300), asyncio.TaskGroup() as group:
             written, watching = await watched(deployment, api, group, told, last)
             for watch in deployment.watches:
                 watch.end(signal.SIGKILL)
@@ -215,8 +215,8 @@ async def test_a_service_that_is_told_to_end_hands_its_watchers_over(
 ) -> None:
     last = asyncio.get_running_loop().create_future()
     told: list[str] = []
-    async with httpx.AsyncClient(base_url=deployment.rest, timeout=30) as api:
-        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with httpx.AsyncClient(base_url=deployment.rest, timeout=120) as api:
+        async with asyncio.timeout(300), asyncio.TaskGroup() as group:
             written, watching = await watched(deployment, api, group, told, last)
             assert deployment.watches[0].end() == 0
             written += [await write(api, number) for number in range(2, 20)]

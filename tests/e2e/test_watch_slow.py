@@ -119,7 +119,7 @@ async def test_memory_stays_bounded_and_each_is_told_where_to_go_on(
         slow = [await subscribed() for _ in range(SLOW)]
         quick = await subscribed()
         before = watching.resident_mb()
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(300):
             for number in range(WRITES):
                 wide = f"{number}-{'x' * 60}"
                 written = (f"doc:{wide}-{n}#viewer@user:{wide}" for n in range(FACTS))
@@ -127,7 +127,7 @@ async def test_memory_stays_bounded_and_each_is_told_where_to_go_on(
                 await read(quick, 1)
         assert watching.resident_mb() - before < GROWTH_MB_MAX
         for messages in slow:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 heard, error = await ended(messages)
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert error.details().startswith("SLOW_READER")

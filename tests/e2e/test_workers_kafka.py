@@ -44,7 +44,7 @@ class Node:
     async def connect(self) -> None:
         """Keep one connection to each worker."""
         await self.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while len(self.lines) < 2:
                 line = httpx.AsyncClient(base_url=self.served.rest, timeout=60)
                 answer = await line.get("/metrics")

@@ -49,7 +49,7 @@ async def level(api, tenant, value) -> str:
 def watching(stub, tenant, token="", **metadata):
     pairs = tuple((f"grantlog-watch-{k.replace('_', '-')}", v) for k, v in metadata.items())
     request = service_pb2.WatchRequest(tenant_id=tenant, snap_token=token)
-    return stub.Watch(request, metadata=pairs, timeout=30)
+    return stub.Watch(request, metadata=pairs, timeout=120)
 
 
 async def heard(call, count) -> list:

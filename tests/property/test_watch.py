@@ -113,7 +113,7 @@ async def follow(primary, open_, start, where, ended):
     heard = []
     first, at = start
     revision = first
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 async with open_.watcher(at, where) as watcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.ports import kept_port
+from tests.waiting import until
 from tests.whole_api import whole_api
 
 
@@ -10,6 +11,12 @@ async def test_a_node_without_its_replica_and_projector_serves_and_says_so(migra
     dsn = await migrated_database()
     away = f"postgresql://x@127.0.0.1:{kept_port()}/x"
     async with whole_api(dsn, replica_url=away) as api:
+
+        async def is_probed() -> bool:
+            told = (await api.rest.get("/healthz")).json()
+            return "does not answer" in told["replicas"]["1"]
+
+        await until(is_probed)
         answer = await api.rest.get("/healthz")
         told = answer.json()
         assert (answer.status_code, told["status"]) == (200, "SERVING")

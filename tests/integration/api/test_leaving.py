@@ -151,7 +151,7 @@ async def test_what_takes_longer_than_a_call_may_is_ended(
     migrated_database: Callable[..., Awaitable[str]],
 ) -> None:
     dsn = await migrated_database()
-    async with serving(dsn, request_timeout_s=2) as (api, database):
+    async with serving(dsn, request_timeout_s=5) as (api, database):
         async with database.held():
             async with asyncio.TaskGroup() as group:
                 asking = [group.create_task(api.post(*asked)) for asked in QUESTIONS.items()]

@@ -80,7 +80,7 @@ async def door(*, timeout_s=20.0, drain_s_max=1.0):
         listener = socket.create_server(("127.0.0.1", 0))  # the server closes it
         port = listener.getsockname()[1]
         group.create_task(rest_door.serve(app, listener, stop, drain_s_max=drain_s_max))
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             try:
                 yield Door(client, port, tenants, stop)
             finally:

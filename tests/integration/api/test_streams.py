@@ -77,7 +77,7 @@ async def serving() -> str:
 
 
 @asynccontextmanager
-async def doors(kind="grpcio", *, timeout_s=20.0, stall_s_max=20.0, streams_max=10):
+async def doors(kind="grpcio", *, timeout_s=60.0, stall_s_max=60.0, streams_max=10):
     source = Source()
     calls = Calls({}, {METHOD: OfNow(source)}, timeout_s=timeout_s, streams_max=streams_max)
     probe = HealthProbe(serving)
@@ -94,7 +94,7 @@ async def doors(kind="grpcio", *, timeout_s=20.0, stall_s_max=20.0, streams_max=
         async with aio.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
             await channel.channel_ready()
             stub = service_pb2_grpc.WatchStub(channel)
-            async with httpx.AsyncClient(base_url=rest, timeout=20) as client:
+            async with httpx.AsyncClient(base_url=rest, timeout=60) as client:
                 yield source, stub, client
         stop.set()
 
@@ -209,14 +209,15 @@ async def test_readers_that_do_not_read_hold_no_thread(kind):
         held = [stub.Watch(asked("large")) for _ in range(3)]
         for call in held:
             await call.read()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await asyncio.to_thread(lambda: None)
             await until(lambda: source.open == 0)
             await asyncio.to_thread(lambda: None)
 
 
 async def test_the_doors_close_while_a_reader_does_not_read(kind):
-    async with asyncio.timeout(15), doors(kind) as (source, stub, _):
+    never_cut = doors(kind, stall_s_max=600.0)
+    async with asyncio.timeout(60), never_cut as (source, stub, _):
         call = stub.Watch(asked("large"))
         await call.read()
         await until(lambda: source.sent > 3)
@@ -276,7 +277,7 @@ async def test_a_rest_client_that_leaves_ends_the_work():
             assert source.open == 1
         await until(lambda: source.open == 0)
         with pytest.raises(httpx.ReadTimeout):
-            await client.post(path("silent"), json={}, timeout=0.3)
+            await client.post(path("silent"), json={}, timeout=httpx.Timeout(60, read=0.3))
         await until(lambda: source.open == 0)
 
 

@@ -45,7 +45,7 @@ async def test_commits_that_are_cut_are_told_as_they_are(
             addresses = {"a": a.grpc_address, "b": b.grpc_address}
             seed = str(Random().random())
             load = Load(addresses, log_of, seed, TENANTS, pace=10, reborn=TENANTS[-1])
-            async with working(load), asyncio.timeout(60):
+            async with working(load), asyncio.timeout(300):
                 for arrives in islice(cycle([True, False]), CUTS):
                     proxy.trap = trap = Trap(COMMIT, arrives=arrives)
                     await trap.sprung.wait()

@@ -113,8 +113,7 @@ async def test_a_log_that_moves_under_load_loses_and_doubles_nothing(
         ):
             await replica.warm()
             await until(lambda: followers.told)
-            for tenant in load.written:
-                group.create_task(load.run(tenant))
+            writing = [group.create_task(load.run(tenant)) for tenant in load.written]
             await load.reaches(BEFORE)
             await until(lambda: min(len(followers.store.of(t)) for t in load.written) >= BEFORE)
             await move(stage.dsn, settings, said.append)
@@ -129,6 +128,7 @@ async def test_a_log_that_moves_under_load_loses_and_doubles_nothing(
             await load.reaches(moved_at + AFTER)
             await replica.warm()
             load.enough.set()
+            await asyncio.wait(writing)  # the last writes are under way
             await until(lambda: followers.have(load.written), within_s=60)
             await replica.reach(*load.written)
             assert replica.projector.status.stopped == {}

@@ -109,6 +109,7 @@ async def test_heartbeats_tell_what_is_complete(stage: Stage) -> None:
 async def test_publishers_share_by_lease_and_one_takes_over_when_the_other_ends(
     stage: Stage,
 ) -> None:
+    stage.limits = replace(stage.limits, lease_s=600.0)  # who ends gives them back
     async with stage.publishing("one") as one:
         await until(lambda: one.held == {0, 1})
         async with stage.publishing("two") as two:

@@ -186,7 +186,7 @@ async def whole_output(service: str, *, until_said: str, **settings: str) -> tup
     assert process.stderr is not None
     said = ""
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(300):
             while until_said not in said and (line := await process.stderr.readline()):
                 said += line.decode()
     except TimeoutError:

@@ -114,7 +114,10 @@ def pasts(draw: st.DrawFn) -> list[Act]:
     return acts
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     history=pasts(),
     window=moments,

@@ -31,7 +31,10 @@ async def replica(migrated_database: NewDatabase) -> AsyncIterator[Copy]:
         yield ports
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(steps=STEPS, rows_max=st.sampled_from([1, 2, 4]))
 async def test_whatever_happens_a_copied_replica_ends_as_a_folded_one(
     primary: Primary, replica: Copy, steps, rows_max

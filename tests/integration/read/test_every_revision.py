@@ -25,7 +25,9 @@ from tests.property.fold_histories import (
 
 NewDatabase = Callable[..., Awaitable[str]]
 MODEST = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 _tenants = count(1)
 

@@ -15,6 +15,7 @@ import pytest
 from grantlog.ports.log import NOWHERE, Position
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
 from tests.contract.postgres import postgres_primary, postgres_replica
+from tests.integration.read.barrier import barrier
 from tests.waiting import until
 
 NewDatabase = Callable[..., Awaitable[str]]
@@ -71,7 +72,7 @@ async def follower(
 
 async def stopped(process: asyncio.subprocess.Process) -> int:
     process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await process.wait()
 
 
@@ -109,19 +110,22 @@ async def test_a_follower_killed_again_and_again_loses_and_doubles_nothing(
             await primary.put(f"doc:{number % 7}$level|integer:{number}")
             if number % 10 == 9:
                 await primary.remove(*(f"doc:{number}#viewer@user:{n}" for n in range(0, 10, 2)))
-        seen = NOWHERE
-        for _ in range(3):
-            async with follower(databases) as process:
+        seen, head = NOWHERE, (await primary.heads.head(ACME)).revision
+        async with barrier(databases.replica, table="heads", column="revision") as gate:
+            for turn in (1, 2, 3):
+                await gate.move(turn * head // 4)
+                async with follower(databases) as process:
 
-                async def moved(seen: Position = seen) -> bool:
-                    at = (await replica.projection.positions()).get(ACME, seen)
-                    return at.revision > seen.revision
+                    async def moved(seen: Position = seen) -> bool:
+                        at = (await replica.projection.positions()).get(ACME, seen)
+                        return at.revision > seen.revision
 
-                await until(moved)
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
-            seen = (await replica.projection.positions())[ACME]
-        assert seen.revision < (await primary.heads.head(ACME)).revision, "killed too late to tell"
+                    await until(moved)
+                    process.send_signal(signal.SIGKILL)
+                    await process.wait()
+                await gate.end_orphans()
+                seen = (await replica.projection.positions())[ACME]
+        assert seen.revision < head
         async with follower(databases) as process:
             await until(lambda: at_head(primary, replica))
             assert await equal(primary, replica)
@@ -212,7 +216,11 @@ async def test_without_a_replica_it_beats_and_purges(databases: Databases) -> No
             return left == 0
 
         await until(purged)
-        assert set(await beats(databases)) == {"maintenance"}
+
+        async def beating() -> bool:
+            return set(await beats(databases)) == {"maintenance"}
+
+        await until(beating)
         assert await stopped(process) == 0
 
 
@@ -258,6 +266,10 @@ async def test_a_primary_given_as_replica_is_refused_in_one_line_and_left_alone(
             return any("primary's database" in line for line in process.lines)
 
         await until(refused)
-        assert "maintenance" in await beats(databases)
+
+        async def maintained() -> bool:
+            return "maintenance" in await beats(databases)
+
+        await until(maintained)
         assert await stopped(process) == 0
     assert sum("primary's database" in line for line in process.lines) == 1

@@ -33,7 +33,7 @@ FEW = settings(
     phases=[Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-AT_ONCE = ReplicaLimits(wait_s_max=0.0, rest_s=0.0)
+AT_ONCE = ReplicaLimits(wait_s_max=0.0, rest_s=0.0, probe_timeout_s=60.0)
 _tenants = count(1)
 
 

@@ -22,7 +22,7 @@ from tests.contract.postgres import postgres_primary
 from tests.waiting import until
 
 NewDatabase = Callable[..., Awaitable[str]]
-QUICK = ReplicaLimits(wait_s_max=0.0, probe_s=0.05, back_s_max=0.1)
+QUICK = ReplicaLimits(wait_s_max=0.0, probe_s=0.05, probe_timeout_s=60.0, back_s_max=0.1)
 FACT = "doc:1#viewer@user:1"
 
 
@@ -129,7 +129,7 @@ async def test_who_reads_a_replica_while_it_is_emptied_has_to_find_out_anew_whos
     done = await place.primary.put(FACT)
     await place.fold()
     await follow_life(place.source, place.replica)
-    rarely = ReplicaLimits(wait_s_max=0.0, probe_s=600.0)
+    rarely = ReplicaLimits(wait_s_max=0.0, probe_s=600.0, probe_timeout_s=60.0)
     async with (
         place.node(rarely) as node,
         placed(await migrated_database(), place.replica_dsn) as other,

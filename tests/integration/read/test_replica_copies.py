@@ -15,6 +15,7 @@ from grantlog.store.postgres.pool import open_pool
 from grantlog.testing.contracts.copying import same_digest
 from grantlog.testing.contracts.places import ACME, OTHER, Copy, Primary
 from tests.contract.postgres import postgres_primary, postgres_replica
+from tests.integration.read.barrier import barrier
 from tests.integration.read.test_follower_process import (
     Databases,
     at_head,
@@ -58,21 +59,26 @@ async def test_a_copy_killed_again_and_again_while_writes_go_on_ends_where_the_p
         await write_long_log(primary)
         await primary.put("doc:1#viewer@user:1", tenant=OTHER)
         seen = 0
-        for turn in range(4):
-            async with follower(databases, **SMALL_PAGES) as process:
+        async with barrier(databases.replica, table="copying", column="copied_rows") as gate:
+            for turn in range(4):
+                await gate.move((turn + 1) * 100)  # of more than 500 rows
+                async with follower(databases, **SMALL_PAGES) as process:
 
-                async def further(seen: int = seen) -> bool:
-                    return await rows_copied(replica) > seen + 20
+                    async def further(seen: int = seen) -> bool:
+                        return await rows_copied(replica) > seen + 20
 
-                await until(further, within_s=60)
-                await primary.remove(f"doc:{30 - turn}#viewer@user:3", f"doc:{turn}#viewer@user:9")
-                await primary.put(
-                    f"doc:0{turn}#viewer@user:1", f"doc:{39 - turn}$level|integer:{turn}"
-                )
-                process.send_signal(signal.SIGKILL)
-                await process.wait()
-            seen = await rows_copied(replica)
-            assert seen, "killed too late to tell"
+                    await until(further)
+                    await primary.remove(
+                        f"doc:{30 - turn}#viewer@user:3", f"doc:{turn}#viewer@user:9"
+                    )
+                    await primary.put(
+                        f"doc:0{turn}#viewer@user:1", f"doc:{39 - turn}$level|integer:{turn}"
+                    )
+                    process.send_signal(signal.SIGKILL)
+                    await process.wait()
+                await gate.end_orphans()
+                seen = await rows_copied(replica)
+                assert seen
         assert ACME not in await replica.projection.positions()
         begun = (await replica.target.copies())[ACME].revision
         async with follower(databases, **SMALL_PAGES) as process:
@@ -171,7 +177,7 @@ async def test_a_copied_database_under_the_same_name_is_refused_in_one_line(
 
 async def refusal(databases: Databases) -> str:
     """The last line of a follower that does not want to work on these databases."""
-    async with follower(databases) as refused, asyncio.timeout(20):
+    async with follower(databases) as refused, asyncio.timeout(60):
         assert await refused.wait() == 1
     return refused.lines[-1]
 

@@ -33,9 +33,9 @@ __all__ = ["new_standby", "streamed_database", "streaming_server"]
 
 NewDatabase = Callable[..., Awaitable[str]]
 NewStandby = Callable[[], Awaitable[Standby]]
-PATIENT = ReplicaLimits(wait_s_max=20.0, probe_s=0.05, probe_timeout_s=20.0, back_s_max=0.1)
-HASTY = ReplicaLimits(wait_s_max=0.05, probe_s=0.05, back_s_max=0.1)
-BLIND = ReplicaLimits(wait_s_max=0.05, probe_s=600.0)
+PATIENT = ReplicaLimits(wait_s_max=60.0, probe_s=0.05, probe_timeout_s=20.0, back_s_max=0.1)
+HASTY = ReplicaLimits(wait_s_max=0.05, probe_s=0.05, probe_timeout_s=60.0, back_s_max=0.1)
+BLIND = ReplicaLimits(wait_s_max=0.05, probe_s=600.0, probe_timeout_s=60.0)
 FACT = "doc:1#viewer@user:1"
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from typing import Any
 
 import pytest
+from grantlog_api import ring
 
-from grantlog.cli.ports import free_port
+from grantlog.cluster.peers import Joining
+from grantlog.cluster.sharing import RingReads
+from grantlog.cluster.stream import StreamLimits
 from grantlog.errors import InvalidInputError
+from tests.ports import kept_port
 from tests.waiting import until
 from tests.whole_api import WholeApi, result, whole_api
 
@@ -18,6 +23,7 @@ NewDatabase = Callable[..., Awaitable[str]]
 SCHEMA = "entity user {}  entity doc { relation viewer @user  permission view = viewer }"
 RING: dict[str, Any] = {"ring": "postgres", "ring_port": 0, "result_cache_mb": 0}
 DOCS = 60
+PATIENT = StreamLimits(open_s_max=60.0, timeout_s=60.0, stall_s=60.0)
 
 
 async def numbers(api: WholeApi) -> dict[str, float]:
@@ -74,6 +80,14 @@ async def is_told(api: WholeApi, token: str) -> bool:
     return (await numbers(api))['keys_total{how="answered"}'] > 0
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that is slow to answer is waited for: what it says is not read in a store."""
+    monkeypatch.setattr(ring, "RingReads", partial(RingReads, hedge_s=60.0))
+    monkeypatch.setattr(ring, "Joining", partial(Joining, limits=PATIENT))
+
+
+@pytest.mark.usefixtures("patience")
 async def test_what_one_node_fetched_another_one_is_told(migrated_database: NewDatabase):
     dsn = await migrated_database()
     async with whole_api(dsn, **RING) as one, whole_api(dsn, **RING) as two:
@@ -92,10 +106,11 @@ async def test_what_one_node_fetched_another_one_is_told(migrated_database: NewD
             sources.add(source)
         assert sources == {"cache"}, "what one fetched no store is asked for again"
         told = [await numbers(api) for api in (one, two)]
+        least = DOCS / 10  # of a half, by chance: where nodes stand on the ring is other each time
         for number in told:
-            assert number['keys_total{how="answered"}'] > DOCS / 4
-            assert number["answers_total"] > DOCS / 4
-        assert told[0]['keys_total{how="own"}'] > DOCS / 4
+            assert number['keys_total{how="answered"}'] > least
+            assert number["answers_total"] > least
+        assert told[0]['keys_total{how="own"}'] > least
 
 
 async def test_who_leaves_is_missed_by_nobody(migrated_database: NewDatabase):
@@ -120,7 +135,7 @@ async def test_a_node_that_no_list_names_does_not_start(migrated_database: NewDa
 async def test_a_name_that_nobody_knows_leaves_a_node_alone_and_answering(
     migrated_database: NewDatabase,
 ):
-    port = free_port("127.0.0.1", 0, "a port")
+    port = kept_port()
     settings = RING | {"ring": "dns", "ring_nodes": f"nowhere.invalid:{port}", "ring_port": port}
     async with whole_api(await migrated_database(), **settings) as api:
         token = await write(api)

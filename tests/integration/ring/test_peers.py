@@ -89,6 +89,6 @@ async def test_too_many_nodes_are_cut_to_the_same_ones_everywhere():
 async def test_who_cannot_say_that_it_leaves_does_not_wait_for_long():
     nodes, counts = Scripted(OWN), RingCounts()
     nodes.hangs = True
-    async with asyncio.timeout(10), following(nodes, JOINING, counts):
+    async with asyncio.timeout(40), following(nodes, JOINING, counts):
         pass
     assert not nodes.has_left

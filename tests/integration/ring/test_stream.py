@@ -40,7 +40,7 @@ from tests.waiting import never, until
 
 LOCAL = "127.0.0.1"
 HEAD = Head(Epoch(1), Revision(7), SchemaVersion(""))
-LIMITS = StreamLimits(stall_s=20.0, again_s=0.01, again_s_max=0.02)
+LIMITS = StreamLimits(timeout_s=60.0, stall_s=60.0, again_s=0.01, again_s_max=0.02)
 
 
 def credentials(secret: bytes = b"secret", life: str = "1/2/3/4") -> Credentials:
@@ -210,7 +210,7 @@ async def test_a_question_takes_no_longer_than_somebody_waits():
         await never()
         raise AssertionError
 
-    async with two(hangs, stream=StreamLimits(timeout_s=0.02, stall_s=20.0)) as nodes:
+    async with two(hangs, stream=StreamLimits(timeout_s=0.02, stall_s=60.0)) as nodes:
         await until(lambda: nodes.stream.may_be_asked)
         assert await nodes.stream.ask(question()) is Refusal.LATE
 
@@ -238,7 +238,7 @@ async def test_more_questions_than_a_stream_takes_are_not_sent():
         await never()
         raise AssertionError
 
-    async with two(hangs, stream=StreamLimits(unanswered_max=2, stall_s=20.0)) as nodes:
+    async with two(hangs, stream=StreamLimits(unanswered_max=2, stall_s=60.0)) as nodes:
         await until(lambda: nodes.stream.may_be_asked)
         replies = [nodes.stream.ask(question(number)) for number in range(3)]
         assert await replies[2] is Refusal.BUSY
@@ -281,7 +281,7 @@ async def test_an_owner_that_stalls_is_asked_no_more_until_it_answers():
         await release.wait()
         return await says_true(asked)
 
-    async with two(waits, stream=StreamLimits(stall_s=0.02, timeout_s=20.0)) as nodes:
+    async with two(waits, stream=StreamLimits(stall_s=0.02, timeout_s=60.0)) as nodes:
         await until(lambda: nodes.stream.may_be_asked)
         reply = nodes.stream.ask(question())
         await until(lambda: not nodes.stream.may_be_asked)

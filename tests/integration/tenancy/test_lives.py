@@ -136,7 +136,7 @@ def one_life(found: list[str] | str) -> None:
 
 async def test_every_answer_is_of_one_life(shared: Shared) -> None:
     stage = Stage(shared.nodes)
-    async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(300), asyncio.TaskGroup() as group:
         for question in (stage.lookup, stage.read, stage.check, stage.write, stage.watch):
             group.create_task(stage.ask(question))
         group.create_task(stage.live())

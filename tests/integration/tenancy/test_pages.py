@@ -26,7 +26,9 @@ from tests.memory_api import memory_api
 
 Json = dict[str, Any]
 MODEST = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 META = {"metadata": {}}
 DEPTH = {"metadata": {"depth": 20}}

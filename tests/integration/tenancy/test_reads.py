@@ -35,7 +35,7 @@ SOME = settings(
     max_examples=25,
     phases=[Phase.generate],
     deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 long_lives = st.lists(st.one_of(writes, writes, writes, acts), min_size=8, max_size=16)
 

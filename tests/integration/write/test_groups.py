@@ -74,7 +74,9 @@ def _told(outcome: Committed | GrantlogError) -> tuple[object, ...]:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(before=st.lists(_writes, max_size=3), group=st.lists(_writes, min_size=2, max_size=8))
 async def test_a_group_is_its_writes_one_after_another(

@@ -115,6 +115,6 @@ async def test_work_that_began_later_is_cut_later():
         with pytest.raises(TimeoutError), deadlines.bounded():
             await never()
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(cut_late(0))
         group.create_task(cut_late(BOUND_S / 2))

@@ -36,7 +36,7 @@ class Worker:
 async def test_who_comes_after_the_first_has_left_waits_for_those_who_waited():
     lines = OneByOne[str]()
     first, second, third, other = [Worker(lines, key) for key in ("a", "a", "a", "b")]
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(first.run())
         group.create_task(second.run())
         group.create_task(other.run())
@@ -88,7 +88,7 @@ async def test_a_version_is_read_once_at_a_time_also_where_the_first_read_failed
         with pytest.raises(UnavailableError):
             await cache.load(T1, VERSION)
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(refused())
         second = group.create_task(cache.load(T1, VERSION))
         await until(lambda: reader.asking == 1)

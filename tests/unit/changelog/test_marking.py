@@ -27,7 +27,7 @@ class Marks:
 
 async def test_what_is_sent_behind_a_mark_is_gathered_for_the_next_one() -> None:
     marks = Marks()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         marker = Marker(cast("Outbox", marks), group, pause_s=3600)
         marker.note(LEASES, Acknowledged({0: 1}))
         await until(lambda: marks.made == [{0: 1}])
@@ -45,7 +45,7 @@ async def test_what_is_sent_behind_a_mark_is_gathered_for_the_next_one() -> None
 
 async def test_marks_go_on_by_themselves() -> None:
     marks = Marks()
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         marker = Marker(cast("Outbox", marks), group, pause_s=0.01)
         marker.note(LEASES, Acknowledged({0: 1}))
         await until(lambda: marks.made == [{0: 1}])

@@ -51,7 +51,7 @@ async def ends_when_cancelled(hung: HungPool, work: Coroutine[Any, Any, None]) -
         working = group.create_task(work)
         await hung.lent.wait()
         working.cancel()
-        done, _ = await asyncio.wait([working], timeout=1)
+        done, _ = await asyncio.wait([working], timeout=60)
         working.cancel()
         with suppress(asyncio.CancelledError):
             await working
