@@ -160,11 +160,12 @@ class Feed:
     async def take(self, record: Record) -> None:
         """Make of one record what it is worth. Nothing that it may hold is an error here."""
         partition = record.partition
+        if partition >= self._partitions:
+            self._refuse(record, CorruptionError("the log's topic has no such partition"))
+            return
+        if self._heard is not None:
+            self._heard[partition] = self.clock()
         try:
-            if partition >= self._partitions:
-                raise CorruptionError(f"the log's topic has {self._partitions} partitions")
-            if self._heard is not None:
-                self._heard[partition] = self.clock()
             message = read_message(record.key, record.value, record.headers)
             await self._require_ours(partition, message)
             if not self.intake.admits(partition, message.fence):

@@ -66,7 +66,10 @@ class SharedSource:
             async with asyncio.timeout(_ANSWER_S_MAX):
                 transport, _ = await loop.create_unix_connection(lambda: inbox, str(self._path))
         except OSError as error:  # TimeoutError is one
-            raise UnavailableError("the node's reader of the topic does not answer") from error
+            raise UnavailableError(
+                f"the node's reader of the topic does not answer at {self._path} "
+                f"({error.strerror or 'too late'})"
+            ) from error
         try:
             await inbox.begin()
             await self._agree(inbox.cluster_id)

@@ -83,3 +83,18 @@ async def test_bytes_that_were_changed_or_cut_end_the_placing_and_nothing_else()
             del said[chance.randrange(len(said)) :]
         with pytest.raises((UnavailableError, CorruptionError)):
             await follow(bytes(said))
+
+
+@pytest.mark.parametrize("what", ["nothing", "a file", "a link"])
+async def test_what_is_no_socket_is_told_with_its_place(what: str, tmp_path: Path) -> None:
+    path = tmp_path / "topic"
+    if what == "a file":
+        path.write_text("x")
+    if what == "a link":
+        path.symlink_to("/dev/zero")
+    source = SharedSource(
+        path, kafka="kafka:9092", agree=agreed, clock=time.monotonic, counts=TopicCounts()
+    )
+    with pytest.raises(UnavailableError, match=f"does not answer at {path} "):
+        async with source.placed():
+            pass
