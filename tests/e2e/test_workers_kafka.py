@@ -25,16 +25,17 @@ from tests.waiting import until
 DOCS = 4
 STEPS = 20
 MANY_FACTS = 1_000
+WORKER = re.compile(r'worker="(\d)"')
 RECORDS = re.compile(r'^grantlog_topic_records_total{worker="(\d)"} (\d+)$', re.MULTILINE)
 
 
 @dataclass
 class Node:
-    """A node whose workers follow the log over Kafka, and a connection to each of them."""
+    """A node of two workers, over Kafka perhaps, and a connection to each of them."""
 
     served: Served
     tenant: str
-    kafka: str
+    kafka: str = ""
     lines: dict[str, httpx.AsyncClient] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
     """By worker."""
@@ -48,7 +49,7 @@ class Node:
             while len(self.lines) < 2:
                 line = httpx.AsyncClient(base_url=self.served.rest, timeout=60)
                 answer = await line.get("/metrics")
-                worker = RECORDS.search(answer.text)[1]
+                worker = WORKER.search(answer.text)[1]
                 if worker in self.lines:
                     await line.aclose()
                     continue

@@ -26,7 +26,7 @@ class Memory:
     def __init__(self) -> None:
         self.acknowledged = Acknowledged()
         self.known = KnownHeads(life_began=self._life_began)
-        self.proof = Proof(self._seen, self.enter, who="an API node")
+        self.proof = Proof(self._seen, self.enter, moved=self._begin_anew, who="an API node")
         self.caches: Caches = NO_CACHES
         self._cache: SchemaCache | None = None
 
@@ -42,13 +42,24 @@ class Memory:
 
     def _seen(self) -> Mapping[TenantId, Seen]:
         heads = self.known.heads()
-        read = {tenant: Seen(head.epoch, head.revision) for tenant, head in heads.items()}
-        return later_of(read, self.acknowledged.seen())
+        read = {t: Seen(head.epoch, head.revision, head.digest) for t, head in heads.items()}
+        followed = {t: Seen(*place) for t, place in self.caches.clocks.places().items()}
+        return later_of(later_of(read, followed), self.acknowledged.seen())
 
     def enter(self, epoch: Epoch) -> None:
         """Drop what is known from earlier epochs only: a later one may have lost it."""
         self.known.forget_before(epoch)
         self.caches.clocks.forget_before(epoch)
+        if self._cache is not None:
+            self._cache.clear()
+
+    def _begin_anew(self) -> None:
+        """Keep no answer, fact or schema of another run of the server.
+
+        That run may have been put back to an earlier state, and somebody who remembers nothing may
+        have written there what is taken for what this node saw.
+        """
+        self.caches.clocks.forget_all()
         if self._cache is not None:
             self._cache.clear()
 

@@ -45,6 +45,7 @@ class SchemaCache:
         self._loaded: Recent[tuple[TenantId, SchemaVersion], LoadedSchema] = Recent(entries_max)
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="schema-compiler")
         self._compiling = 0
+        self._cleared = 0
         self._loading = OneByOne[tuple[TenantId, SchemaVersion]]()
 
     def find(self, tenant: TenantId, version: SchemaVersion) -> LoadedSchema | None:
@@ -66,8 +67,10 @@ class SchemaCache:
         async with self._loading.turn(key):
             loaded = self._loaded.find(key)
             if loaded is None:
+                cleared = self._cleared
                 loaded = await self._compile(tenant, version)
-                self._loaded.set(key, loaded)
+                if cleared == self._cleared:  # else it may be of a write that was lost
+                    self._loaded.set(key, loaded)
             return loaded
 
     async def compile(self, text: str) -> tuple[CompiledSchema, Plan]:
@@ -110,7 +113,8 @@ class SchemaCache:
                 self._loaded.drop(key)
 
     def clear(self) -> None:
-        """Drop all versions: some may be of writes that were lost."""
+        """Drop all versions, those too that are being loaded: some may be of lost writes."""
+        self._cleared += 1
         self._loaded.clear()
 
 

@@ -103,12 +103,17 @@ class Clock:
         self.begins: Revision = head.begins
         self.base: Revision = head.revision
         self.seen: Revision = head.revision
-        self._digest: bytes | None = None
+        self._digest = head.digest
         self._last = array("q", bytes(SLOT_BYTES * slots))
         self._mask = slots - 1
         self._kinds = array("q", bytes(SLOT_BYTES * KIND_SLOTS))
         self._touched: Revision = NOTHING
         self._touches = 0
+
+    @property
+    def place(self) -> tuple[Epoch, Revision, bytes | None]:
+        """The end of the interval: its epoch, its revision and, where it is known, its digest."""
+        return self.epoch, self.seen, self._digest
 
     @property
     def slots(self) -> int:

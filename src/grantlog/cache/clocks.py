@@ -9,7 +9,7 @@ from typing import Final
 
 from grantlog.cache.clock import KIND_SLOTS, SLOT_BYTES, SLOTS_MIN, Clock
 from grantlog.model.change import TenantDeleted, Transaction
-from grantlog.model.ids import Epoch, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.ports.heads import Head
 
 SLOTS_MAX: Final = 65_536
@@ -92,6 +92,15 @@ class Clocks:
         self._asked.pop(tenant, None)
         if clock is not None:
             self._slot_bytes -= SLOT_BYTES * (clock.slots + KIND_SLOTS)
+
+    def forget_all(self) -> None:
+        """Drop all clocks: what they saw may not be the log's."""
+        for tenant in list(self._clocks):
+            self.forget(tenant)
+
+    def places(self) -> dict[TenantId, tuple[Epoch, Revision, bytes | None]]:
+        """Up to where each tenant's log was seen; see `Clock.place`."""
+        return {tenant: clock.place for tenant, clock in self._clocks.items()}
 
     def forget_before(self, epoch: Epoch) -> None:
         """Drop the clocks of earlier epochs: what they saw may have been lost."""

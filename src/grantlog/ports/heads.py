@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +23,8 @@ class Head:
     """The schema version in force at `revision`; "" if there is none."""
     begins: Revision = NOTHING
     """The deletion that began the tenant's current life: what was written up to it is gone."""
+    digest: bytes | None = field(default=None, compare=False, repr=False)
+    """Of the transaction at `revision`, where it is known: another history has another one."""
 
 
 class HeadReader(Protocol):

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from pathlib import Path
 
-from tests.integration.accidents.conftest import OwnPostgres
+import pytest
+
+from grantlog.app.cached import Caches
+from grantlog.cache.clocks import Clocks
+from grantlog.changelog.postgres.log import open_change_log
+from grantlog.errors import LostWriteError
+from grantlog.model.ids import Revision
+from grantlog.testing.contracts.places import ACME
+from tests.integration.accidents.conftest import OwnPostgres, node
 from tests.integration.api.test_caches import (
     FACT,
     check,
@@ -12,11 +21,12 @@ from tests.integration.api.test_caches import (
     numbers,
     ok,
     other_groups,
+    question,
     remove,
     write,
 )
 from tests.waiting import until
-from tests.whole_api import WholeApi
+from tests.whole_api import WholeApi, whole_api
 
 OTHER = next(other_groups())
 
@@ -61,3 +71,74 @@ async def test_revisions_of_a_lost_history_are_not_taken_for_those_of_the_new_on
             assert (await check(api, grantlog_as_of="5"))[0] is False
             assert (await check(api, grantlog_as_of="4"))[0] is True
             assert await check(api) == (False, "cache")
+
+
+async def test_a_node_that_only_read_what_was_lost_is_not_deceived_by_who_wrote_it_anew(
+    primary: OwnPostgres,
+):
+    """Nobody who is left wrote it, and the new history is as long as the lost one."""
+    async with AsyncExitStack() as stack:
+        here, _ = await nodes(stack, primary.dsn())
+        backup = primary.back_up("backup")
+        async with whole_api(primary.dsn()) as there:
+            await remove(there)  # revision 4
+            lost = await write(there, FACT)  # revision 5
+        for _ in range(2):
+            assert (await check(here, lost))[0] is True
+        await write_anew(primary, backup)
+        await until(lambda: has_found_the_primary(here))
+        assert (await check(here))[0] is False
+        answer = await here.post("Permission.Check", question(lost))
+        assert "lost when the database was restored" in answer.text
+
+
+async def test_a_node_that_only_followed_what_was_lost_remembers_it(primary: OwnPostgres):
+    """It was asked before all that; who wrote it is gone, and nobody read it."""
+    dsn = primary.dsn()
+    async with node(dsn) as follows:
+        await follows.put("doc:1#viewer@user:1")
+        clocks = Clocks()
+        follows.memory.caches = Caches(clocks, None, None, None)
+        clocks.at(ACME, await follows.resolver.refresh(ACME))
+        backup = primary.back_up("backup")
+        async with node(dsn) as writes:
+            await writes.put("doc:lost#viewer@user:1")
+        async with open_change_log(follows.pool, listen_dsn=dsn) as log:
+            lost = await log.read(ACME, after=Revision(1), changes_max=10)
+        assert clocks.follow(lost)
+        primary.kill()
+        primary.put_back(backup)
+        with primary.beside(primary.data) as elsewhere:
+            async with node(elsewhere) as ignorant:
+                await ignorant.put("doc:new#viewer@user:1")
+        primary.start()
+        await until(follows.answers)
+        with pytest.raises(LostWriteError):
+            await follows.at(1, 2)
+        assert clocks.find(ACME) is None
+
+
+async def test_a_run_of_the_server_is_answered_from_nothing_that_another_run_told(
+    primary: OwnPostgres,
+):
+    """Whoever knows that nothing was lost may ask again: no memory is good enough to say so."""
+    async with AsyncExitStack() as stack:
+        here, _ = await nodes(stack, primary.dsn())
+        for source in ("primary", "cache"):
+            assert await check(here) == (True, source)
+        primary.kill()
+        primary.start()
+        await until(lambda: has_found_the_primary(here))
+        for source in ("primary", "cache"):
+            assert await check(here) == (True, source)
+
+
+async def write_anew(primary: OwnPostgres, backup: Path) -> None:
+    """Restore, and let one who remembers nothing give the lost revisions to other writes."""
+    primary.kill()
+    primary.put_back(backup)
+    with primary.beside(primary.data) as elsewhere:
+        async with whole_api(elsewhere) as ignorant:
+            await write(ignorant, OTHER)  # revision 4 again
+            await remove(ignorant)  # revision 5 again
+    primary.start()

@@ -72,6 +72,27 @@ async def test_a_node_that_wrote_before_anyone_remembered_is_told_apart_too(
         assert await one(primary.dsn(), OPENED) == 2
 
 
+async def test_who_read_what_was_lost_knows_it_from_what_was_written_in_its_place(
+    primary: OwnPostgres,
+) -> None:
+    """Who wrote it is gone; that the revision is there again says nothing."""
+    async with node(primary.dsn()) as knows:
+        backup = primary.back_up("backup")
+        async with node(primary.dsn()) as writer:
+            await writer.put("doc:lost#viewer@user:1")
+        assert (await knows.at(1, 1)).revision == 1
+        primary.restore(backup)
+        async with node(primary.dsn()) as ignorant:
+            rewritten = await ignorant.put("doc:other#viewer@user:1")
+            assert (rewritten.epoch, rewritten.revision) == (1, 1)
+            await until(knows.answers)
+            await ignorant.look()
+            for each in (knows, ignorant):
+                with pytest.raises(LostWriteError):
+                    await each.at(1, 1)
+        assert await one(primary.dsn(), OPENED) == 2
+
+
 async def test_a_promoted_standby_that_lost_the_last_commits_opens_an_epoch(
     primary: OwnPostgres,
 ) -> None:

@@ -68,17 +68,22 @@ async def remove(api: WholeApi) -> str:
     return answer.json()["snap_token"]
 
 
+def question(token: str = "") -> dict[str, Any]:
+    """May the user view the document?"""
+    return {
+        "tenant_id": "t1",
+        "metadata": {"depth": 20, "snap_token": token},
+        "entity": GRANT["entity"],
+        "permission": "view",
+        "subject": FACT["subject"],
+    }
+
+
 async def check(api: WholeApi, token: str = "", **headers: str) -> tuple[bool, str]:
     """Whether the user may view the document, and where the answer came from."""
     answer = await api.post(
         "Permission.Check",
-        {
-            "tenant_id": "t1",
-            "metadata": {"depth": 20, "snap_token": token},
-            "entity": GRANT["entity"],
-            "permission": "view",
-            "subject": FACT["subject"],
-        },
+        question(token),
         headers={name.replace("_", "-"): value for name, value in headers.items()},
     )
     assert answer.status_code == 200, answer.text

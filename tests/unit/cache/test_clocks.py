@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from grantlog.cache.clock import (
@@ -210,3 +212,21 @@ def test_a_later_epoch_ends_the_clocks_of_earlier_ones():
     assert clocks.find(ACME) is None
     assert clocks.find(TenantId("b")) is newer
     assert len(clocks) == 1
+
+
+def test_a_clock_that_began_at_a_known_transaction_goes_on_from_no_other():
+    clocks = Clocks()
+    clocks.at(ACME, replace(head(10), digest=b"lost"))
+    assert not clocks.follow([transaction(11, VIEWED)])
+    assert clocks.find(ACME) is None
+    clocks.at(ACME, replace(head(10), digest=b"10"))
+    assert clocks.follow([transaction(11, VIEWED)])
+    assert clocks.places() == {ACME: (1, 11, b"11")}
+
+
+def test_all_clocks_can_be_dropped():
+    clocks = Clocks()
+    clocks.at(ACME, head(10))
+    clocks.at(TenantId("other"), head(3))
+    clocks.forget_all()
+    assert (len(clocks), clocks.slot_bytes, clocks.places()) == (0, 0, {})

@@ -160,6 +160,9 @@ class Feed:
     async def take(self, record: Record) -> None:
         """Make of one record what it is worth. Nothing that it may hold is an error here."""
         partition = record.partition
+        if partition >= self._partitions:
+            self._refuse(record, CorruptionError("the log's topic has no such partition"))
+            return
         if self._heard is not None:
             self._heard[partition] = self.clock()
         try:

@@ -66,7 +66,10 @@ class SharedSource:
             async with asyncio.timeout(_ANSWER_S_MAX):
                 transport, _ = await loop.create_unix_connection(lambda: inbox, str(self._path))
         except OSError as error:  # TimeoutError is one
-            raise UnavailableError("the node's reader of the topic does not answer") from error
+            raise UnavailableError(
+                f"the node's reader of the topic does not answer at {self._path} "
+                f"({error.strerror or 'too late'})"
+            ) from error
         try:
             await inbox.begin()
             await self._agree(inbox.cluster_id)
@@ -152,7 +155,7 @@ class _Inbox(asyncio.Protocol):
         kind, body = self._next()
         if kind is not Kind.BEGUN:
             raise CorruptionError("the node's reader of the topic did not say what it reads")
-        self.cluster_id = body.decode()
+        self.cluster_id = body.decode(errors="replace")
 
     async def some(self) -> Sequence[SharedRecord]:
         """See the port."""
@@ -188,7 +191,7 @@ class _Inbox(asyncio.Protocol):
         self._counts.records_read = head.records_read
         self._counts.followers_cut = head.followers_cut
         if head.kind is Kind.AWAY:
-            raise UnavailableError(body.decode())
+            raise UnavailableError(body.decode(errors="replace"))
         late_s = self._clock() - head.read_at
         if late_s > LATE_S_MAX:
             raise UnavailableError(

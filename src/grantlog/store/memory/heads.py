@@ -24,7 +24,7 @@ class MemoryHeads:
         state = self._tables.tenants.get(tenant)
         if state is None:
             return Head(self._tables.epoch, Revision(0), SchemaVersion(""))
-        return Head(state.epoch, state.revision, state.schema_version, state.begins)
+        return Head(state.epoch, state.revision, state.schema_version, state.begins, state.digest)
 
     async def recorded_head(self, tenant: TenantId, epoch: Epoch) -> Revision:
         """The last revision that survived of `epoch`, 0 if the next one did not know the tenant."""

@@ -80,8 +80,10 @@ class PostgresHeads:
 
 
 def _tell(taken: dict[TenantId, asyncio.Future[Head]], rows: list[asyncpg.Record]) -> None:
-    for tenant, epoch, revision, version, begins in rows:
-        head = Head(Epoch(epoch), Revision(revision), SchemaVersion(version), Revision(begins))
+    for tenant, epoch, revision, version, begins, digest in rows:
+        head = Head(
+            Epoch(epoch), Revision(revision), SchemaVersion(version), Revision(begins), digest
+        )
         future = taken[TenantId(tenant)]
         if not future.done():
             future.set_result(head)

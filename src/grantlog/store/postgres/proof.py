@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from grantlog.errors import GrantlogError, UnavailableError
-from grantlog.model.ids import Epoch, TenantId
+from grantlog.model.ids import Epoch, Revision, TenantId
 from grantlog.store.postgres.epoch import Seen, Server, identify, open_if_set_back
 from grantlog.store.postgres.lives import Lives, read_lives
 from grantlog.store.postgres.pool import Connection, Pool, acquired, discard
@@ -42,6 +42,8 @@ Witness: TypeAlias = "Callable[[], Mapping[TenantId, Seen]]"
 """Tells what a process saw of each tenant's log, whenever it is asked."""
 Entered: TypeAlias = "Callable[[Epoch], None]"
 """Told an epoch when this process meets it; what is known of earlier ones may be lost."""
+Moved: TypeAlias = "Callable[[], None]"
+"""Told when this process moves to another run of the server, before anything is read of it."""
 Met: TypeAlias = "Callable[[Lives], Awaitable[None]]"
 """Told the log's epochs whenever a look finds another newest one."""
 
@@ -54,14 +56,22 @@ def _nobody(epoch: Epoch) -> None:
     del epoch
 
 
+def _nothing() -> None:
+    """Nothing is kept of a run of the server."""
+
+
 def later_of(one: Mapping[TenantId, Seen], other: Mapping[TenantId, Seen]) -> dict[TenantId, Seen]:
-    """By tenant, the later of what two memories hold; of equal places the second one's."""
+    """By tenant, the later of what two memories hold; of equal places the one with a digest."""
     merged = dict(one)
     for tenant, seen in other.items():
         known = merged.get(tenant)
-        if known is None or (seen.epoch, seen.revision) >= (known.epoch, known.revision):
+        if known is None or _rank(seen) >= _rank(known):
             merged[tenant] = seen
     return merged
+
+
+def _rank(seen: Seen) -> tuple[Epoch, Revision, bool]:
+    return seen.epoch, seen.revision, seen.digest is not None
 
 
 class Proof:
@@ -70,6 +80,7 @@ class Proof:
     Args:
         seen: what the process saw of the log.
         entered: is told each later epoch that is met.
+        moved: is told of each move to another run of the server.
         who: whose memory it is, for people.
         now: seconds by a clock that never goes back.
 
@@ -82,12 +93,14 @@ class Proof:
         seen: Witness = _saw_nothing,
         entered: Entered = _nobody,
         *,
+        moved: Moved = _nothing,
         who: str = "a process",
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.doubted = asyncio.Event()
         self._seen = seen
         self._entered = entered
+        self._moved = moved
         self._who = who
         self._now = now
         self._server: Server | None = None
@@ -184,6 +197,7 @@ class Proof:
         if before is None or before == server:
             return
         self._left.append(before)
+        self._moved()
         for connection in [c for c, of in self._open.items() if of == before]:
             # Who waits for a COMMIT on it looks up on the new primary what became of it.
             discard(connection)

@@ -51,6 +51,12 @@ class WriterContract:
         assert sorted(write.result().revision for write in writes) == list(range(1, 31))
         assert len(await listed(primary, (await primary.heads.head(ACME)).revision)) == len(writes)
 
+    async def test_a_head_names_the_transaction_that_it_stands_at(self, primary: Primary) -> None:
+        for number in range(2):
+            await primary.put(f"doc:{number}#viewer@user:1")
+        head = await primary.heads.head(ACME)
+        assert head.digest == (await primary.history())[-1].digest
+
     async def test_writing_what_holds_takes_no_revision(self, primary: Primary) -> None:
         first = await primary.put("doc:1#viewer@user:1", "doc:1$level|integer:1")
         again = await primary.put("doc:1#viewer@user:1", "doc:1$level|integer:1")

@@ -4,10 +4,10 @@
 -- By heads' primary key. The epoch stands in every row, also for a tenant without a head.
 SELECT k.tenant_id, coalesce(head.epoch, (SELECT max(epoch) FROM epochs), 0) AS epoch,
     coalesce(head.revision, 0) AS revision, coalesce(head.schema_version, '') AS schema_version,
-    coalesce(head.begins_rev, 0) AS begins_rev
+    coalesce(head.begins_rev, 0) AS begins_rev, head.digest
 FROM unnest($1::text[]) AS k (tenant_id)
 LEFT JOIN LATERAL (
-    SELECT epoch, revision, schema_version, begins_rev FROM heads WHERE tenant_id = k.tenant_id LIMIT 1
+    SELECT epoch, revision, schema_version, begins_rev, digest FROM heads WHERE tenant_id = k.tenant_id LIMIT 1
 ) AS head ON true;
 
 -- name: recorded_head
