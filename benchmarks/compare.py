@@ -34,6 +34,8 @@ def numbers(run: dict[str, Any]) -> dict[str, Number]:
         if row["half"]:
             name = f"{row['what']}, {row['size']:,} tuples, at half the rate, p99 ms"
             found[name] = Number(row["half"]["p99_ms"], is_rate=False)
+            if writes := row["half"].get("write_p99_ms"):  # runs of earlier versions have none
+                found[f"{name}, of its writes"] = Number(writes, is_rate=False)
     for warmth, growth in run["notes"].get("growth_p50", {}).items():
         for size, p50 in growth.items():
             name = f"3-level check alone, {warmth}, {int(size):,} tuples, p50 ms"

@@ -93,6 +93,9 @@ class Result:
     """Processor time of the load generator, of one core: near 1 it measured itself."""
     offered: float = 0.0
     """Calls a second that were due; 0: as many as the server took."""
+    write_p50_ms: float = 0.0
+    write_p99_ms: float = 0.0
+    """Of the writes between checks, whose own are above; 0 where there are none."""
 
 
 def drive(plan: Plan) -> Result:
@@ -110,7 +113,7 @@ def drive(plan: Plan) -> Result:
 
 def summarise(measured: Measured, *, offered: float = 0.0) -> Result:
     """Rates and percentiles of a run."""
-    ordered = sorted(measured.latencies_ns)
+    ordered, writes = sorted(measured.latencies_ns), sorted(measured.writes_ns)
     seconds = measured.seconds
     return Result(
         calls=measured.done,
@@ -123,6 +126,8 @@ def summarise(measured: Measured, *, offered: float = 0.0) -> Result:
         first_error=measured.first_error,
         cpu_share=measured.cpu_s / seconds if seconds else 0.0,
         offered=offered,
+        write_p50_ms=percentile(writes, 50) / 1e6,
+        write_p99_ms=percentile(writes, 99) / 1e6,
     )
 
 

@@ -102,6 +102,17 @@ def line(row: Row, baseline: Mapping[str, float]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
+def writes_line(row: Row) -> str:
+    """What stands below a row of checks with writes between them; "" where there are none."""
+    timed = row.half or row.result
+    if not timed.write_p99_ms:
+        return ""
+    return (
+        f"  of its checks p50 {timed.p50_ms:.2f} ms, p99 {timed.p99_ms:.2f} ms; "
+        f"of its writes p50 {timed.write_p50_ms:.2f} ms, p99 {timed.write_p99_ms:.2f} ms"
+    )
+
+
 def machine() -> dict[str, Any]:
     """Where it was measured."""
     model = "unknown"

@@ -25,7 +25,7 @@ import peer
 from bench import API_CORE, OTHERS_CORE, Bench, Spans, environment_of
 from cases import CASES, Case, Chosen, chosen, mistakes
 from compare import compare
-from report import Row, header, line, load_rates, save
+from report import Row, header, line, load_rates, save, writes_line
 from server import ServerFailedError, running_server
 
 _HERE: Final = Path(__file__).resolve().parent
@@ -111,6 +111,8 @@ class Run:
     def _keep(self, row: Row) -> None:
         self.rows.append(row)
         print(line(row, self._baseline), flush=True)
+        if beside := writes_line(row):
+            print(beside, flush=True)
         error = row.result.first_error or (row.half.first_error if row.half else "")
         if error:
             print(f"  {row.errors} errors, the first: {error}", file=sys.stderr)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from loadgen.grpc import Reply
 
@@ -41,8 +41,12 @@ class Call(NamedTuple):
     message: bytes
     expected: bytes
     method: int = 0
-    """Its place among the connection's methods."""
+    """Its place among the connection's methods; the second one is of writes between checks."""
     judge: Judge | None = None
+
+
+Flown: TypeAlias = tuple[int, Call]
+"""A call in flight, or one that has ended, behind the time from which on it is measured."""
 
 
 @dataclass
@@ -57,8 +61,17 @@ class Measured:
     cpu_s: float = 0.0
     """Processor time of the load generator itself."""
     latencies_ns: list[int] = field(default_factory=list[int])
+    writes_ns: list[int] = field(default_factory=list[int])
+    """Latencies of writes between checks: where each hundredth call waits for the disk, the p99 of
+    all calls tells nothing of checks."""
     errors: int = 0
     first_error: str = ""
+
+    def note(self, ended: Iterable[Flown], now: int) -> None:
+        """Keep the latencies of calls that have just ended."""
+        latencies, writes = self.latencies_ns, self.writes_ns
+        for began, call in ended:
+            (writes if call.method else latencies).append(now - began)
 
     def fail(self, error: str) -> None:
         """Count a call that failed or was answered wrongly."""
@@ -77,7 +90,7 @@ class Line:
         self.socket.settimeout(0)
         self.blocked = False
         """Whether the socket takes no more for now."""
-        self.flying: dict[int, tuple[int, Call]] = {}
+        self.flying: dict[int, Flown] = {}
         self._connection = connection
         self._measured = measured
 
@@ -97,8 +110,8 @@ class Line:
                 self.blocked = True
                 return
 
-    def receive(self) -> list[int]:
-        """When the calls that ended now began."""
+    def receive(self) -> list[Flown]:
+        """The calls that ended now."""
         try:
             data = self.socket.recv(_READ_BYTES)
         except BlockingIOError:
@@ -107,8 +120,9 @@ class Line:
             raise ConnectionError("the server closed the connection")
         return [self._settle(reply) for reply in self._connection.feed(data)]
 
-    def _settle(self, reply: Reply) -> int:
-        started, call = self.flying.pop(reply.stream)
+    def _settle(self, reply: Reply) -> Flown:
+        flown = self.flying.pop(reply.stream)
+        call = flown[1]
         self._measured.calls_total += 1
         judge = call.judge or self._connection.is_right
         if reply.error:
@@ -117,7 +131,7 @@ class Line:
             self._measured.fail(
                 f"a wrong answer: {reply.message[:200]!r}, expected {call.expected[:200]!r}"
             )
-        return started
+        return flown
 
 
 def silent() -> TimeoutError:

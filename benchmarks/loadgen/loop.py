@@ -52,7 +52,7 @@ class ClosedLoop:
         ended = min(time.perf_counter_ns(), self._until_ns)
         self._measured.seconds = (ended - self._from_ns) / 1e9
         self._measured.cpu_s = time.process_time() - (cpu_before or 0.0)
-        self._measured.done = len(self._measured.latencies_ns)
+        self._measured.done = len(self._measured.latencies_ns) + len(self._measured.writes_ns)
         return self._measured
 
     def _turn(self, calls: Iterator[Call]) -> None:
@@ -65,7 +65,7 @@ class ClosedLoop:
             ended = line.receive()
             now = time.perf_counter_ns()
             if self._from_ns <= now <= self._until_ns:
-                self._measured.latencies_ns += [now - began for began in ended]
+                self._measured.note(ended, now)
             self._fill(line, calls)
 
     def _fill(self, line: Line, calls: Iterator[Call]) -> None:

@@ -118,9 +118,7 @@ class OpenLoop:
             now = self._answered_ns = time.perf_counter_ns()
             if self._from_ns <= now < self._until_ns:
                 self._measured.done += len(ended)
-            self._measured.latencies_ns += [
-                now - began for began in ended if began >= self._from_ns
-            ]
+            self._measured.note([each for each in ended if each[0] >= self._from_ns], now)
             line.send()
         if self._flying() and time.perf_counter_ns() - self._answered_ns > SILENCE_S_MAX * 1e9:
             raise silent()

@@ -21,6 +21,15 @@ def test_more_calls_and_fewer_milliseconds_are_better():
     assert lines[4].endswith("1.00x ")
 
 
+def test_writes_between_checks_are_compared_where_both_runs_know_them():
+    before, now = run(100.0, 1.0, 10.0), run(100.0, 1.0, 10.0)
+    now["rows"][0]["half"]["write_p99_ms"] = 40.0
+    assert not any("of its writes" in line for line in compare(before, now))
+    before["rows"][0]["half"]["write_p99_ms"] = 20.0
+    (told,) = [line for line in compare(before, now) if "of its writes" in line]
+    assert told.endswith("2.00x WORSE")
+
+
 def test_what_only_one_run_has_is_left_out():
     before = run(100.0, 1.0, 10.0)
     before["rows"] = []

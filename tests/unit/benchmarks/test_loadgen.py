@@ -9,10 +9,10 @@ from itertools import islice, repeat
 import grpc
 import pytest
 from calls import bulk_checks, touching_writes
-from drive import Plan, _calls, drive
+from drive import Plan, _calls, drive, summarise
 from loadgen.grpc import GrpcConnection, Http2Error
 from loadgen.hpack import HpackError, StatusReader, encode
-from loadgen.line import Call
+from loadgen.line import Call, Measured
 from loadgen.open_loop import OpenLoop
 from loadgen.rest import RestConnection
 from questions import questions
@@ -114,6 +114,32 @@ def test_a_blend_makes_each_hundredth_call_a_write(port, answers):
     result = drive(plan("blend", port, question="3-level"))
     assert result.errors == 0
     assert answers.written == result.calls_total // 100
+
+
+def test_slow_writes_are_no_latency_of_the_checks_around_them():
+    measured = Measured()
+    checks = [(number, Call(b"", b"")) for number in range(99)]
+    measured.note([*checks, (0, Call(b"", b"", method=1))], 30_000_000)
+    measured.note([(30_000_000, Call(b"", b""))], 31_000_000)
+    assert (len(measured.latencies_ns), measured.writes_ns) == (100, [30_000_000])
+    told = summarise(Measured(latencies_ns=[1_000_000] * 99, writes_ns=[30_000_000]))
+    assert (told.p99_ms, told.write_p50_ms, told.write_p99_ms) == (1.0, 30.0, 30.0)
+
+
+@pytest.mark.parametrize("rate", [0.0, 2_000.0])
+def test_all_calls_of_a_blend_are_measured_and_its_writes_apart(port, rate, monkeypatch):
+    kept = list[Measured]()
+    monkeypatch.setattr("drive.summarise", lambda measured, offered: kept.append(measured))
+    drive(plan("blend", port, question="3-level", seconds=0.3, rate=rate))
+    (measured,) = kept
+    assert measured.writes_ns or not rate
+    counted = len(measured.latencies_ns) + len(measured.writes_ns)
+    assert counted == (measured.calls_total if rate else measured.done)
+
+
+def test_checks_alone_have_no_writes(port):
+    result = drive(plan("check", port, question="3-level"))
+    assert (result.write_p50_ms, result.write_p99_ms) == (0.0, 0.0)
 
 
 def test_warming_asks_about_each_document_three_times(port):

@@ -1,11 +1,13 @@
 """What is printed of a row, and how it stands against the bars."""
 
+from dataclasses import replace
+
 import pytest
 from bars import verdicts
 from bench import cache_hits
 from cases import CASES, chosen, mistakes
 from drive import Result
-from report import Row, header, line, load_rates, save
+from report import Row, header, line, load_rates, save, writes_line
 
 
 def result(rate, offered=0.0, p99=1.0, cpu=0.1):
@@ -23,6 +25,14 @@ def test_a_row_has_a_cell_for_each_column_and_a_rate_that_was_not_kept_is_marked
     assert text.count("|") == header().split("\n")[0].count("|")
     assert "9,000!" in text
     assert "9,900!" not in line(row(half=result(9_900, offered=10_000)), {})
+
+
+def test_writes_between_checks_are_told_below_their_row_and_of_no_other():
+    half = replace(result(9_000, 9_000, p99=3.0), write_p50_ms=9.0, write_p99_ms=30.0)
+    assert writes_line(row(half=half)) == (
+        "  of its checks p50 0.50 ms, p99 3.00 ms; of its writes p50 9.00 ms, p99 30.00 ms"
+    )
+    assert writes_line(row(half=result(9_000))) == writes_line(row()) == ""
 
 
 def test_the_last_column_is_the_rate_against_the_baseline():

@@ -194,7 +194,20 @@ def test_few_of_the_slots_have_been_touched_so_that_other_values_are_seldom_lost
     assert one is not None
     for revision in range(1, 1_000):
         clocks.follow([transaction(revision, VIEWED)])
-        assert one.slots >= min(8 * revision, 4_096)
+        assert one.slots >= min(32 * revision, 16_384)
+
+
+def test_a_write_loses_less_than_one_in_two_thousand_values_of_others_from_the_first_writes_on():
+    clocks = Clocks()
+    one = clocks.at(ACME, head(0))
+    assert one is not None
+    values = [(fact_dependency("doc", f"d{number}", "viewer"),) for number in range(1_000)]
+    lost = 0
+    for number in range(400):
+        before = one.seen
+        clocks.follow([transaction(before + 1, written(f"doc:w{number}#viewer@user:1"))])
+        lost += sum(not one.may_answer(before, one.seen, value) for value in values)
+    assert 0 < lost < 400 * 1_000 / 2_000
 
 
 def test_clocks_that_were_asked_for_are_told_once():
