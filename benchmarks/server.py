@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +32,9 @@ _SAID_MAX: Final = 10_000
 _SOCKET_LINE: Final = 4
 """Of Postgres's pid file: the folder of its socket."""
 
+Post = Callable[[str, object], dict[str, Any]]
+"""A REST call that must succeed: path and body to answer."""
+
 
 class ServerFailedError(Exception):
     """The server did not start or did not do as it was told; its own words are on stderr."""
@@ -49,15 +52,25 @@ class Server:
 
     def post(self, path: str, body: object) -> dict[str, Any]:
         """A REST call that must succeed."""
+        with self.rest() as post:
+            return post(path, body)
+
+    @contextmanager
+    def rest(self) -> Generator[Post]:
+        """REST calls that must succeed, over one connection that stays open between them."""
         connection = http.client.HTTPConnection(HOST, self.http_port, timeout=60)
-        headers = {"Content-Type": "application/json"}
-        connection.request("POST", path, json.dumps(body), headers)
-        response = connection.getresponse()
-        text = response.read()
-        connection.close()
-        if response.status != http.client.OK:
-            raise ServerFailedError(f"POST {path}: HTTP {response.status} {text[:500]!r}")
-        return json.loads(text)
+
+        def post(path: str, body: object) -> dict[str, Any]:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body), headers)
+            response = connection.getresponse()
+            text = response.read()
+            if response.status != http.client.OK:
+                raise ServerFailedError(f"POST {path}: HTTP {response.status} {text[:500]!r}")
+            return json.loads(text)
+
+        with closing(connection):
+            yield post
 
     def get(self, path: str) -> str:
         """The text at a path."""

@@ -118,16 +118,18 @@ class Lookup:
         async def page() -> IdsAnswer:
             place = await self._place(tenant, window, after)
             opened = await self._begin(tenant, place, after, digest, size, opening)
-            shown = [opened.ahead] if opened.ahead else []
+            ids = list(opened.ahead)
             try:
-                async for id_ in opened.ids:
-                    if len(shown) == size:
-                        return await self._ended(place, digest, replace(opened, ahead=id_), shown)
-                    shown.append(id_)
+                while len(ids) <= size:
+                    part = await anext(opened.parts, None)
+                    if part is None:
+                        return IdsAnswer(ids, "", place)
+                    ids += part
+                left_open = replace(opened, ahead=ids[size:])
+                return await self._ended(place, digest, left_open, ids[:size])
             except BaseException:
                 await close(opened)
                 raise
-            return IdsAnswer(shown, "", place)
 
         return await at_a_live_revision(self._places.resolver, tenant, page)
 
@@ -154,7 +156,7 @@ class Lookup:
                     raise
                 return kept
         lookup = opening(place, facts, behind, size + 1)
-        return OpenLookup(lookup, lookup.ids())
+        return OpenLookup(lookup, lookup.parts())
 
     async def _ended(
         self, place: Place, digest: str, opened: OpenLookup, shown: list[str]

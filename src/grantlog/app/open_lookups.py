@@ -7,7 +7,7 @@ changes no answer: another node, or this one later, begins anew behind the last 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Hashable
+from collections.abc import AsyncGenerator, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -33,6 +33,10 @@ class Ids(Protocol):
         """The ids, in order."""
         ...
 
+    def parts(self) -> AsyncGenerator[list[str]]:
+        """The same, some at a time."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class OpenLookup:
@@ -40,13 +44,13 @@ class OpenLookup:
 
     Attributes:
         lookup: what it costs to keep.
-        ids: those that were not taken.
-        ahead: an id that was taken and not shown, "" if there is none.
+        parts: the ids that were not taken.
+        ahead: those that were taken and not shown.
     """
 
     lookup: Ids
-    ids: AsyncGenerator[str]
-    ahead: str = ""
+    parts: AsyncGenerator[list[str]]
+    ahead: Sequence[str] = ()
 
 
 class OpenLookups:
@@ -86,7 +90,7 @@ class OpenLookups:
 
     async def keep(self, page: Hashable, opened: OpenLookup) -> None:
         """Keep a lookup for a page, at the cost of those that wait longest."""
-        held = opened.lookup.held
+        held = opened.lookup.held + len(opened.ahead)
         now = self._clock()
         before = self.take(page)
         if before is not None:
@@ -107,4 +111,4 @@ class OpenLookups:
 
 async def close(opened: OpenLookup) -> None:
     """End a lookup that nobody goes on with."""
-    await opened.ids.aclose()
+    await opened.parts.aclose()

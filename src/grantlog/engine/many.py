@@ -9,7 +9,7 @@ theirs. So every answer, and every error, is the one that `check` gives.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable, Sequence
+from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from grantlog.engine.check import Decision, FactFetch, decide
@@ -21,6 +21,9 @@ from grantlog.ports.facts import FactAnswer, FactKey, SubjectPage, UsersetsKey
 FACTS_REMEMBERED_MAX: Final = 200_000
 """Answers, and subjects in them, that are kept for further checks of one request; with more, all
 are forgotten and read again."""
+
+CHECKS_AT_ONCE: Final = 100
+"""Candidates of a lookup that are decided together."""
 
 _TURN: Final = 20
 """Checks that are moved on before others on the event loop have their turn."""
@@ -90,6 +93,45 @@ Verdict: TypeAlias = CheckResult | GrantlogError
 Decided: TypeAlias = Decision | GrantlogError
 _Check: TypeAlias = Coroutine[Any, Any, Decision]
 _Asking: TypeAlias = tuple[int, _Check, Sequence[FactKey]]
+
+
+Candidate: TypeAlias = tuple[str, bool]
+"""An id, and whether it is allowed for sure; a check decides the others."""
+
+
+def in_parts(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Candidates in parts that hold at most `CHECKS_AT_ONCE` to be checked."""
+    part: list[Candidate] = []
+    unsure = 0
+    for candidate in candidates:
+        part.append(candidate)
+        unsure += not candidate[1]
+        if unsure == CHECKS_AT_ONCE:
+            yield part
+            part, unsure = [], 0
+    if part:
+        yield part
+
+
+def allowed_among(
+    candidates: Sequence[Candidate], verdicts: Mapping[str, Verdict]
+) -> tuple[list[str], GrantlogError | None]:
+    """The ids that are allowed before the first whose check is an error, and that error.
+
+    Args:
+        candidates: a part of them.
+        verdicts: of the checks of those that are not sure.
+    """
+    if not verdicts:
+        return [id_ for id_, _ in candidates], None
+    ids: list[str] = []
+    for id_, _ in candidates:
+        verdict = verdicts.get(id_)
+        if isinstance(verdict, GrantlogError):
+            return ids, verdict
+        if verdict is None or verdict.allowed:
+            ids.append(id_)
+    return ids, None
 
 
 async def check_many(

@@ -91,7 +91,8 @@ class Merge(Generic[Key, Mark]):
     """The ids of many sources, in order, each with what all sources say about it.
 
     Attributes:
-        sources: those that are not exhausted.
+        sources: all of them.
+        buffered: how many ids they hold; counted, for every page of a lookup asks.
     """
 
     def __init__(
@@ -124,12 +125,8 @@ class Merge(Generic[Key, Mark]):
             if first is not None:
                 self._next.append((first, number))
         heapify(self._next)
+        self.buffered = sum(source.left for source in self.sources)
         self._dry = any(source.more and not source.left for source in self.sources)
-
-    @property
-    def buffered(self) -> int:
-        """How many ids are held."""
-        return sum(source.left for source in self.sources)
 
     async def window(self) -> dict[str, list[Mark]] | None:
         """The next ids with their marks, ids in order; None when there are no more.
@@ -140,6 +137,7 @@ class Merge(Generic[Key, Mark]):
             await self._refill()
         found: dict[str, list[Mark]] = {}
         ahead, sources = self._next, self.sources
+        taken = 0
         while ahead:
             id_, number = ahead[0]
             if id_ not in found:
@@ -149,11 +147,13 @@ class Merge(Generic[Key, Mark]):
             source = sources[number]
             found[id_].append(source.mark)
             following = source.advance()
+            taken += 1
             if following is not None:
                 heapreplace(ahead, (following, number))
                 continue
             heappop(ahead)
             self._dry |= source.more
+        self.buffered -= taken
         return found or None
 
     async def _refill(self) -> None:
@@ -171,9 +171,12 @@ class Merge(Generic[Key, Mark]):
             pages = await self._read_keys(keys, limit)
             for (source, _), page in zip(keyed, pages, strict=True):
                 source.fill(page)
+                self.buffered += len(page.ids)
         for _, source in low:
             if source.read is not None:
-                source.fill(await source.read(source.end, source.page))
+                page = await source.read(source.end, source.page)
+                source.fill(page)
+                self.buffered += len(page.ids)
             source.page = min(_GROWTH * source.page, self._page_max)
         for number in empty:
             first = self.sources[number].first()

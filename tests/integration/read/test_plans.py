@@ -99,6 +99,16 @@ async def test_reads_are_nested_loops_over_indexes(dsn: str, keys: int, *, fille
             assert used["attributes_history"] == {"attributes_history_by_entity"}
 
 
+@pytest.mark.parametrize("filled", [False, True], ids=["fresh", "full"])
+async def test_guards_are_found_by_the_heads_key(dsn: str, *, filled: bool) -> None:
+    async for connection in connected(dsn, INDEX_PLANS):
+        if filled:
+            await connection.execute(FILL)
+        plan = await explain(connection, load("read")["guards"], ["acme", "never"])
+        assert not re.search(r"Seq Scan|Hash|Merge Join|Bitmap|Materialize", plan), plan
+        assert indexes(plan) == {"heads": {"heads_pkey"}}, plan
+
+
 @pytest.mark.parametrize(
     ("entity", "subject", "index"),
     [

@@ -34,8 +34,9 @@ class Watched:
         connection.add_query_logger(self._sent)
 
     def _sent(self, query: asyncpg.connection.LoggedQuery) -> None:
-        if query.query == load("read")["read"]:  # the driver has queries of its own, about types
-            self.statements.append(query.query)
+        for name, statement in load("read").items():  # the driver has queries of its own
+            if query.query == statement:
+                self.statements.append(name)
 
     async def terminate_connections(self) -> None:
         admin = await asyncpg.connect(self.dsn)
@@ -86,7 +87,22 @@ async def test_reads_of_one_moment_share_a_statement(watched: Watched) -> None:
     assert all(task.result() == [True, False] for task in ours)
     assert all(task.result() == [False, True] for task in theirs)
     # 60 calls of two keys, at most 100 keys a statement.
-    assert len(watched.statements) == 2
+    assert watched.statements == ["read", "read"]
+
+
+async def test_reads_without_keys_ask_for_heads_alone(watched: Watched) -> None:
+    async def ask_nothing(tenant: TenantId) -> object:
+        return await watched.reader.read(tenant, Revision(1), ())
+
+    async with asyncio.TaskGroup() as group:
+        for tenant in (ACME, OTHER, ACME):
+            group.create_task(ask_nothing(tenant))
+    assert watched.statements == ["guards"]
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ask_nothing(OTHER))
+        keyed = group.create_task(ask(watched))
+    assert keyed.result() == [True, False]
+    assert watched.statements == ["guards", "read"]
 
 
 async def test_more_keys_than_a_statement_takes_are_read_in_several(watched: Watched) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
+from itertools import cycle
 
 import pytest
 
@@ -11,7 +13,8 @@ from grantlog.app.lookup import Window
 from grantlog.app.open_lookups import OpenLookup, OpenLookups
 from grantlog.engine.lookup_entity.lookup import EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectQuery
-from grantlog.errors import BehindWindowError
+from grantlog.errors import BehindWindowError, RuleFailedError
+from grantlog.model.attributes import parse_attribute
 from grantlog.model.tuples import Entity, Subject
 from tests.unit.app.world import T1, Node
 
@@ -19,6 +22,16 @@ SCHEMA = """
 entity user {}
 entity group { relation member @user }
 entity doc { relation viewer @group#member  permission view = viewer }
+"""
+FAILING = """
+entity user {}
+entity group { relation member @user }
+entity doc {
+  relation viewer @group#member
+  attribute level integer
+  permission view = viewer and divides(level)
+}
+rule divides(level integer) { 10 / level > 0 }
 """
 DOCS = EntityQuery("doc", "view", Subject("user", "1"))
 USERS = SubjectQuery(Entity("doc", "01"), "view", "user")
@@ -32,18 +45,21 @@ class Lookup:
         self.closed = False
 
     async def ids(self) -> AsyncGenerator[str]:
+        yield "a"
+
+    async def parts(self) -> AsyncGenerator[list[str]]:
         try:
             while True:
-                yield "a"
+                yield ["a"]
         finally:
             self.closed = True
 
 
-async def opened(held: int = 1) -> OpenLookup:
+async def opened(held: int = 1, ahead: int = 0) -> OpenLookup:
     lookup = Lookup(held)
-    ids = lookup.ids()
-    await anext(ids)
-    return OpenLookup(lookup, ids)
+    parts = lookup.parts()
+    await anext(parts)
+    return OpenLookup(lookup, parts, ["a"] * ahead)
 
 
 @pytest.fixture
@@ -78,6 +94,44 @@ async def test_a_next_page_goes_on_where_the_one_before_ended(node: Node):
     assert found == [f"{n:02}" for n in range(1, 10)]
     assert pages == 5
     assert len(asked) == 2  # groups of the user, documents of the group
+
+
+async def test_pages_of_any_sizes_are_full_and_end_with_the_answer(node: Node):
+    whole = [f"{n:03}" for n in range(230)]
+    for start in range(0, 230, 5):
+        ids = whole[start : start + 5]
+        await node.put(*(f"doc:{id_}#viewer@group:h#member" for id_ in ids))
+        await node.put(*(f"group:h#member@user:{id_}" for id_ in ids))
+    docs = replace(DOCS, subject=Subject("user", "000"))
+    users = replace(USERS, entity=Entity("doc", "000"))
+    for ask, query in ((node.lookup.entities, docs), (node.lookup.subjects, users)):
+        for sizes in ((1,), (7, 100, 3), (33,), (100, 1), (230,), (115,), (200, 5, 1)):
+            token, shown = "", []
+            for size in cycle(sizes):
+                answer = await ask(T1, query, Window(page_size=size, continuation=token))
+                shown += answer.ids
+                token = answer.continuation
+                assert len(answer.ids) == size or not token
+                assert bool(token) == (len(shown) < 230)
+                if not token:
+                    break
+            assert shown == whole, sizes
+
+
+async def test_pages_before_an_id_without_an_answer_are_given_and_no_later_one(node: Node):
+    await node.schemas.write(T1, FAILING)
+    for n in range(1, 10):
+        level = parse_attribute(f"doc:{n:02}$level|integer:{0 if n == 6 else n}")
+        await node.put(f"doc:{n:02}#viewer@group:g#member", attributes=[level])
+    for size, given in ((1, 4), (2, 4), (3, 3), (4, 4), (5, 0), (9, 0)):
+        shown, token = list[str](), ""
+        while len(shown) < given:
+            window = Window(page_size=size, continuation=token)
+            answer = await node.lookup.entities(T1, DOCS, window)
+            shown, token = [*shown, *answer.ids], answer.continuation
+        assert shown == [f"{n:02}" for n in range(1, given + 1)], size
+        with pytest.raises(RuleFailedError):
+            await node.lookup.entities(T1, DOCS, Window(page_size=size, continuation=token))
 
 
 async def test_a_page_that_is_asked_again_or_elsewhere_is_the_same(node: Node):
@@ -119,7 +173,7 @@ async def test_what_waits_longest_is_given_up_first():
 
 async def test_together_they_hold_no_more_than_they_may():
     kept = OpenLookups(lambda: 0.0, open_max=9, held_max=10)
-    lookups = [await opened(4), await opened(4), await opened(6), await opened(11)]
+    lookups = [await opened(4), await opened(4), await opened(4, 2), await opened(8, 3)]
     for number, one in enumerate(lookups):
         await kept.keep(number, one)
     assert [one.lookup.closed for one in lookups] == [True, False, False, True]

@@ -40,6 +40,7 @@ def windows(sources, store: Store, *, after: str = "", wanted: int = 10):
         found = []
         while (window := await merged.window()) is not None:
             found.append(window)
+            assert merged.buffered == sum(source.left for source in merged.sources)
         assert merged.buffered == 0
         return found
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from grantlog.engine.bounds import Value, spent
 from grantlog.engine.lookup_entity.backwards import ContextBackwards
 from grantlog.engine.lookup_entity.judge import SEEN, Judge, Mark
 from grantlog.engine.lookup_entity.shape import Shape
 from grantlog.engine.lookup_entity.walk import Walk
-from grantlog.engine.many import FactMemo
+from grantlog.engine.many import Candidate, FactMemo
 from grantlog.engine.merge import Merge, PageRead, Source
 from grantlog.engine.own import OwnFacts
 from grantlog.engine.reading import LookupFacts
@@ -23,13 +22,6 @@ _TURN = 500
 """Ids after which others on the event loop have their turn."""
 
 IdSource = Source[EntitiesKey, Mark]
-
-
-class Candidate(NamedTuple):
-    """An entity, and whether it is allowed for sure; a check decides the others."""
-
-    id: str
-    sure: bool
 
 
 class Candidates:
@@ -79,11 +71,12 @@ class Candidates:
         """Those that are candidates, by what their facts and own attributes say."""
         judge = self._judge
         sure = {id_: judge.verdict(id_, marks) for id_, marks in found}
-        asked = {id_: marks for id_, marks in found if sure[id_] is False}
-        if judge.shape.own and asked:
+        own = judge.shape.own
+        asked = {id_: marks for id_, marks in found if sure[id_] is False} if own else {}
+        if asked:
             values = await self._own_values(list(asked))
-            sure |= {id_: judge.verdict(id_, asked[id_], own) for id_, own in values.items()}
-        return [Candidate(id_, known) for id_, known in sure.items() if known is not None]
+            sure |= {id_: judge.verdict(id_, asked[id_], say) for id_, say in values.items()}
+        return [(id_, known) for id_, known in sure.items() if known is not None]
 
     async def _own_values(self, ids: Sequence[str]) -> dict[str, dict[int, Value]]:
         """What the entities' attributes and rules say, by the numbers of their steps."""

@@ -85,12 +85,15 @@ class Judge:
         """
         if not self._alike or id_ == self._subject.id:
             return self._judged(id_, marks, own)
-        found = (*marks, *own.items())
-        if found not in self._verdicts:
-            if len(self._verdicts) == _REMEMBERED_MAX:
-                self._verdicts.clear()
-            self._verdicts[found] = self._judged(id_, marks, own)
-        return self._verdicts[found]
+        found = (*marks, *own.items()) if own else tuple(marks)
+        try:
+            return self._verdicts[found]
+        except KeyError:
+            pass
+        if len(self._verdicts) == _REMEMBERED_MAX:
+            self._verdicts.clear()
+        verdict = self._verdicts[found] = self._judged(id_, marks, own)
+        return verdict
 
     def _judged(self, id_: str, marks: Sequence[Mark], own: Mapping[int, Value]) -> bool | None:
         values = self._leaves(id_, marks)

@@ -10,11 +10,19 @@ from typing import Final
 from grantlog.engine.conform import plain_subject
 from grantlog.engine.contextual import arrange
 from grantlog.engine.lookup_entity.backwards import ContextBackwards
-from grantlog.engine.lookup_entity.candidates import Candidate, Candidates, IdSource, reached
+from grantlog.engine.lookup_entity.candidates import Candidates, IdSource, reached
 from grantlog.engine.lookup_entity.judge import SEEN, Judge
 from grantlog.engine.lookup_entity.shape import Shape
 from grantlog.engine.lookup_entity.walk import NO_SCOPE, Scope, Walk
-from grantlog.engine.many import FactMemo, Verdict, check_many
+from grantlog.engine.many import (
+    CHECKS_AT_ONCE,
+    Candidate,
+    FactMemo,
+    Verdict,
+    allowed_among,
+    check_many,
+    in_parts,
+)
 from grantlog.engine.merge import Source
 from grantlog.engine.own import OwnFacts
 from grantlog.engine.plan import Plan
@@ -29,12 +37,9 @@ from grantlog.engine.question import (
 )
 from grantlog.engine.reading import LookupFacts
 from grantlog.engine.steps import Step
-from grantlog.errors import GrantlogError, LimitError, NotFoundError
+from grantlog.errors import LimitError, NotFoundError
 from grantlog.model.tuples import Entity, Subject
 from grantlog.ports.reverse import IDS_PER_PAGE_MAX, IdPage
-
-CHECKS_AT_ONCE: Final = 100
-"""Candidates that are decided together."""
 
 WALK_NODES_MAX: Final = 1_000_000
 """Entities that a lookup may pass through before its last hop."""
@@ -108,7 +113,16 @@ class EntityLookup:
         return walked + self._memo.size + (merge.buffered if merge is not None else 0)
 
     async def ids(self) -> AsyncGenerator[str]:
-        """The ids that a check allows, in the order of their bytes, each once.
+        """The ids one by one; errors as `parts`."""
+        async with aclosing(self.parts()) as parts:
+            async for part in parts:
+                for id_ in part:
+                    yield id_
+
+    async def parts(self) -> AsyncGenerator[list[str]]:
+        """The ids that a check allows, in the order of their bytes, each once, some at a time.
+
+        Those before one that raises are given first.
 
         Raises:
             InvalidInputError: the depth is out of range, or the name cannot be asked like this.
@@ -122,14 +136,12 @@ class EntityLookup:
             return
         async with aclosing(self._found(step)) as parts:
             async for part in parts:
-                for some in _parts(part):
-                    verdicts = await self._checked(some)
-                    for id_, _ in some:
-                        verdict = verdicts.get(id_)
-                        if isinstance(verdict, GrantlogError):
-                            raise verdict
-                        if verdict is None or verdict.allowed:
-                            yield id_
+                for some in in_parts(part):
+                    ids, error = allowed_among(some, await self._checked(some))
+                    if ids:
+                        yield ids
+                    if error is not None:
+                        raise error
 
     def _found(self, step: Step) -> AsyncGenerator[list[Candidate]]:
         """The candidates, some at a time."""
@@ -152,7 +164,7 @@ class EntityLookup:
         own = self._query.scope.get(self._query.entity_type)
         async with aclosing(candidates.of(self._sources(shape, walk), self._after)) as parts:
             async for part in parts:
-                yield part if own is None else [one for one in part if one.id in own]
+                yield part if own is None else [one for one in part if one[0] in own]
 
     async def _every(self, shape: Shape) -> AsyncGenerator[list[Candidate]]:
         """All known ids; facts tell at least of those that they lead to."""
@@ -234,17 +246,3 @@ class EntityLookup:
         return CheckQuery(
             entity, query.permission, self._subject, context=query.context, depth=query.depth
         )
-
-
-def _parts(candidates: Sequence[Candidate]) -> Iterable[list[Candidate]]:
-    """Candidates in parts that hold at most `CHECKS_AT_ONCE` to be checked."""
-    part: list[Candidate] = []
-    unsure = 0
-    for candidate in candidates:
-        part.append(candidate)
-        unsure += not candidate.sure
-        if unsure == CHECKS_AT_ONCE:
-            yield part
-            part, unsure = [], 0
-    if part:
-        yield part

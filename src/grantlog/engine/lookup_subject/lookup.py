@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +13,14 @@ from grantlog.engine.contextual import arrange
 from grantlog.engine.graph import Graph
 from grantlog.engine.lookup_subject.gather import Gathering
 from grantlog.engine.lookup_subject.solve import Solution
-from grantlog.engine.many import FactMemo, Verdict, check_many
+from grantlog.engine.many import (
+    Candidate,
+    FactMemo,
+    Verdict,
+    allowed_among,
+    check_many,
+    in_parts,
+)
 from grantlog.engine.merge import Merge, Source
 from grantlog.engine.node import Node
 from grantlog.engine.plan import Plan
@@ -27,12 +35,8 @@ from grantlog.engine.question import (
 )
 from grantlog.engine.reading import LookupFacts
 from grantlog.engine.steps import ArrowStep
-from grantlog.errors import GrantlogError
 from grantlog.model.tuples import Entity, Subject
 from grantlog.ports.reverse import IDS_PER_PAGE_MAX, IdPage, OfKindKey
-
-CHECKS_AT_ONCE: Final = 100
-"""Candidates that are decided together."""
 
 SUBJECTS_MAX: Final = 1_000_000
 """Usersets, and subjects that arrows lead to, that a lookup may pass through."""
@@ -112,7 +116,16 @@ class SubjectLookup:
         return self._nodes + buffered + self._memo.size
 
     async def ids(self) -> AsyncGenerator[str]:
-        """The ids that a check allows, in the order of their bytes, each once.
+        """The ids one by one; errors as `parts`."""
+        async with aclosing(self.parts()) as parts:
+            async for part in parts:
+                for id_ in part:
+                    yield id_
+
+    async def parts(self) -> AsyncGenerator[list[str]]:
+        """The ids that a check allows, in the order of their bytes, each once, some at a time.
+
+        Those before one that raises are given first.
 
         Raises:
             NotFoundError: the schema has no such entity type or name.
@@ -134,14 +147,12 @@ class SubjectLookup:
         merge = self._merge = await self._merged(gathering, everyone=solution.is_open)
         while (window := await merge.window()) is not None:
             candidates = await self._candidates(window, solution)
-            for part in _parts(candidates):
-                verdicts = await self._checked(part)
-                for id_, _ in part:
-                    verdict = verdicts.get(id_)
-                    if isinstance(verdict, GrantlogError):
-                        raise verdict
-                    if verdict is None or verdict.allowed:
-                        yield id_
+            for part in in_parts(candidates):
+                ids, error = allowed_among(part, await self._checked(part))
+                if ids:
+                    yield ids
+                if error is not None:
+                    raise error
 
     async def _gathered(self) -> Gathering:
         """All nodes in reach."""
@@ -186,11 +197,11 @@ class SubjectLookup:
 
     async def _candidates(
         self, window: Mapping[str, Sequence[Node | None]], solution: Solution
-    ) -> list[tuple[str, bool]]:
+    ) -> list[Candidate]:
         """Those of a window that may be allowed, and whether they are for sure."""
         own = self._own
         ids = list(window)
-        found: list[tuple[str, bool]] = []
+        found: list[Candidate] = []
         for start in range(0, len(ids), solution.ids_max):
             some = ids[start : start + solution.ids_max]
             holding: dict[Node, set[str]] = {}
@@ -226,7 +237,7 @@ class SubjectLookup:
                 after, more = page.ids[-1] if page.ids else after, page.more
         return known
 
-    async def _checked(self, part: Sequence[tuple[str, bool]]) -> dict[str, Verdict]:
+    async def _checked(self, part: Sequence[Candidate]) -> dict[str, Verdict]:
         """The verdicts of those that are not sure."""
         unsure = [id_ for id_, sure in part if not sure]
         queries = [self._question(id_) for id_ in unsure]
@@ -249,17 +260,3 @@ class SubjectLookup:
 def _place(node: Node) -> tuple[str, str, str]:
     """The relation that a node is: entity type, entity id, name."""
     return node.step.type, node.id, node.step.name
-
-
-def _parts(candidates: Sequence[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:
-    """Candidates in parts that hold at most `CHECKS_AT_ONCE` to be checked."""
-    part: list[tuple[str, bool]] = []
-    unsure = 0
-    for candidate in candidates:
-        part.append(candidate)
-        unsure += not candidate[1]
-        if unsure == CHECKS_AT_ONCE:
-            yield part
-            part, unsure = [], 0
-    if part:
-        yield part

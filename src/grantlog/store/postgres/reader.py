@@ -25,7 +25,9 @@ from grantlog.store.postgres.pool import Pool, lent
 from grantlog.store.postgres.reader_batch import ReadBatch
 from grantlog.store.postgres.statements import load
 
-_READ: Final = load("read")["read"]
+_SQL: Final = load("read")
+_READ: Final = _SQL["read"]
+_GUARDS: Final = _SQL["guards"]
 _DOING: Final = "reading facts"
 
 KEYS_PER_STATEMENT_MAX: Final = 1_000
@@ -198,12 +200,14 @@ class PostgresFactReader:
             self._running.remove(running)
 
     async def _fetch(self, batch: ReadBatch) -> tuple[Any, ...]:
-        arguments = batch.arguments()
+        statement, arguments = (
+            (_READ, batch.arguments()) if batch.has_keys else (_GUARDS, [batch.tenants()])
+        )
         attempt = 1
         while True:
             try:
                 async with lent(self._pool) as connection:
-                    row = await connection.fetchrow(_READ, *arguments)
+                    row = await connection.fetchrow(statement, *arguments)
                 assert row is not None, "the statement's contexts are an aggregate: one row always"
             except DRIVER_ERRORS as error:
                 if attempt == ATTEMPTS_MAX or not breaks_connection(error):

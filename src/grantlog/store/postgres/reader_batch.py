@@ -102,6 +102,15 @@ class ReadBatch:
             numbers.append(number)
         return place, numbers
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether more than guards is asked for."""
+        return bool(self._found)
+
+    def tenants(self) -> Sequence[TenantId]:
+        """The argument of the statement `guards`."""
+        return [tenant for tenant, _ in self._contexts]
+
     def arguments(self) -> list[Sequence[Any]]:
         """The arguments of the statement `read`."""
         tenants, revisions = zip(*self._contexts, strict=True)
@@ -126,9 +135,11 @@ class ReadBatch:
         return _BEFORE_USERSETS if type(key) is UsersetsKey else _BEFORE_SUBJECTS
 
     def take(self, row: tuple[Any, ...]) -> None:
-        """Take the statement's one row."""
-        guards, direct, subjects, member, attribute = row[:4], row[4], row[5:9], row[9], row[10:]
-        self._guards = [Guard._make(guard) for guard in zip(*guards, strict=True)]
+        """Take the one row of `read`, or of `guards`."""
+        self._guards = [Guard._make(guard) for guard in zip(*row[:4], strict=True)]
+        if not self._found:
+            return
+        direct, subjects, member, attribute = row[4], row[5:9], row[9], row[10:]
         found = self._found
         for slot in direct or ():
             found[self._direct.answers[slot - 1]] = True

@@ -9,7 +9,7 @@ import pytest
 
 from grantlog.errors import BehindWindowError, ProjectionLaggingError
 from grantlog.model.attributes import AttributeValue, parse_attribute
-from grantlog.model.ids import Revision
+from grantlog.model.ids import Revision, TenantId
 from grantlog.model.tuples import Subject, parse_tuple
 from grantlog.ports.facts import (
     PAGE_SUBJECTS_MAX,
@@ -161,6 +161,32 @@ class ReaderContract:
         with pytest.raises(ProjectionLaggingError):
             await primary.facts.read(ACME, Revision(done.revision + 1), [])
 
+    async def test_what_is_asked_without_keys_is_told_to_each_who_asks(
+        self, primary: Primary
+    ) -> None:
+        await primary.put("doc:1#viewer@user:1")
+        await primary.put("doc:2#viewer@user:1", tenant=OTHER)
+        await primary.writer.delete_tenant(OTHER, write_id=primary.new_id())
+        await primary.put("doc:2#viewer@user:1")
+        await primary.remove("doc:1#viewer@user:1")
+        await primary.collect(ACME, Revision(2))
+        never = TenantId("never")
+        places = [(ACME, 1), (OTHER, 1), (never, 0), (ACME, 4), (OTHER, 2), (ACME, 3), (never, 1)]
+        alone = [
+            await _outcome(primary.facts.read(tenant, Revision(at), ())) for tenant, at in places
+        ]
+        behind, ahead = BehindWindowError, ProjectionLaggingError
+        assert alone == [behind, behind, [], ahead, [], [], ahead]
+        for keys in ([], [direct("doc:2#viewer@user:1")]):
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(_outcome(primary.facts.read(tenant, Revision(at), ())))
+                    for tenant, at in places
+                ]
+                beside = group.create_task(_outcome(primary.facts.read(ACME, Revision(3), keys)))
+            assert [task.result() for task in tasks] == alone
+            assert beside.result() == [True] * len(keys)
+
     async def test_a_tenant_that_was_never_written_has_no_facts(self, primary: Primary) -> None:
         keys = [direct("doc:1#viewer@user:1"), attribute("doc:1$level"), subjects("doc:1#viewer")]
         empty = SubjectPage((), more=False)
@@ -230,7 +256,7 @@ class ReaderContract:
 async def _outcome(read: Awaitable[Sequence[FactAnswer]]) -> object:
     try:
         return list(await read)
-    except ProjectionLaggingError as error:
+    except (ProjectionLaggingError, BehindWindowError) as error:
         return type(error)
 
 

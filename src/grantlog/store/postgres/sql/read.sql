@@ -166,3 +166,14 @@ CROSS JOIN LATERAL (
         LIMIT 1
     ) AS fact
 ) AS attribute;
+
+-- Of reads without keys: the contexts' heads alone, in the columns of `read`, at a third of its cost.
+-- By heads' primary key.
+
+-- name: guards
+SELECT array_agg(coalesce(heads.revision, 0) ORDER BY asked.place) AS revisions,
+    array_agg(coalesce(heads.floor_rev, 0) ORDER BY asked.place) AS floors,
+    array_agg(coalesce(heads.begins_rev, 0) ORDER BY asked.place) AS begins,
+    array_agg(coalesce(heads.epoch, 0) ORDER BY asked.place) AS epochs
+FROM unnest($1::text[]) WITH ORDINALITY AS asked (tenant_id, place)
+LEFT JOIN heads ON heads.tenant_id = asked.tenant_id;
