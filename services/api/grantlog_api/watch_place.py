@@ -59,12 +59,12 @@ _RESUMABLE: Final = (UnavailableError, LimitError)
 
 
 class Search:
-    """For how long a watcher has been without a service that tells it something."""
+    """For how long a watcher has gone from one service to another, and none told it something."""
 
     def __init__(self, clock: Callable[[], float], patience_s_max: float) -> None:
         self._clock = clock
         self._patience_s_max = patience_s_max
-        self._since: float | None = clock()
+        self._since: float | None = None
         self._answered_at: float | None = None
         self.resumed = False
         """The next message is the first of another service."""

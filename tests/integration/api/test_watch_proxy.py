@@ -137,6 +137,15 @@ async def test_a_service_that_says_nothing_is_given_up() -> None:
     assert (mute.asked, late.asked, well.asked) == ([""], [""], ["1"])
 
 
+async def test_one_who_begins_at_a_service_that_says_nothing_is_taken_to_another() -> None:
+    """Giving it up took longer than a watcher without a service waits to be told."""
+    mute, well = Service(silent), Service(tells(1))
+    limits = ProxyLimits(heartbeat_s=0.1, answer_s_max=2.0, patience_s_max=1.0)
+    async with proxied(mute, well, limits=limits) as proxy:
+        assert await heard(proxy, 2) == [("0", 0), ("1", 1)]
+    assert (mute.asked, well.asked) == ([""], [""])
+
+
 async def test_when_none_lives_the_watcher_is_told_where_to_go_on() -> None:
     gone = UnavailableError("going down")
     service = Service(tells(1, then=gone), fails(gone))
