@@ -35,6 +35,7 @@ NOT_RUN = {
     ("benchmarks/README.md", "make bench"): "minutes",
     ("docs/change-topic.md", '{\n  "tenant"'): "tests/unit/wire/test_topic_page.py compares it",
     ("docs/change-topic.md", '{"epoch"'): "tests/unit/wire/test_topic_page.py compares it",
+    ("docs/operations.md", '{"event":"call"'): "tests/unit/serving/test_call_lines.py reads it",
     ("docs/operations.md", "grantlog serve "): "a tree of processes",
     ("docs/operations.md", "export GRANTLOG_DATABASE_URL"): "nodes; tests/e2e/test_ring.py",
     ("docs/operations.md", "GRANTLOG_RING=postgres"): "two nodes; tests/e2e/test_ring.py",

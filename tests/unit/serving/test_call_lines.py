@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,16 @@ def test_a_line_says_what_a_call_was_and_how_it_ended(pipe: tuple[int, int]):
         common | answered,
         common | {"tenant": "", "code": "INVALID_ARGUMENT"},
     ]
+
+
+def test_the_manual_shows_a_line(pipe: tuple[int, int]):
+    reader, writer = pipe
+    manual = Path(__file__).resolve().parents[3] / "docs" / "operations.md"
+    (shown,) = re.findall(r'^{"event":"call".*$', manual.read_text("utf-8"), re.MULTILINE)
+    lines = CallLines(writer, {"service": "api"}, now=lambda: 1767323045.0000065)
+    lines.say(CHECK, "t1", Code.OK, 0.00031, Standing("…", source=Source.CACHE))
+    lines.write()
+    assert read(reader) == [json.loads(shown)]
 
 
 @pytest.mark.parametrize("for_people", [True, False])
