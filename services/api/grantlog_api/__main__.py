@@ -13,7 +13,7 @@ import structlog
 from grpc.aio import Server
 
 from grantlog.runtime.logging import configure_logging
-from grantlog.runtime.service import run_service
+from grantlog.runtime.service import COLLECT_SHORTLY_AT, run_service
 from grantlog.runtime.settings import read_settings
 from grantlog.runtime.supervise import supervise
 from grantlog.serving import grpc_door
@@ -120,7 +120,7 @@ def _told_when_open(settings: ApiSettings, http_port: int, grpc_port: int) -> Ca
 def run() -> None:
     """Run the service and exit with its code."""
     configure_logging("api")
-    sys.exit(run_service(lambda: main(read_settings(ApiSettings))))
+    sys.exit(run_service(lambda: main(read_settings(ApiSettings)), collect_at=COLLECT_SHORTLY_AT))
 
 
 if __name__ == "__main__":
