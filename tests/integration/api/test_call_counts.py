@@ -72,6 +72,7 @@ class Doors:
     def __init__(self, *, timeout_s: float) -> None:
         self.source = Source()
         self._reader, writer = os.pipe()
+        os.set_blocking(self._reader, False)  # a test without its lines fails, it does not hang
         self._lines = CallLines(writer, {})
         self._descriptors = (self._reader, writer)
         self.calls = Calls(

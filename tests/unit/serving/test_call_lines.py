@@ -8,8 +8,9 @@ import re
 import select
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -21,21 +22,27 @@ from grantlog.wire.status import Code
 CHECK = "/base.v1.Permission/Check"
 
 
+class Pipe(NamedTuple):
+    """Both ends of a pipe, as files so that an end is closed once."""
+
+    reader: FileIO
+    writer: FileIO
+
+
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for end in ends:
-        with suppress(OSError):
-            os.close(end)
+def pipe() -> Iterator[Pipe]:
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)  # a test without its lines fails, it does not hang
+    with FileIO(reader, "rb") as reads, FileIO(writer, "wb") as writes:
+        yield Pipe(reads, writes)
 
 
 def read(reader: int) -> list[dict[str, object]]:
     return [json.loads(line) for line in os.read(reader, 1 << 20).splitlines()]
 
 
-def test_a_line_says_what_a_call_was_and_how_it_ended(pipe: tuple[int, int]):
-    reader, writer = pipe
+def test_a_line_says_what_a_call_was_and_how_it_ended(pipe: Pipe):
+    reader, writer = (end.fileno() for end in pipe)
     lines = CallLines(writer, {"service": "api", "worker": "1"}, now=lambda: 1.5)
     lines.say(CHECK, "t1", Code.OK, 0.0125, Standing("token", source=Source.CACHE))
     lines.say(CHECK, "", Code.INVALID_ARGUMENT, None, None)
@@ -55,8 +62,8 @@ def test_a_line_says_what_a_call_was_and_how_it_ended(pipe: tuple[int, int]):
     ]
 
 
-def test_the_manual_shows_a_line(pipe: tuple[int, int]):
-    reader, writer = pipe
+def test_the_manual_shows_a_line(pipe: Pipe):
+    reader, writer = (end.fileno() for end in pipe)
     manual = Path(__file__).resolve().parents[3] / "docs" / "operations.md"
     (shown,) = re.findall(r'^{"event":"call".*$', manual.read_text("utf-8"), re.MULTILINE)
     lines = CallLines(writer, {"service": "api"}, now=lambda: 1767323045.0000065)
@@ -66,10 +73,8 @@ def test_the_manual_shows_a_line(pipe: tuple[int, int]):
 
 
 @pytest.mark.parametrize("for_people", [True, False])
-def test_what_a_caller_says_is_neither_long_nor_a_line_of_its_own(
-    pipe: tuple[int, int], for_people: bool
-):
-    reader, writer = pipe
+def test_what_a_caller_says_is_neither_long_nor_a_line_of_its_own(pipe: Pipe, for_people: bool):
+    reader, writer = (end.fileno() for end in pipe)
     lines = CallLines(writer, {}, for_people=for_people)
     lines.say(CHECK, 'x"\n\x1b[2J{"event":"forged"}' + "y" * 100_000, Code.OK, 0.1, None)
     lines.write()
@@ -81,10 +86,10 @@ def test_what_a_caller_says_is_neither_long_nor_a_line_of_its_own(
 
 @pytest.mark.parametrize("unread", [b"", b"{}\n"])
 def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch, unread: bytes
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, unread: bytes
 ):
     """Into an empty pipe what it holds, else what is promised to stay together."""
-    reader, writer = pipe
+    reader, writer = (end.fileno() for end in pipe)
     os.write(writer, unread)
     pieces: list[bytes] = []
     told: list[dict[str, object]] = []
@@ -111,9 +116,9 @@ def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
 
 
 def test_a_reader_that_does_not_read_costs_lines_and_is_told_how_many(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ):
-    reader, writer = pipe
+    reader, writer = (end.fileno() for end in pipe)
     monkeypatch.setattr(call_lines, "LINES_MAX", 3)
     lines = CallLines(writer, {})
     for number in range(5):
@@ -129,17 +134,17 @@ def test_a_reader_that_does_not_read_costs_lines_and_is_told_how_many(
 
 
 @pytest.mark.parametrize("end", [0, 1])
-def test_an_end_that_is_gone_costs_the_lines_and_nothing_else(pipe: tuple[int, int], end: int):
-    _, writer = pipe
-    os.close(pipe[end])
+def test_an_end_that_is_gone_costs_the_lines_and_nothing_else(pipe: Pipe, end: int):
+    writer = pipe.writer.fileno()
+    pipe[end].close()
     lines = CallLines(writer, {})
     lines.say(CHECK, "t1", Code.OK, 0.1, None)
     lines.write()
     assert lines.dropped == 1
 
 
-def test_the_last_lines_are_written_at_the_end(pipe: tuple[int, int]):
-    reader, writer = pipe
+def test_the_last_lines_are_written_at_the_end(pipe: Pipe):
+    reader, writer = (end.fileno() for end in pipe)
     with open_call_lines(writer, {}) as lines:
         lines.say(CHECK, "t1", Code.OK, 0.1, None)
     assert [line["tenant"] for line in read(reader)] == ["t1"]
@@ -147,14 +152,15 @@ def test_the_last_lines_are_written_at_the_end(pipe: tuple[int, int]):
 
 
 def test_a_reader_that_never_reads_does_not_hold_up_the_end(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ):
-    reader, writer = pipe
+    writer = pipe.writer.fileno()
     monkeypatch.setattr(call_lines, "_LAST_S_MAX", 0.05)
     with open_call_lines(writer, {}) as lines:
         for _ in range(2_000):  # more than the pipe holds
             lines.say(CHECK, "t1", Code.OK, 0.1, None)
     (stuck,) = [thread for thread in threading.enumerate() if thread.name == "call lines"]
     assert stuck.daemon
-    while stuck.is_alive():
-        os.read(reader, 1 << 20)
+    pipe.reader.close()  # so that it ends with this test
+    stuck.join(60)
+    assert not stuck.is_alive()
