@@ -86,7 +86,8 @@ class KnownHeads:
             if head.revision <= newest.revision and head.epoch == newest.epoch:
                 if asked_at <= complete_at:
                     return known
-                head = newest
+                if newest.digest is not None or head.revision < newest.revision:
+                    head = newest
             asked_at = max(asked_at, complete_at)
         learnt = Known(head, asked_at)
         self._known.set(tenant, learnt)
@@ -102,7 +103,7 @@ class KnownHeads:
             done: what came of the write.
             begun_at: when the write was sent.
         """
-        head = Head(done.epoch, done.revision, done.schema_version, done.begins)
+        head = Head(done.epoch, done.revision, done.schema_version, done.begins, done.digest)
         stand_at(encode_token(tenant, SnapToken(done.epoch, done.revision)))
         self.learn(tenant, head, begun_at)
         return head

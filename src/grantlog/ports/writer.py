@@ -83,6 +83,8 @@ class Committed:
     commit_time: datetime | None = None
     begins: Revision = NOTHING
     """The deletion that began the tenant's current life."""
+    digest: bytes | None = field(default=None, compare=False, repr=False)
+    """Of the transaction at `revision`; None where a tenant was never written to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,16 +73,22 @@ async def test_revisions_of_a_lost_history_are_not_taken_for_those_of_the_new_on
             assert await check(api) == (False, "cache")
 
 
+@pytest.mark.parametrize("retried", [False, True])
 async def test_a_node_that_only_read_what_was_lost_is_not_deceived_by_who_wrote_it_anew(
-    primary: OwnPostgres,
+    primary: OwnPostgres, retried: bool
 ):
-    """Nobody who is left wrote it, and the new history is as long as the lost one."""
+    """Nobody who is left wrote it, and the new history is as long as the lost one.
+
+    A write that was tried again there, and changed nothing, tells it the same as a read.
+    """
     async with AsyncExitStack() as stack:
         here, _ = await nodes(stack, primary.dsn())
         backup = primary.back_up("backup")
         async with whole_api(primary.dsn()) as there:
             await remove(there)  # revision 4
             lost = await write(there, FACT)  # revision 5
+            if retried:
+                assert await write(here, FACT) == lost
         for _ in range(2):
             assert (await check(here, lost))[0] is True
         await write_anew(primary, backup)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grantlog.app.known import KnownHeads
 from grantlog.model.ids import Epoch, Revision, SchemaVersion, TenantId
 from grantlog.ports.heads import Head
+from grantlog.ports.writer import Committed
 
 T1 = TenantId("t1")
 
@@ -48,6 +51,19 @@ def test_every_write_committed_by_then_is_in_the_head_that_is_known(moves):
             place = (found.head.epoch, found.head.revision)
             missed = [at for at, done in committed if done > place]
             assert all(at > found.complete_at for at in missed), moves
+
+
+def test_a_digest_that_is_known_stays_known():
+    """It is what tells a restored log's transaction at that revision from the one that was lost."""
+    known = KnownHeads(lambda: 0.0)
+    bare, told = head(1, 9), replace(head(1, 9), digest=b"told")
+    known.learn(T1, bare, 10.0)
+    assert known.learn(T1, told, 11.0).head.digest == b"told"
+    assert known.learn(T1, bare, 12.0) == (told, 12.0)
+    assert known.learn(T1, replace(told, digest=b"another"), 13.0).head.digest == b"told"
+    done = Committed(told.epoch, Revision(10), told.schema_version, digest=b"mine")
+    known.acknowledge(T1, done, 14.0)
+    assert known.heads()[T1].digest == b"mine"
 
 
 def test_the_newest_head_and_the_latest_knowledge_may_come_from_different_answers():

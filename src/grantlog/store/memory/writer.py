@@ -74,7 +74,8 @@ class MemoryWriter:
         changes = net_changes(intent, facts, at)
         if not changes:
             epoch = state.epoch if state else self._tables.epoch
-            return Committed(epoch, at, in_force, begins=begins)
+            digest = state.digest if state else None
+            return Committed(epoch, at, in_force, begins=begins, digest=digest)
         require_within(changes, self._changes_max)
         creates = any(change.operation is Operation.CREATE for change in changes)
         if creates and not intent.schema_pinned and intent.schema_version != in_force:
@@ -115,6 +116,7 @@ class MemoryWriter:
             state.revision if state else Revision(0),
             state.schema_version if state else SchemaVersion(""),
             begins=state.begins if state else Revision(0),
+            digest=state.digest if state else None,
         )
         for name, definition in definitions.items():
             if stored.get(name) != definition:
@@ -194,7 +196,7 @@ class MemoryWriter:
         self._tables.advance([transaction])
         self._record([transaction])
         now = self._tables.tenants[tenant]
-        return Committed(epoch, revision, now.schema_version, commit_time, now.begins)
+        return Committed(epoch, revision, now.schema_version, commit_time, now.begins, digest)
 
 
 def _data_body(changes: tuple[Change, ...], intent: DataIntent, *, creates: bool) -> DataWritten:

@@ -56,6 +56,10 @@ class WriterContract:
             await primary.put(f"doc:{number}#viewer@user:1")
         head = await primary.heads.head(ACME)
         assert head.digest == (await primary.history())[-1].digest
+        anew = await primary.put("doc:2#viewer@user:1")
+        again = await primary.put("doc:2#viewer@user:1")
+        digest = (await primary.history())[-1].digest
+        assert (anew.digest, again.digest) == (digest, digest)
 
     async def test_writing_what_holds_takes_no_revision(self, primary: Primary) -> None:
         first = await primary.put("doc:1#viewer@user:1", "doc:1$level|integer:1")

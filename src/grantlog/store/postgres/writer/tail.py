@@ -92,8 +92,14 @@ class Tail:
         elif isinstance(body, TenantDeleted):
             self.schema_version = SchemaVersion("")
             self.begins = revision
-        return Committed(head.epoch, revision, self.schema_version, time, self.begins)
+        return Committed(head.epoch, revision, self.schema_version, time, self.begins, digest)
 
     def standing(self) -> Committed:
         """What a write that changes nothing answers: the head it met."""
-        return Committed(self._head.epoch, self._revision, self.schema_version, begins=self.begins)
+        return Committed(
+            self._head.epoch,
+            self._revision,
+            self.schema_version,
+            begins=self.begins,
+            digest=self.digest,
+        )
