@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -81,10 +81,11 @@ def _calls(lines: CallLines | None) -> Calls:
 
 
 async def _serve(case: str, *, call_lines: bool) -> None:
-    with ExitStack() as stack:
+    async with AsyncExitStack() as stack:
         lines = None
         if call_lines:
-            lines = stack.enter_context(open_call_lines(sys.stderr.fileno(), {"service": "api"}))
+            opened = open_call_lines(sys.stderr.fileno(), {"service": "api"})
+            lines = await stack.enter_async_context(opened)
         await _serve_calls(case, _calls(lines))
 
 

@@ -99,7 +99,6 @@ class StreamResponse(Response):
                     await self._send(send, framing.item(_parsed(message)))
                 if not begun:
                     await self._begin(send)
-            await self._send(send, b"", last=True)
         except asyncio.CancelledError as left:
             self._failed(left)
             raise
@@ -111,6 +110,8 @@ class StreamResponse(Response):
                 body = framing.refusal(status)
                 refusal = Response(body, status_code=status.http, media_type=JSON)
                 await refusal(scope, receive, send)
+        else:  # the call has ended well, whatever its reader does now
+            await self._send(send, b"", last=True)
 
     async def _begin(self, send: Send) -> None:
         headers = {**self._framing.headers, **self._said}

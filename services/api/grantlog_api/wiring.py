@@ -95,7 +95,7 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
             pages=Continuations(await read_mac_key(lookups)),
         )
         labels = {"worker": settings.worker} if settings.worker else {}
-        lines = _open_call_lines(stack, labels) if settings.call_lines else None
+        lines = await _open_call_lines(stack, labels) if settings.call_lines else None
         calls = calls_over(parts, settings, watch, lines)
         probe = _probe(lookups, replicas, kept.proof)
         read = topic if settings.kafka_bootstrap else None
@@ -107,11 +107,16 @@ async def open_api(settings: ApiSettings) -> AsyncGenerator[Api]:
         yield Api(calls, probe, watches, metrics)
 
 
-def _open_call_lines(stack: AsyncExitStack, labels: Mapping[str, str]) -> CallLines:
-    """Lines of calls, where the logs go."""
+async def _open_call_lines(stack: AsyncExitStack, labels: Mapping[str, str]) -> CallLines:
+    """Lines of calls, where the logs go: a worker's beside those of others."""
     to = sys.stderr
-    return stack.enter_context(
-        open_call_lines(to.fileno(), {"service": "api", **labels}, for_people=to.isatty())
+    return await stack.enter_async_context(
+        open_call_lines(
+            to.fileno(),
+            {"service": "api", **labels},
+            for_people=to.isatty(),
+            shared=bool(labels),
+        )
     )
 
 

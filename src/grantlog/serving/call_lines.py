@@ -7,6 +7,7 @@ subject.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import select
@@ -15,8 +16,8 @@ import termios
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -27,7 +28,9 @@ from grantlog.ports.standing import Standing
 from grantlog.wire.status import Code
 
 LINES_MAX: Final = 50_000
-"""Lines that wait for a slow reader, about 12 MB; those that come on top of them are left out."""
+"""Lines that wait for a slow reader; those that come on top of them are left out.
+
+About 12 MB, 64 with tenants of the oddest characters."""
 
 PIECE_BYTES_MAX: Final = 65_536
 """Written at once: for each piece the thread waits for the interpreter behind the calls."""
@@ -50,6 +53,7 @@ class CallLines:
         descriptor: where they go.
         labels: what every line says, the service among it.
         for_people: plain text rather than JSON.
+        shared: other processes write many lines there, too.
         now: seconds since 1970.
     """
 
@@ -59,6 +63,7 @@ class CallLines:
         labels: Mapping[str, str],
         *,
         for_people: bool = False,
+        shared: bool = False,
         now: Callable[[], float] = time.time,  # noqa: TID251 - a log line's, as structlog's
     ) -> None:
         self._told = 0
@@ -67,6 +72,8 @@ class CallLines:
         self._descriptor = descriptor
         self._labels = "".join(f",{_quoted(name)}:{_quoted(of)}" for name, of in labels.items())
         self._form = _for_people if for_people else str.encode
+        self._shared = shared
+        self._is_torn = False
         self._now = now
         self._second = -1
         self._until_second = ""
@@ -98,23 +105,33 @@ class CallLines:
         if at is not None and at.snap_token:
             stands = f',"snap_token":"{at.snap_token}","source":"{at.source.value}"'
         self._lines.append(
-            f'{{"event":"call","method":"{method}","tenant":{_quoted(tenant)},'
+            f'{{"event":"call","method":"{method}","tenant":{_quoted(tenant[:_TEXT_MAX])},'
             f'"code":"{_CODES[code]}"{took}{stands},"level":"info"{self._end()}'
         )
 
     def write(self) -> None:
-        """Write what there is; it may block."""
+        """Write what there is, then how many lines are newly missing; it may block."""
+        for piece in self._pieces():
+            self._unwritten += self._put(piece)
         missing = self.dropped - self._told
         if missing:
-            self._told += missing
-            self._lines.append(
-                f'{{"event":"call lines left out","lines":{missing},"level":"warning"{self._end()}'
-            )
-        for piece in self._pieces():
-            try:
-                os.write(self._descriptor, piece)
-            except OSError:
-                self._unwritten += piece.count(b"\n")
+            said = f'{{"event":"call lines left out","lines":{missing},"level":"warning"'
+            if not self._put(self._form(said + self._end())):
+                self._told += missing
+
+    def _put(self, piece: bytes) -> int:
+        """Write lines; how many of them are lost."""
+        rest = piece
+        try:
+            if self._is_torn:
+                os.write(self._descriptor, b"\n")
+                self._is_torn = False
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            begun = piece[: len(piece) - len(rest)]
+            self._is_torn |= bool(begun) and not begun.endswith(b"\n")
+        return rest.count(b"\n")
 
     def _end(self) -> str:
         """How each line ends: with its labels and the time."""
@@ -129,29 +146,29 @@ class CallLines:
     def _pieces(self) -> Iterator[bytes]:
         """All lines that wait, as many together as may be written at once."""
         piece: list[bytes] = []
-        room = _room(self._descriptor)
+        room = _room(self._descriptor, shared=self._shared)
         while self._lines:
             line = self._form(self._lines.popleft())
             if piece and len(line) > room:
                 yield b"".join(piece)
-                piece, room = [], _room(self._descriptor)
+                piece, room = [], _room(self._descriptor, shared=self._shared)
             piece.append(line)
             room -= len(line)
         if piece:
             yield b"".join(piece)
 
 
-def _room(descriptor: int) -> int:
-    """Bytes that may be written at once and stay together, whoever else writes lines there.
+def _room(descriptor: int, *, shared: bool) -> int:
+    """Bytes that may be written at once and stay together.
 
-    What fits into a pipe is; of more, what a pipe promises is.
+    Of a pipe, what it promises; what it holds, too, where it is empty and nobody else fills it.
     """
     unread = bytearray(4)
     try:
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             return PIECE_BYTES_MAX
         fcntl.ioctl(descriptor, termios.FIONREAD, unread)
-        if any(unread) or _PIPE_SIZE is None:
+        if shared or any(unread) or _PIPE_SIZE is None:
             return select.PIPE_BUF
         return min(PIECE_BYTES_MAX, fcntl.fcntl(descriptor, _PIPE_SIZE))
     except OSError:  # it is closed: the write will say so
@@ -160,7 +177,7 @@ def _room(descriptor: int) -> int:
 
 @lru_cache(1024)
 def _quoted(text: str) -> str:
-    return orjson.dumps(text[:_TEXT_MAX]).decode()
+    return orjson.dumps(text).decode()
 
 
 def _for_people(line: str) -> bytes:
@@ -176,15 +193,19 @@ def _shown(value: object) -> str:
     return text if text.isprintable() and " " not in text else repr(text)
 
 
-@contextmanager
-def open_call_lines(
-    descriptor: int, labels: Mapping[str, str], *, for_people: bool = False
-) -> Generator[CallLines]:
+@asynccontextmanager
+async def open_call_lines(
+    descriptor: int,
+    labels: Mapping[str, str],
+    *,
+    for_people: bool = False,
+    shared: bool = False,
+) -> AsyncGenerator[CallLines]:
     """Lines that are written as they come for the block, and the last ones behind it.
 
     A reader that reads nothing does not hold up the end of the process.
     """
-    lines = CallLines(descriptor, labels, for_people=for_people)
+    lines = CallLines(descriptor, labels, for_people=for_people, shared=shared)
     stop = threading.Event()
 
     def work() -> None:
@@ -198,4 +219,4 @@ def open_call_lines(
         yield lines
     finally:
         stop.set()
-        thread.join(_LAST_S_MAX)
+        await asyncio.to_thread(thread.join, _LAST_S_MAX)

@@ -218,7 +218,8 @@ class Calls:
 
 
 def _tenant_of(request: Message | None) -> str:
-    return getattr(request, "tenant_id", "")
+    """Of a call of Tenancy, the one that is made or deleted."""
+    return getattr(request, "tenant_id", "") or getattr(request, "id", "")
 
 
 def _terms() -> Terms:

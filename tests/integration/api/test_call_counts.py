@@ -8,15 +8,17 @@ import os
 import socket
 from collections import Counter
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 import pytest
 from grantlog_api import rest_door
+from grantlog_api.rest_stream import LINES, StreamResponse
 from grpc import aio
 
 from grantlog.api.v1 import base_pb2, service_pb2, service_pb2_grpc
 from grantlog.app.terms import OfNow
-from grantlog.errors import NotFoundError
+from grantlog.errors import NotFoundError, SlowReaderError
 from grantlog.serving import grpc_door
 from grantlog.serving.call_lines import CallLines
 from grantlog.serving.calls import Calls
@@ -272,3 +274,30 @@ async def test_a_reader_that_does_not_read_is_counted_once(kind):
             await until(lambda: opened.source.running == 0)
             await opened.ended(*[(WATCH, "RESOURCE_EXHAUSTED")] * 2)
         slow.cancel()
+
+
+async def test_a_stream_whose_end_is_not_read_has_ended_once():
+    async with doors() as (opened, _, _):
+        watched = service_pb2.WatchRequest(tenant_id="ends")
+        failed = partial(opened.calls.failed, WATCH, request=watched)
+        messages = opened.calls.stream(WATCH, watched)
+        response = StreamResponse(failed, messages, LINES, {}, stall_s_max=0.05)
+        ended = asyncio.Event()
+
+        async def send(message):
+            if message["type"] == "http.response.body" and not message["more_body"]:
+                ended.set()
+                await asyncio.Event().wait()
+
+        with pytest.raises(ExceptionGroup) as caught:
+            await response({"type": "http"}, asyncio.Event().wait, send)
+        assert caught.group_contains(SlowReaderError)
+        assert ended.is_set()
+        await opened.ended((WATCH, "OK"))
+
+
+async def test_a_call_of_a_tenant_itself_names_it():
+    async with doors() as (opened, _, client):
+        await client.post("/v1/tenants/create", json={"id": "new", "name": "New"})
+        (line,) = await opened.ended(("/base.v1.Tenancy/Create", "UNIMPLEMENTED"))
+        assert line["tenant"] == "new"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import select
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -84,11 +86,11 @@ def test_what_a_caller_says_is_neither_long_nor_a_line_of_its_own(pipe: Pipe, fo
     assert len(told) < 1_000
 
 
-@pytest.mark.parametrize("unread", [b"", b"{}\n"])
+@pytest.mark.parametrize(("unread", "shared"), [(b"", False), (b"", True), (b"{}\n", False)])
 def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, unread: bytes
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, unread: bytes, shared: bool
 ):
-    """Into an empty pipe what it holds, else what is promised to stay together."""
+    """Into an empty pipe of its own what it holds, else what is promised to stay together."""
     reader, writer = (end.fileno() for end in pipe)
     os.write(writer, unread)
     pieces: list[bytes] = []
@@ -102,7 +104,7 @@ def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
         return len(piece)
 
     monkeypatch.setattr(call_lines.os, "write", watched)
-    lines = CallLines(writer, {"service": "api"})
+    lines = CallLines(writer, {"service": "api"}, shared=shared)
     count = 200 if unread else 1_000
     for number in range(count):
         lines.say(CHECK, f"t{number}", Code.OK, 0.1, None)
@@ -110,7 +112,7 @@ def test_lines_are_written_whole_in_pieces_that_others_cannot_break(
     if unread:
         told = read(reader)[1:]
     assert [line["tenant"] for line in told] == [f"t{number}" for number in range(count)]
-    bytes_max = select.PIPE_BUF if unread else 65_536
+    bytes_max = select.PIPE_BUF if unread or shared else 65_536
     assert all(piece.endswith(b"\n") for piece in pieces)
     assert bytes_max * 0.9 < max(map(len, pieces)) <= bytes_max
 
@@ -139,24 +141,71 @@ def test_an_end_that_is_gone_costs_the_lines_and_nothing_else(pipe: Pipe, end: i
     pipe[end].close()
     lines = CallLines(writer, {})
     lines.say(CHECK, "t1", Code.OK, 0.1, None)
-    lines.write()
+    for _ in range(3):
+        lines.write()
     assert lines.dropped == 1
 
 
-def test_the_last_lines_are_written_at_the_end(pipe: Pipe):
+def test_lines_that_were_lost_are_told_when_there_is_room_again(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+):
+    """A disk that is full takes a part of a piece, then nothing."""
     reader, writer = (end.fileno() for end in pipe)
-    with open_call_lines(writer, {}) as lines:
+    room = 60
+    write = os.write
+
+    def full(descriptor: int, piece: bytes) -> int:
+        nonlocal room
+        if not room:
+            raise OSError(errno.ENOSPC, "no room")
+        written = write(descriptor, piece[:room])
+        room -= written
+        return written
+
+    monkeypatch.setattr(call_lines.os, "write", full)
+    lines = CallLines(writer, {})
+    for number in range(3):
+        lines.say(CHECK, f"t{number}", Code.OK, 0.1, None)
+    lines.write()
+    lines.write()
+    assert lines.dropped == 3
+    room = 10_000
+    lines.say(CHECK, "t3", Code.OK, 0.1, None)
+    lines.write()
+    torn, *whole = os.read(reader, 1 << 20).splitlines()
+    assert len(torn) == 60
+    kept, notice = map(json.loads, whole)
+    assert (kept["tenant"], notice["lines"], lines.dropped) == ("t3", 3, 3)
+
+
+def test_a_tenant_of_any_length_is_cut_before_it_is_kept(pipe: Pipe):
+    reader, writer = (end.fileno() for end in pipe)
+    lines = CallLines(writer, {})
+    tracemalloc.start()
+    try:
+        for number in range(50):
+            lines.say(CHECK, f"{number}" + "y" * 1_000_000, Code.INVALID_ARGUMENT, 0.1, None)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    lines.write()
+    assert len(read(reader)) == 50
+
+
+async def test_the_last_lines_are_written_at_the_end(pipe: Pipe):
+    reader, writer = (end.fileno() for end in pipe)
+    async with open_call_lines(writer, {}) as lines:
         lines.say(CHECK, "t1", Code.OK, 0.1, None)
     assert [line["tenant"] for line in read(reader)] == ["t1"]
     assert "call lines" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_reader_that_never_reads_does_not_hold_up_the_end(
+async def test_a_reader_that_never_reads_does_not_hold_up_the_end(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ):
     writer = pipe.writer.fileno()
     monkeypatch.setattr(call_lines, "_LAST_S_MAX", 0.05)
-    with open_call_lines(writer, {}) as lines:
+    async with open_call_lines(writer, {}) as lines:
         for _ in range(2_000):  # more than the pipe holds
             lines.say(CHECK, "t1", Code.OK, 0.1, None)
     (stuck,) = [thread for thread in threading.enumerate() if thread.name == "call lines"]
