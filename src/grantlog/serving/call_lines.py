@@ -12,6 +12,7 @@ import fcntl
 import os
 import select
 import stat
+import sys
 import termios
 import threading
 import time
@@ -38,7 +39,7 @@ PIECE_BYTES_MAX: Final = 65_536
 _TEXT_MAX: Final = 128
 """Characters of what a caller said: a refused call may say anything."""
 
-_PIPE_SIZE: Final[int | None] = getattr(fcntl, "F_GETPIPE_SZ", None)
+_PIPE_SIZE: Final = fcntl.F_GETPIPE_SZ if sys.platform == "linux" else None
 """How a pipe is asked what it holds at most, where it can be."""
 
 _EVERY_S: Final = 0.1

@@ -81,13 +81,16 @@ async def test_who_read_what_was_lost_knows_it_from_what_was_written_in_its_plac
         async with node(primary.dsn()) as writer:
             await writer.put("doc:lost#viewer@user:1")
         assert (await knows.at(1, 1)).revision == 1
-        primary.restore(backup)
-        async with node(primary.dsn()) as ignorant:
-            rewritten = await ignorant.put("doc:other#viewer@user:1")
-            assert (rewritten.epoch, rewritten.revision) == (1, 1)
-            await until(knows.answers)
-            await ignorant.look()
-            for each in (knows, ignorant):
+        primary.kill()
+        primary.put_back(backup)
+        with primary.beside(primary.data) as elsewhere:  # where the first does not look meanwhile
+            async with node(elsewhere) as ignorant:
+                rewritten = await ignorant.put("doc:other#viewer@user:1")
+                assert (rewritten.epoch, rewritten.revision) == (1, 1)
+        primary.start()
+        await until(knows.answers)
+        async with node(primary.dsn()) as another:
+            for each in (knows, another):
                 with pytest.raises(LostWriteError):
                     await each.at(1, 1)
         assert await one(primary.dsn(), OPENED) == 2
