@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from grantlog.errors import BeyondHeadError, GrantlogError, LostWriteError, UnavailableError
@@ -60,13 +62,10 @@ async def test_a_node_that_wrote_before_anyone_remembered_is_told_apart_too(
             await knows.put(f"doc:{number}#viewer@user:1")
         backup = primary.back_up("backup")
         await knows.put("doc:lost#viewer@user:1")
-        primary.restore(backup)
-        async with node(primary.dsn()) as ignorant:
-            rewritten = await ignorant.put("doc:other#viewer@user:1")
-            assert (rewritten.epoch, rewritten.revision) == (1, 4)
-            await until(knows.answers)
-            await ignorant.look()
-            for each in (knows, ignorant):
+        await rewrite(primary, backup, 4)
+        await until(knows.answers)
+        async with node(primary.dsn()) as another:
+            for each in (knows, another):
                 with pytest.raises(LostWriteError):
                     await each.at(1, 4)
         assert await one(primary.dsn(), OPENED) == 2
@@ -81,13 +80,7 @@ async def test_who_read_what_was_lost_knows_it_from_what_was_written_in_its_plac
         async with node(primary.dsn()) as writer:
             await writer.put("doc:lost#viewer@user:1")
         assert (await knows.at(1, 1)).revision == 1
-        primary.kill()
-        primary.put_back(backup)
-        with primary.beside(primary.data) as elsewhere:  # where the first does not look meanwhile
-            async with node(elsewhere) as ignorant:
-                rewritten = await ignorant.put("doc:other#viewer@user:1")
-                assert (rewritten.epoch, rewritten.revision) == (1, 1)
-        primary.start()
+        await rewrite(primary, backup, 1)
         await until(knows.answers)
         async with node(primary.dsn()) as another:
             for each in (knows, another):
@@ -187,6 +180,17 @@ async def test_a_watcher_does_not_go_on_in_a_history_that_is_not_its_own(
                 failure = await watcher.failure()
                 assert isinstance(failure, LostWriteError)
                 assert watcher.changes() == []
+
+
+async def rewrite(primary: OwnPostgres, backup: Path, revision: int) -> None:
+    """Restore, and have one who knows nothing write a lost revision anew, where nobody looks."""
+    primary.kill()
+    primary.put_back(backup)
+    with primary.beside(primary.data) as elsewhere:
+        async with node(elsewhere) as ignorant:
+            rewritten = await ignorant.put("doc:other#viewer@user:1")
+            assert (rewritten.epoch, rewritten.revision) == (1, revision)
+    primary.start()
 
 
 async def reaches(opened: Station) -> bool:
