@@ -80,7 +80,7 @@ async def nothing_left(node: Node) -> AsyncIterator[Counter[str]]:
     await until(is_over)
     assert await node.connections() <= connections + SPARE
     assert node.api.watches.watched == 0
-    assert node.api.calls._streams_open == 0
+    assert node.api.calls.counts.streams_open == 0
 
 
 SETTLED = 10
@@ -175,4 +175,4 @@ async def test_cve_2024_23820_streams_are_bounded_and_their_places_come_back(mig
                 assert caught.value.code() is StatusCode.RESOURCE_EXHAUSTED
                 for call in calls:
                     call.cancel()
-                await until(lambda: node.api.calls._streams_open == 0)
+                await until(lambda: node.api.calls.counts.streams_open == 0)
