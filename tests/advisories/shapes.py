@@ -18,7 +18,7 @@ from grantlog.engine.check import check
 from grantlog.engine.expand import ExpandQuery, expand
 from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
-from grantlog.engine.many import FactMemo, check_many
+from grantlog.engine.many import FactMemo, check_many, one_by_one
 from grantlog.engine.plan import build_plan
 from grantlog.engine.question import CheckQuery, RequestContext
 from grantlog.engine.tree import Branch, SubjectsLeaf, Tree, ValueLeaf
@@ -162,13 +162,13 @@ def _assert_split_agrees(shape: Shape, stored: list[str], sent: list[str]) -> No
     for type_ in shape.language.types:
         for name, subject in product(shape.names(type_), shape.subjects):
             query = EntityQuery(type_, name, subject, context, DEPTH)
-            found = run_now(_collected(EntityLookup(plan, query, table).ids()))
+            found = run_now(_collected(one_by_one(EntityLookup(plan, query, table).parts())))
             expected = shape.entity_ids(type_, name, subject)
             assert found == expected, f"{type_}#{name}@{subject}, sent along: {sent}"
     for entity, name in shape.places():
         for kind in shape.kinds():
             query = SubjectQuery(entity, name, *kind, (), context, DEPTH)
-            found = run_now(_collected(SubjectLookup(plan, query, table).ids()))
+            found = run_now(_collected(one_by_one(SubjectLookup(plan, query, table).parts())))
             expected = shape.subject_ids(entity, name, kind)
             assert found == expected, f"{entity}#{name}@{kind}, sent along: {sent}"
         tree = run_now(expand(plan, ExpandQuery(entity, name, context=context), table.fetch))

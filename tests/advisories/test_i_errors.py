@@ -14,7 +14,7 @@ from grantlog.engine.check import check as engine_check
 from grantlog.engine.expand import ExpandQuery, expand
 from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
-from grantlog.engine.many import FactMemo, check_many
+from grantlog.engine.many import FactMemo, check_many, one_by_one
 from grantlog.engine.plan import build_plan
 from grantlog.engine.question import CheckQuery, RequestContext
 from grantlog.errors import UnavailableError
@@ -91,10 +91,12 @@ def asked(shape: Shape):
         tree = ExpandQuery(entity, name, context=context)
         yield lambda facts, tree=tree: expand(plan, tree, facts.fetch)
         who = SubjectQuery(entity, name, "user", context=context)
-        yield lambda facts, who=who: collected(SubjectLookup(plan, who, facts).ids())
+        yield lambda facts, who=who: collected(one_by_one(SubjectLookup(plan, who, facts).parts()))
         for subject in shape.subjects:
             what = EntityQuery(entity.type, name, subject, context)
-            yield lambda facts, what=what: collected(EntityLookup(plan, what, facts).ids())
+            yield lambda facts, what=what: collected(
+                one_by_one(EntityLookup(plan, what, facts).parts())
+            )
 
 
 @pytest.mark.parametrize("shape", SHAPES)

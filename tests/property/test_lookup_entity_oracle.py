@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
+from grantlog.engine.many import one_by_one
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import GrantlogError
 from grantlog.model.tuples import Entity
@@ -62,7 +63,7 @@ def outcome(
     wanted=1000,
     count: int | None = None,
 ) -> list[str] | str:
-    ids = EntityLookup(plan, query, table, after=after, wanted=wanted).ids()
+    ids = one_by_one(EntityLookup(plan, query, table, after=after, wanted=wanted).parts())
     try:
         return run_now(collected(ids, count))
     except GrantlogError as error:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
+from grantlog.engine.many import one_by_one
 from grantlog.engine.plan import Plan, build_plan
 from grantlog.errors import GrantlogError
 from grantlog.model.tuples import Subject
@@ -47,7 +48,7 @@ def looked_up(
     query = SubjectQuery(
         asked.entity, asked.name, subject.type, subject.relation, (), context_of(world), asked.depth
     )
-    ids = SubjectLookup(plan, query, table, after=after, wanted=wanted).ids()
+    ids = one_by_one(SubjectLookup(plan, query, table, after=after, wanted=wanted).parts())
     try:
         return run_now(collected(ids, count))
     except GrantlogError as error:

@@ -15,6 +15,7 @@ from grantlog.app.terms import NO_TERMS, Terms
 from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
 from grantlog.engine.lookup_entity.walk import NO_SCOPE
 from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
+from grantlog.engine.many import one_by_one
 from grantlog.engine.question import RequestContext
 from grantlog.errors import InvalidTokenError
 from grantlog.model.ids import TenantId
@@ -98,7 +99,8 @@ class Lookup:
         begin = after.after[0] if after else ""
         previous = ""
         sent = 0
-        async with aclosing(_entities(query)(place, facts, begin, wanted).ids()) as ids:
+        lookup = _entities(query)(place, facts, begin, wanted)
+        async with aclosing(one_by_one(lookup.parts())) as ids:
             async for id_ in ids:
                 if previous:
                     yield previous, self._seal(place, previous, digest)

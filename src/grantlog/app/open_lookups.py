@@ -29,12 +29,8 @@ class Ids(Protocol):
         """How many entities, subjects and facts it holds."""
         ...
 
-    def ids(self) -> AsyncGenerator[str]:
-        """The ids, in order."""
-        ...
-
     def parts(self) -> AsyncGenerator[list[str]]:
-        """The same, some at a time."""
+        """The ids, in order, some at a time."""
         ...
 
 

@@ -9,7 +9,16 @@ theirs. So every answer, and every error, is the one that `check` gives.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from typing import Any, Final, TypeAlias
 
 from grantlog.engine.check import Decision, FactFetch, decide
@@ -132,6 +141,14 @@ def allowed_among(
         if verdict is None or verdict.allowed:
             ids.append(id_)
     return ids, None
+
+
+async def one_by_one(parts: AsyncGenerator[Sequence[str]]) -> AsyncGenerator[str]:
+    """The ids of a lookup's parts, which are closed with it; errors are theirs."""
+    async with aclosing(parts) as some:
+        async for part in some:
+            for id_ in part:
+                yield id_
 
 
 async def check_many(

@@ -76,8 +76,7 @@ class CallLines:
         self._shared = shared
         self._is_torn = False
         self._now = now
-        self._second = -1
-        self._until_second = ""
+        self._second = (-1, "")
         self._lines: deque[str] = deque()
 
     @property
@@ -135,14 +134,15 @@ class CallLines:
         return rest.count(b"\n")
 
     def _end(self) -> str:
-        """How each line ends: with its labels and the time."""
+        """How each line ends: with its labels and the time. Both threads ask."""
         now = self._now()
-        second = int(now)
-        if second != self._second:
-            self._second = second
-            time_ = datetime.fromtimestamp(second, UTC)
-            self._until_second = f'{self._labels},"timestamp":"{time_:%Y-%m-%dT%H:%M:%S}.'
-        return f'{self._until_second}{int(1e6 * (now - second)):06d}Z"}}\n'
+        second, until_then = self._second
+        if int(now) != second:
+            second = int(now)
+            told = datetime.fromtimestamp(second, UTC)
+            until_then = f'{self._labels},"timestamp":"{told:%Y-%m-%dT%H:%M:%S}.'
+            self._second = (second, until_then)
+        return f'{until_then}{int(1e6 * (now - second)):06d}Z"}}\n'
 
     def _pieces(self) -> Iterator[bytes]:
         """All lines that wait, as many together as may be written at once."""

@@ -1,7 +1,7 @@
 """Numbers of a process as Prometheus reads them: its text format, version 0.0.4, and no more.
 
 Whoever has numbers keeps them in its own attributes and makes families of them when it is asked:
-nothing is counted twice, and a call pays nothing for being measured. Names and labels are ours
+nothing is counted twice, and a call pays for its count alone. Names and labels are ours
 (`grantlog_…`); no label holds an id of a tenant, an entity or a subject.
 """
 

@@ -44,9 +44,6 @@ class Lookup:
         self.held = held
         self.closed = False
 
-    async def ids(self) -> AsyncGenerator[str]:
-        yield "a"
-
     async def parts(self) -> AsyncGenerator[list[str]]:
         try:
             while True:

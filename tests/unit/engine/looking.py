@@ -11,6 +11,7 @@ from grantlog.engine.check import check
 from grantlog.engine.expand import ExpandQuery, expand
 from grantlog.engine.lookup_entity.lookup import EntityLookup, EntityQuery
 from grantlog.engine.lookup_subject.lookup import SubjectLookup, SubjectQuery
+from grantlog.engine.many import one_by_one
 from grantlog.engine.plan import build_plan
 from grantlog.engine.question import CheckQuery, RequestContext
 from grantlog.engine.tree import Branch, SubjectsLeaf, Tree, ValueLeaf
@@ -49,7 +50,9 @@ class Looking:
             depth,
             {key: frozenset(ids) for key, ids in (scope or {}).items()},
         )
-        return _run(EntityLookup(self.plan, query, self.table, wanted=wanted).ids(), count)
+        return _run(
+            one_by_one(EntityLookup(self.plan, query, self.table, wanted=wanted).parts()), count
+        )
 
     def subjects(
         self, question: str, *, depth: int = 100, context: str = "", data: Any = None
@@ -60,7 +63,7 @@ class Looking:
         type_, _, relation = kind.partition("#")
         sent = RequestContext(*facts_of(context), data)
         query = SubjectQuery(parse_entity(entity), permission, type_, relation, (), sent, depth)
-        return _run(SubjectLookup(self.plan, query, self.table).ids(), None)
+        return _run(one_by_one(SubjectLookup(self.plan, query, self.table).parts()), None)
 
     def allowed(self, question: str, *, depth: int = 100) -> bool:
         """Check `doc:1#view@user:1`."""

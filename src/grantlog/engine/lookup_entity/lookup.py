@@ -112,13 +112,6 @@ class EntityLookup:
         merge = self._candidates.merge if self._candidates is not None else None
         return walked + self._memo.size + (merge.buffered if merge is not None else 0)
 
-    async def ids(self) -> AsyncGenerator[str]:
-        """The ids one by one; errors as `parts`."""
-        async with aclosing(self.parts()) as parts:
-            async for part in parts:
-                for id_ in part:
-                    yield id_
-
     async def parts(self) -> AsyncGenerator[list[str]]:
         """The ids that a check allows, in the order of their bytes, each once, some at a time.
 

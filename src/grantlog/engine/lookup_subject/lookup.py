@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -114,13 +113,6 @@ class SubjectLookup:
         """How many nodes, subjects and facts it holds: what it costs to keep it open."""
         buffered = self._merge.buffered if self._merge is not None else 0
         return self._nodes + buffered + self._memo.size
-
-    async def ids(self) -> AsyncGenerator[str]:
-        """The ids one by one; errors as `parts`."""
-        async with aclosing(self.parts()) as parts:
-            async for part in parts:
-                for id_ in part:
-                    yield id_
 
     async def parts(self) -> AsyncGenerator[list[str]]:
         """The ids that a check allows, in the order of their bytes, each once, some at a time.
